@@ -1,0 +1,18 @@
+// Files, whole and durable.
+#pragma once
+
+#include "common/buf.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+// Reads all of path, up to max_bytes (ERROR_LIMIT beyond). malloc'd and NUL-terminated; len_bytes may be NULL.
+char *file_read(const char *path, size_t max_bytes, size_t *len_bytes, struct error *error) must_check;
+// As file_read, for secrets: refuses a file that group or others can read; strips one trailing newline.
+char *file_read_secret(const char *path, size_t max_bytes, struct error *error) must_check;
+// Writes beside path, fsyncs, renames over it and fsyncs the folder: after a crash the old or the new is there.
+bool file_write(const char *path, const void *data, size_t len_bytes, mode_t mode, struct error *error) must_check;
+bool file_mkdirs(const char *path, mode_t mode, struct error *error) must_check;
+bool file_exists(const char *path);

@@ -1,0 +1,82 @@
+// An HTTP/1.1 server with TLS over libevent. Every answer carries X-Request-ID (taken from the request when it is
+// well formed, made otherwise) and the security headers; errors are application/problem+json (RFC 9457).
+// Refused before any handler runs: two Content-Length headers, Content-Length together with Transfer-Encoding
+// (RFC 9112 section 6.3), bodies and headers over their ceilings.
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/json.h"
+#include "common/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_server;
+struct http_request; // lives until it is answered, or its stream is closed
+struct http_stream;
+
+typedef void http_handler(struct http_request *request, void *user);
+
+// Routes are tried in order; "{name}" matches one path segment. A path that matches with another method answers
+// 405 with Allow; none answers 404. HEAD is answered by GET.
+struct http_route {
+	const char *method;
+	const char *pattern; // "/api/v1/devices/{id}"
+	http_handler *handler;
+	int tag; // for the program's own use (required role, rate class); see http_route_tag
+};
+
+struct http_options {
+	const char *address; // "127.0.0.1"
+	int port;            // 0: the kernel chooses; http_server_port tells
+	const char *cert_file, *key_file; // NULL: plain HTTP (loopback /metrics only)
+	size_t body_max_bytes;
+	const struct http_route *routes;
+	size_t route_count;
+	// Called before the handler, NULL for none: false means that it has answered already (401, 403, 429).
+	bool (*before)(struct http_request *request, void *user);
+	// Called once per answered request, for logs and metrics; NULL for none.
+	void (*after)(struct http_request *request, int status, int64_t duration_us, void *user);
+	void *user;
+};
+
+struct http_server *http_server_new(struct loop *loop, const struct http_options *options, struct error *error)
+	must_check;
+void http_server_free(struct http_server *server); // open streams are closed
+DEFINE_CLEANUP(struct http_server, http_server_free)
+int http_server_port(const struct http_server *server);
+
+const char *http_method(const struct http_request *request);
+const char *http_path(const struct http_request *request);
+const char *http_route_pattern(const struct http_request *request); // for metrics: never the raw path
+int http_route_tag(const struct http_request *request);
+const char *http_request_id(const struct http_request *request);
+const char *http_peer(const struct http_request *request);                          // address without port
+const char *http_header(const struct http_request *request, const char *name);      // NULL without
+const char *http_param(const struct http_request *request, const char *name);       // of the pattern; decoded
+const char *http_query(const struct http_request *request, const char *name);       // decoded; NULL without
+const char *http_cookie(const struct http_request *request, const char *name, char *out, size_t out_bytes);
+const char *http_body(const struct http_request *request, size_t *len_bytes);       // NUL-terminated
+// The body as a JSON object; answers 400 or 415 itself and returns NULL when it is not.
+struct json *http_body_json(struct http_request *request) must_check;
+// For the program's own per-request data (the session found by before()); freed with the request.
+void http_set_context(struct http_request *request, void *context, void (*free_fn)(void *context));
+void *http_context(const struct http_request *request);
+
+// Each request is answered exactly once, at once or later (the request stays valid until then; when the client
+// goes away first, answering is harmless).
+void http_reply_header(struct http_request *request, const char *name, const char *value);
+void http_reply(struct http_request *request, int status, const char *content_type, const void *body,
+		size_t len_bytes);
+void http_reply_json(struct http_request *request, int status, struct json *json); // takes json
+// {"type":"about:blank","title":..,"status":..,"detail":..,"request_id":..}; detail says what to do.
+void http_reply_problem(struct http_request *request, int status, const char *detail);
+
+// Server-sent events: answers 200 text/event-stream and keeps the connection. closed is called once when the
+// client or the server ends it; the stream must not be used after that.
+struct http_stream *http_stream_start(struct http_request *request, void (*closed)(void *user), void *user);
+bool http_stream_send(struct http_stream *stream, const char *text, size_t len_bytes); // false: too far behind, was cut
+void http_stream_close(struct http_stream *stream);
+const struct http_request *http_stream_request(const struct http_stream *stream);

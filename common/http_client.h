@@ -1,0 +1,22 @@
+// One HTTPS request at a time, over libcurl; for the agent's enrolment, the simulator and the CLI.
+#pragma once
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct http_client; // keeps its connection between requests
+
+// ca_file: the only roots trusted. bearer_token may be NULL; it is never logged.
+struct http_client *http_client_new(const char *base_url, const char *ca_file, const char *bearer_token,
+				    struct error *error) must_check;
+void http_client_free(struct http_client *client);
+DEFINE_CLEANUP(struct http_client, http_client_free)
+
+// body NULL: none; otherwise sent as application/json. *status is the HTTP status; the answer's body (at most
+// response->max_bytes) is appended to response. True for any HTTP answer; false only when none was had.
+bool http_client_request(struct http_client *client, const char *method, const char *path, const char *body,
+			 int *status, struct buf *response, struct error *error) must_check;

@@ -1,0 +1,104 @@
+// One MQTT 5 session over libmosquitto, driven from the caller's own poll loop.
+//
+// libmosquitto queues the PUBACK of a QoS 1 message before it calls on_message, and sends it with the next
+// write. So the caller decides when messages are acknowledged: it calls mqtt_read until the batch is full or
+// nothing is left to read, commits, and only then mqtt_write. Anything published meanwhile waits with it. The
+// session runs in libmosquitto's "threaded" mode, in which publishing only queues.
+//
+//   for (;;) {
+//       poll(mqtt_fd(m), mqtt_poll_events(m), mqtt_timeout_ms(m));
+//       mqtt_read(m, batch_max);  // calls on_message
+//       commit();
+//       mqtt_write(m);            // PUBACKs and publishes leave here
+//       mqtt_tick(m);             // keepalive, timeouts, reconnect with full jitter
+//   }
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mqtt;
+
+struct mqtt_message {
+	const char *topic;
+	const void *payload; // not NUL-terminated; NULL when empty
+	size_t payload_bytes;
+	int qos;
+	bool retain;
+	const char *response_topic;      // MQTT 5 section 3.3.2.3.5; NULL without
+	const void *correlation;         // MQTT 5 section 3.3.2.3.6; NULL without
+	size_t correlation_bytes;
+	const char *request_id;          // user property "request-id"; NULL without
+};
+
+struct mqtt_handlers {
+	// CONNACK: subscribe here, every time (Mosquitto does not keep shared subscriptions).
+	void (*on_connect)(void *user, bool session_present);
+	// error says why; the session reconnects by itself.
+	void (*on_disconnect)(void *user, const struct error *error);
+	void (*on_message)(void *user, const struct mqtt_message *message);
+	// PUBACK of mid. reason_code 0x00 is success, 0x10 "no matching subscribers", >= 0x80 refused.
+	void (*on_puback)(void *user, int mid, int reason_code);
+	// SUBACK; granted reason codes in the order of the filters, >= 0x80 refused.
+	void (*on_suback)(void *user, int mid, const int *reason_codes, size_t count);
+};
+
+struct mqtt_options {
+	const char *host;
+	int port;
+	const char *client_id;
+	const char *ca_file;   // NULL: plain TCP
+	const char *cert_file; // NULL: no client certificate
+	const char *key_file;
+	int keepalive_s;
+	bool clean_start;
+	uint32_t session_expiry_s; // UINT32_MAX: the session never expires
+	uint16_t receive_maximum;  // MQTT 5 section 3.1.2.11.3
+	uint16_t inflight_maximum; // QoS 1 messages sent and not acknowledged; 0: the broker's limit
+	const char *will_topic;    // NULL: no will; retained, QoS 1
+	const char *will_payload;
+};
+
+// Strings are copied. Does not connect yet: the first mqtt_tick does.
+struct mqtt *mqtt_new(const struct mqtt_options *options, const struct mqtt_handlers *handlers, void *user,
+		      struct error *error) must_check;
+void mqtt_free(struct mqtt *mqtt);
+DEFINE_CLEANUP(struct mqtt, mqtt_free)
+
+int mqtt_fd(const struct mqtt *mqtt);          // -1 while there is no connection; changes at each reconnect
+int mqtt_poll_events(const struct mqtt *mqtt); // POLLIN, and POLLOUT while something waits to be sent
+int mqtt_timeout_ms(const struct mqtt *mqtt);  // until mqtt_tick has something to do
+bool mqtt_connected(const struct mqtt *mqtt);
+
+// Reads packets until nothing is readable or max_messages were handed to on_message; sends nothing. Returns how
+// many messages were read. A lost connection is reported through on_disconnect.
+size_t mqtt_read(struct mqtt *mqtt, size_t max_messages);
+// Sends what is queued, PUBACKs included, until done or the socket is full.
+void mqtt_write(struct mqtt *mqtt);
+// Keepalive, connection timeouts, and (re)connecting with exponential backoff and full jitter.
+void mqtt_tick(struct mqtt *mqtt);
+// Sends DISCONNECT (reason 0, so that the broker drops the will) and flushes for at most timeout_ms.
+void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms);
+
+bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, int qos, struct error *error) must_check;
+struct mqtt_publish {
+	const char *topic;
+	const void *payload;
+	size_t payload_bytes;
+	int qos;
+	bool retain;
+	const char *response_topic; // may be NULL, as may all below
+	const void *correlation;
+	size_t correlation_bytes;
+	const char *request_id;
+};
+// Queues only. *mid may be NULL. ERROR_UNREACHABLE without a connection (nothing is queued then).
+bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mid, struct error *error) must_check;
+
+// Call once in main before and after everything else.
+void mqtt_library_init(void);
+void mqtt_library_cleanup(void);

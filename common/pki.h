@@ -1,0 +1,54 @@
+// X.509 over OpenSSL: keys, requests and the two certificate authorities (design: ECDSA P-256, SHA-256).
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/crypto.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pki_profile {
+	PKI_DEVICE,   // clientAuth, CN = device id, URI SAN spiffe://<domain>/device/<id>
+	PKI_SERVICE,  // clientAuth, CN = svc.<name>
+	PKI_OPERATOR, // clientAuth, CN = op.<name>
+	PKI_SERVER,   // serverAuth, CN = first host, DNS and IP SANs
+};
+
+struct pki_certificate_info {
+	char common_name[128];
+	char serial[41];                    // hex
+	int64_t not_before_s, not_after_s;  // seconds since 1970
+	char sha256[SHA256_HEX_BYTES];      // of the DER certificate
+	char key_sha256[SHA256_HEX_BYTES];  // of the DER SubjectPublicKeyInfo
+};
+
+// Private keys are PKCS#8 PEM files made with mode 0600, written to a temporary name, fsynced and renamed.
+bool pki_key_create(const char *path, struct error *error) must_check; // fails if the file exists
+// A request for the key in key_path, self-signed; the CN is advisory. malloc'd PEM.
+char *pki_csr_create(const char *key_path, const char *common_name, struct error *error) must_check;
+
+struct pki_ca;
+bool pki_ca_create(const char *cert_path, const char *key_path, const char *common_name, int days,
+		   struct error *error) must_check;
+struct pki_ca *pki_ca_load(const char *cert_path, const char *key_path, struct error *error) must_check;
+void pki_ca_free(struct pki_ca *ca);
+DEFINE_CLEANUP(struct pki_ca, pki_ca_free)
+
+struct pki_subject {
+	enum pki_profile profile;
+	const char *name;         // CN
+	const char *domain;       // for the SPIFFE URI; PKI_DEVICE only
+	const char *const *hosts; // NULL-terminated DNS names and addresses; PKI_SERVER only
+	int64_t lifetime_s;
+};
+// Takes only the public key from the request, after checking its self-signature and that the key is ECDSA P-256
+// (or P-384, or RSA of 2048 bits and more); everything else in the certificate is set here: serial of 128 random
+// bits, CA:FALSE, key usage, not before = now - 5 min. error kind ERROR_INVALID when the request is at fault.
+// malloc'd PEM; info may be NULL.
+char *pki_issue(struct pki_ca *ca, const char *csr_pem, const struct pki_subject *subject,
+		struct pki_certificate_info *info, struct error *error) must_check;
+// Hash of the public key in a request, for "the same key asking again gets the same certificate".
+bool pki_csr_key_sha256(const char *csr_pem, char out[SHA256_HEX_BYTES], struct error *error) must_check;
+bool pki_certificate_info(const char *pem, struct pki_certificate_info *out, struct error *error) must_check;

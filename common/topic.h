@@ -1,0 +1,51 @@
+// The topic grammar (docs/protocol.md, "Topics"): the only place that builds a topic or takes one apart.
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum topic_kind {
+	TOPIC_UNKNOWN = 0, // not in the grammar; sender's mistake
+	// fleet/v1/<device>/...
+	TOPIC_STATUS,
+	TOPIC_TELEMETRY,
+	TOPIC_EVENT,
+	TOPIC_INVENTORY, // detail: hardware | network | services | software
+	TOPIC_RESULT,
+	TOPIC_STREAM,    // detail: stream id
+	TOPIC_CSR,
+	TOPIC_STORED,
+	TOPIC_COMMAND,
+	TOPIC_CONFIG,
+	TOPIC_CERTIFICATE,
+	// ops/v1/<operator>/...
+	TOPIC_REQUEST,
+	TOPIC_REPLY,
+};
+
+struct topic {
+	enum topic_kind kind;
+	char principal[PRINCIPAL_MAX]; // device id, or "op.<name>" for ops topics
+	char detail[STREAM_ID_MAX + 1];
+};
+
+// False (and kind TOPIC_UNKNOWN) for whatever the grammar does not hold. Never reads past len_bytes.
+bool topic_parse(const char *text, size_t len_bytes, struct topic *out) must_check;
+
+// Writes the topic of this kind for principal; detail is needed for INVENTORY and STREAM, NULL otherwise.
+// principal may be "+" to make a subscription filter. False if an argument is outside the grammar.
+bool topic_build(char out[TOPIC_MAX_BYTES], enum topic_kind kind, const char *principal, const char *detail)
+	must_check;
+
+// [a-z0-9][a-z0-9-]{0,62}
+bool topic_is_device_id(const char *text);
+// "svc." or "op." followed by a device-id-shaped name
+bool topic_is_service(const char *text);
+bool topic_is_operator(const char *text);
+
+const char *topic_kind_name(enum topic_kind kind); // "telemetry"
+
+#define TOPIC_CONTROL "$CONTROL/muster/v1" // commander to guard
