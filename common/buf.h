@@ -30,4 +30,8 @@ void buf_consume(struct buf *buf, size_t len_bytes);
 // "" when empty, never NULL.
 const char *buf_str(const struct buf *buf);
 
+#define BUF_DOUBLE_BYTES 40
+// The shortest decimal text that reads back as the same finite double, with "." whatever the locale.
+void buf_format_double(char out[BUF_DOUBLE_BYTES], double value);
+
 #define auto_buf cleanup(buf_done)

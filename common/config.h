@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 enum config_type {
-	CONFIG_STRING, // char * member, owned by the struct, freed by config_done; may stay NULL
+	CONFIG_STRING, // char * member, owned by the struct, freed by config_done; may stay NULL, and "" is NULL
 	CONFIG_INT,    // long member, min..max
 	CONFIG_BOOL,   // bool member
 	CONFIG_LIST,   // char ** member, NULL-terminated, owned; default_text is comma-separated

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/cleanup.h"
+#include "common/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,3 +32,6 @@ void crypto_base64url(const void *data, size_t len_bytes, char *out);
 // or does not fit.
 bool crypto_base64url_decode(const char *text, size_t text_bytes, void *out, size_t max_bytes, size_t *out_bytes)
 	must_check;
+
+// Fills error with what and the first fault in OpenSSL's queue, and empties that queue. Returns false.
+bool crypto_fail(struct error *error, const char *what);

@@ -40,6 +40,8 @@ struct http_options {
 	// Called once per answered request, for logs and metrics; NULL for none.
 	void (*after)(struct http_request *request, int status, int64_t duration_us, void *user);
 	void *user;
+	int timeout_ms;      // for a head, for a body above its size over 4 kB/s, idle; 0: HTTP_TIMEOUT_S
+	int connections_max; // more wait in the kernel's queue; 0: HTTP_CONNECTIONS_MAX
 };
 
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options, struct error *error)
@@ -75,7 +77,9 @@ void http_reply_json(struct http_request *request, int status, struct json *json
 void http_reply_problem(struct http_request *request, int status, const char *detail);
 
 // Server-sent events: answers 200 text/event-stream and keeps the connection. closed is called once when the
-// client or the server ends it; the stream must not be used after that.
+// client or the server ends it (within http_stream_close too); the stream must not be used after that, and the request
+// lives as long. NULL, with closed never called, for HEAD and when the client has already gone. A stream that is cut
+// for being HTTP_STREAM_UNSENT_MAX behind is closed by the loop, not within http_stream_send.
 struct http_stream *http_stream_start(struct http_request *request, void (*closed)(void *user), void *user);
 bool http_stream_send(struct http_stream *stream, const char *text, size_t len_bytes); // false: too far behind, was cut
 void http_stream_close(struct http_stream *stream);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define JWS_KEY_BYTES 32
+#define JWS_SIGNATURE_BYTES 64
 #define JWS_KID_MAX 43 // base64url of SHA-256: the RFC 7638 thumbprint of the public key
 
 struct jws_signer; // a private key
@@ -33,3 +34,9 @@ char *jws_sign(const struct jws_signer *signer, const char *typ, const char *pay
 // *payload is malloc'd (NUL-terminated, length in *payload_bytes). error.what names the failed check.
 bool jws_verify(const char *jws, size_t jws_bytes, const char *typ, const struct jws_key *keys, size_t key_count,
 		char **payload, size_t *payload_bytes, struct error *error) must_check;
+
+// Plain Ed25519 (RFC 8032) over any bytes, for signatures that stand beside a file.
+bool jws_raw_sign(const struct jws_signer *signer, const void *data, size_t len_bytes,
+		  uint8_t signature[JWS_SIGNATURE_BYTES], struct error *error) must_check;
+bool jws_raw_verify(const struct jws_key *key, const void *data, size_t len_bytes,
+		    const uint8_t signature[JWS_SIGNATURE_BYTES]) must_check;

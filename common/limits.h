@@ -1,5 +1,5 @@
 // Every ceiling of the system in one place, each with its reason. A ceiling that an administrator may move is
-// a configuration option whose default stands here.
+// a configuration option whose default stands here. Plain numbers, not products: they fit size_t and int alike.
 #pragma once
 
 #define DEVICE_ID_MAX 63                    // as a DNS label: it is CN, user name and client id
@@ -8,35 +8,53 @@
 #define EPOCH_MAX 36                        // a UUID in text form
 #define STREAM_ID_MAX 63
 
-#define PAYLOAD_MAX_BYTES (256 * 1024)      // one message; broker's message_size_limit is the same
+#define PAYLOAD_MAX_BYTES 262144            // one message; broker's message_size_limit is the same
 #define READINGS_PER_MESSAGE_MAX 100        // a JSON array of telemetry
 #define JSON_DEPTH_MAX 8                    // deeper has no use in our payloads and costs stack
 #define JSON_MEMBERS_MAX 1000               // members of one object, checked for duplicates in n log n
+#define JSON_CONTAINERS_MAX 10000           // objects and arrays of one text: "{}" is 2 bytes there and 700 in memory
+#define JSON_NUMBER_MAX 256                 // digits of one number; a double has 17 that count
 #define METRIC_NAME_MAX 64
 #define METRICS_PER_READING_MAX 200
 
-#define JWS_MAX_BYTES (64 * 1024)           // a signed command with its parameters
+#define JWS_MAX_BYTES 65536                 // a signed command with its parameters
 #define COMMAND_ID_BYTES 37                 // UUID text and terminator
-#define COMMAND_PARAMS_MAX_BYTES (32 * 1024)
-#define COMMAND_RESULT_MAX_BYTES (32 * 1024)
+#define COMMAND_PARAMS_MAX_BYTES 32768
+#define COMMAND_RESULT_MAX_BYTES 32768
 #define COMMAND_TTL_DEFAULT_S 86400
-#define COMMAND_TTL_MAX_S (30 * 86400)
+#define COMMAND_TTL_MAX_S 2592000           // 30 days
 
 #define MQTT_RECEIVE_MAXIMUM 5000           // unacknowledged messages in flight, so the largest batch
 #define MQTT_KEEPALIVE_S 60                 // x 1.5 must exceed the longest stall of the database
 #define MQTT_BACKOFF_BASE_MS 500
 #define MQTT_BACKOFF_MAX_MS 30000
+#define MQTT_CONNECT_TIMEOUT_S 20           // TCP, TLS and CONNACK together
+#define MQTT_STABLE_MS 10000                // a shorter connection does not reset the backoff
 
-#define HTTP_BODY_MAX_BYTES (64 * 1024)     // API calls and enrolment; uploads have their own ceiling
-#define HTTP_HEADERS_MAX_BYTES (16 * 1024)
+#define PG_CONNECT_TIMEOUT_S 5              // each host of a list
+#define PG_ANSWER_TIMEOUT_MS 60000          // below MQTT_KEEPALIVE_S x 1.5, so that a stall costs no session
+#define PG_BACKOFF_BASE_MS 200
+#define PG_BACKOFF_MAX_MS 10000
+#define PG_STABLE_MS 5000                   // a shorter connection does not reset the backoff
+
+#define HTTP_BODY_MAX_BYTES 65536           // API calls and enrolment; uploads have their own ceiling
+#define HTTP_HEADERS_MAX_BYTES 16384
 #define HTTP_TIMEOUT_S 30                   // a slow or silent client is cut
 #define HTTP_CONNECTIONS_MAX 2048
+#define HTTP_FIELDS_MAX 64                  // header lines of one request
+#define HTTP_QUERY_MAX 64                   // name=value pairs of one query
+#define HTTP_STREAM_UNSENT_MAX 262144       // a reader of server-sent events further behind is cut
 #define REQUEST_ID_MAX 64
 
 #define LOG_LINE_MAX_BYTES 8192
-#define CONFIG_FILE_MAX_BYTES (256 * 1024)
-#define PEM_MAX_BYTES (16 * 1024)
+#define CONFIG_FILE_MAX_BYTES 262144
+#define PEM_MAX_BYTES 16384
+#define REVOCATIONS_MAX_BYTES 16777216      // the broker's list: some 250,000 lines
 
 #define OUTBOX_ROWS_MAX 100000              // agent default: a month at 30 s
-#define OUTBOX_BYTES_MAX (64 * 1024 * 1024)
+#define OUTBOX_BYTES_MAX 67108864           // 64 MiB
 #define OUTBOX_IN_FLIGHT_MAX 500            // sent and not yet stored
+
+#define ENROLL_FAILURES_MAX 10              // failed enrolments per address and window, then 429
+#define ENROLL_WINDOW_MS 60000
+#define ENROLL_ADDRESSES_MAX 4096           // addresses that are remembered as failing

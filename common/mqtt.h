@@ -12,6 +12,11 @@
 //       mqtt_write(m);            // PUBACKs and publishes leave here
 //       mqtt_tick(m);             // keepalive, timeouts, reconnect with full jitter
 //   }
+//
+// The order matters: PINGREQ is queued by mqtt_tick and leaves with the next mqtt_write, so it too waits for a commit,
+// and mqtt_tick after mqtt_read has seen the PINGRESP. While a commit has to wait, leave POLLOUT out of poll's events.
+// QoS 1 publishes without a PUBACK are sent again after a reconnect, under the same mid: do not publish them anew
+// unless mqtt_free came between.
 #pragma once
 
 #include "common/cleanup.h"
@@ -58,9 +63,10 @@ struct mqtt_options {
 	bool clean_start;
 	uint32_t session_expiry_s; // UINT32_MAX: the session never expires
 	uint16_t receive_maximum;  // MQTT 5 section 3.1.2.11.3
-	uint16_t inflight_maximum; // QoS 1 messages sent and not acknowledged; 0: the broker's limit
+	uint16_t inflight_maximum; // QoS 1 messages sent and not acknowledged; CONNACK's limit takes its place
 	const char *will_topic;    // NULL: no will; retained, QoS 1
 	const char *will_payload;
+	int connect_timeout_ms; // TCP, TLS and CONNACK together; 0: MQTT_CONNECT_TIMEOUT_S
 };
 
 // Strings are copied. Does not connect yet: the first mqtt_tick does.
@@ -69,19 +75,25 @@ struct mqtt *mqtt_new(const struct mqtt_options *options, const struct mqtt_hand
 void mqtt_free(struct mqtt *mqtt);
 DEFINE_CLEANUP(struct mqtt, mqtt_free)
 
-int mqtt_fd(const struct mqtt *mqtt);          // -1 while there is no connection; changes at each reconnect
+// -1 while there is no connection, for a turn of the loop at least; changes at each reconnect.
+int mqtt_fd(const struct mqtt *mqtt);
 int mqtt_poll_events(const struct mqtt *mqtt); // POLLIN, and POLLOUT while something waits to be sent
 int mqtt_timeout_ms(const struct mqtt *mqtt);  // until mqtt_tick has something to do
 bool mqtt_connected(const struct mqtt *mqtt);
 
 // Reads packets until nothing is readable or max_messages were handed to on_message; sends nothing. Returns how
-// many messages were read. A lost connection is reported through on_disconnect.
+// many messages were read, a few more than max_messages where the library hands over a whole TLS record. A lost
+// connection is reported through on_disconnect.
 size_t mqtt_read(struct mqtt *mqtt, size_t max_messages);
 // Sends what is queued, PUBACKs included, until done or the socket is full.
 void mqtt_write(struct mqtt *mqtt);
 // Keepalive, connection timeouts, and (re)connecting with exponential backoff and full jitter.
 void mqtt_tick(struct mqtt *mqtt);
-// Sends DISCONNECT (reason 0, so that the broker drops the will) and flushes for at most timeout_ms.
+// Cuts the connection and sends nothing, so that whatever was read and is not acknowledged comes again; on_disconnect is
+// called, and the session reconnects by itself. Does nothing without a connection.
+void mqtt_cut(struct mqtt *mqtt);
+// Sends what is queued and DISCONNECT (reason 0, so that the broker drops the will), for at most timeout_ms, and
+// connects no more. on_disconnect is not called.
 void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms);
 
 bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, int qos, struct error *error) must_check;

@@ -24,6 +24,9 @@ bool pg_ready(struct pg *pg, struct error *error) must_check;
 bool pg_connected(const struct pg *pg);
 void pg_on_connect(struct pg *pg, bool (*fn)(struct pg *pg, void *user, struct error *error), void *user);
 void pg_disconnect(struct pg *pg);
+// How long the server may take to answer one call before the connection counts as lost; PG_ANSWER_TIMEOUT_MS unless
+// set, 0 for no limit (migrations).
+void pg_set_timeout(struct pg *pg, int timeout_ms);
 
 bool pg_exec(struct pg *pg, const char *sql, struct error *error) must_check; // no parameters, no rows
 // Text parameters, $1 to $n; a NULL element is SQL null. *out may be NULL when rows do not matter.
@@ -55,7 +58,8 @@ const char *pg_text(const struct pg_result *result, size_t row, size_t column); 
 int64_t pg_int(const struct pg_result *result, size_t row, size_t column);      // 0 for SQL null
 bool pg_bool(const struct pg_result *result, size_t row, size_t column);
 
-// LISTEN: watch pg_fd for reading, then call pg_notifications, which calls fn for each.
+// LISTEN: watch pg_fd for reading, then call pg_notifications, which calls fn for each. A notification that came
+// in together with the answer to a statement no longer shows on pg_fd: call it after statements of one's own too.
 int pg_fd(const struct pg *pg); // -1 without connection; changes at each reconnect
 bool pg_notifications(struct pg *pg, void (*fn)(void *user, const char *channel, const char *payload), void *user,
 		      struct error *error) must_check;

@@ -35,16 +35,21 @@ struct topic {
 // False (and kind TOPIC_UNKNOWN) for whatever the grammar does not hold. Never reads past len_bytes.
 bool topic_parse(const char *text, size_t len_bytes, struct topic *out) must_check;
 
-// Writes the topic of this kind for principal; detail is needed for INVENTORY and STREAM, NULL otherwise.
-// principal may be "+" to make a subscription filter. False if an argument is outside the grammar.
+// Writes the topic of this kind for principal; detail is needed for INVENTORY and STREAM, NULL otherwise. A stream
+// id is shaped like a device id. principal may be "+" to make a subscription filter, and with it detail too. False if
+// an argument is outside the grammar.
 bool topic_build(char out[TOPIC_MAX_BYTES], enum topic_kind kind, const char *principal, const char *detail)
 	must_check;
 
 // [a-z0-9][a-z0-9-]{0,62}
 bool topic_is_device_id(const char *text);
-// "svc." or "op." followed by a device-id-shaped name
+// "svc.", or for an operator "op.", followed by a device-id-shaped name
 bool topic_is_service(const char *text);
 bool topic_is_operator(const char *text);
+
+// May a message of device ask for its acknowledgement on this MQTT 5 response topic? Its own stored topic, or, for a
+// service that speaks for it, any name below svc/v1/<service>/. Never a wildcard.
+bool topic_is_response(const char *text, const char *device);
 
 const char *topic_kind_name(enum topic_kind kind); // "telemetry"
 

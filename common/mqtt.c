@@ -1,0 +1,716 @@
+// How this sits on libmosquitto 2.0 (checked against 2.0.11):
+//
+// - In threaded mode packet__queue() only appends, so nothing leaves except through mosquitto_loop_write(). Before
+//   CONNACK the queue can hold nothing but CONNECT.
+// - mosquitto_loop_read() hands over one packet (or, behind unacknowledged publishes or a TLS record, a few) and
+//   leaves errno at EAGAIN when the socket had no more. The callbacks below set errno to 0, so that EAGAIN without a
+//   callback means "drained", with nothing left inside the TLS layer either, where poll would not see it.
+// - CONNECT properties are taken only by the blocking mosquitto_connect_bind_v5(). store_properties() calls it with
+//   an address at which it gives up before any system call; the real connect is non-blocking.
+// - A non-blocking connect tries only the first address of a name. try_other_family() makes up for it.
+// - During the TLS handshake mosquitto_loop_read() drives SSL_connect and hides a lost connection (it reports
+//   success for SSL_ERROR_SYSCALL); handshake_lost() looks at the socket itself.
+// - No call closes the socket short of mosquitto_destroy(): drop() shuts it down, the next connect closes it.
+// - Each queued packet writes a byte into a socket pair meant for the library's own thread; new_session() keeps it
+//   from being made.
+#include "common/mqtt.h"
+
+#include "common/clock.h"
+#include "common/limits.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+enum state {
+	WAITING,    // for the next try
+	CONNECTING, // TCP
+	GREETING,   // TLS and CONNACK
+	CONNECTED,
+	STOPPED,    // by mqtt_disconnect
+};
+
+// Which of a name's addresses are tried. A local address to bind to leaves only those of its family; once set it
+// cannot be taken back (the library would use it after freeing it), so ANY does not come again.
+enum family { ANY, ONLY_IPV4, ONLY_IPV6 };
+
+struct mqtt {
+	struct mosquitto *mosq;
+	struct mqtt_handlers handlers;
+	void *user;
+	char *host;
+	int port;
+	int keepalive_s;
+	int connect_timeout_ms;
+
+	enum state state;
+	unsigned attempt;
+	int64_t next_try_ms;  // WAITING
+	int64_t deadline_ms;  // CONNECTING, GREETING
+	int64_t connected_ms; // CONNECTED: since when
+	enum family family;   // of the next try
+	bool second;          // of the two tries of one round
+
+	bool reading;        // inside mosquitto_loop_read
+	bool blocked;        // GREETING: the socket did not take all of CONNECT
+	bool rest;           // dropped in this turn: mqtt_fd shows -1 for one turn before the next connect
+	size_t received;     // messages in this mqtt_read
+	bool called_back;    // any callback ran in this library call
+	bool more;           // mqtt_read stopped at its maximum, so the TLS layer may hold more
+	bool closed;         // the library closed the socket in this call
+	struct error reason; // why; kind ERROR_NONE while unknown
+	char detail[256];    // the library's last error line
+};
+
+static enum error_kind kind_of(int code)
+{
+	switch (code) {
+	case MQTT_RC_BAD_USERNAME_OR_PASSWORD:
+	case MQTT_RC_NOT_AUTHORIZED:
+	case MQTT_RC_BANNED:
+	case MQTT_RC_CLIENTID_NOT_VALID:
+		return ERROR_DENIED;
+	case MOSQ_ERR_INVAL:
+	case MOSQ_ERR_MALFORMED_UTF8:
+	case MOSQ_ERR_MALFORMED_PACKET:
+		return ERROR_INVALID;
+	case MOSQ_ERR_PAYLOAD_SIZE:
+	case MOSQ_ERR_OVERSIZE_PACKET:
+		return ERROR_LIMIT;
+	case MOSQ_ERR_KEEPALIVE:
+		return ERROR_TIMEOUT;
+	case MOSQ_ERR_NOMEM:
+		return ERROR_FAILED;
+	default:
+		return ERROR_UNREACHABLE;
+	}
+}
+
+// code is the library's MOSQ_ERR_ (below 0x80) or the broker's reason code.
+static bool describe(struct error *error, int code, int saved_errno, const char *detail, const char *doing)
+{
+	if (code == MOSQ_ERR_ERRNO && saved_errno != 0 && saved_errno != EPROTO)
+		return error_errno(error, saved_errno, "%s", doing);
+	if (code == MOSQ_ERR_EAI)
+		return error_set(error, ERROR_UNREACHABLE, "%s: the name does not resolve", doing);
+	const char *text = code >= 0x80 ? mosquitto_reason_string(code) : mosquitto_strerror(code);
+	error_set(error, kind_of(code), "%s: %s%s%s", doing, text, detail[0] ? ": " : "", detail);
+	if (error)
+		error->code = code;
+	return false;
+}
+
+// --- the library's callbacks -----------------------------------------------------------------------------------
+
+static void on_log(struct mosquitto *mosq, void *user, int level, const char *text)
+{
+	struct mqtt *mqtt = user;
+	if (level == MOSQ_LOG_ERR)
+		(void)snprintf(mqtt->detail, sizeof(mqtt->detail), "%s", text);
+}
+
+static void on_connect(struct mosquitto *mosq, void *user, int reason_code, int flags,
+		       const mosquitto_property *properties)
+{
+	struct mqtt *mqtt = user;
+	mqtt->called_back = true;
+	if (reason_code != 0) {
+		describe(&mqtt->reason, reason_code, 0, "", "the broker refused the session");
+	} else {
+		mqtt->state = CONNECTED;
+		mqtt->connected_ms = clock_mono_ms();
+		if (mqtt->handlers.on_connect)
+			mqtt->handlers.on_connect(mqtt->user, flags & 1);
+	}
+	errno = 0;
+}
+
+static void on_disconnect(struct mosquitto *mosq, void *user, int code, const mosquitto_property *properties)
+{
+	struct mqtt *mqtt = user;
+	int saved_errno = errno;
+	mqtt->called_back = true;
+	mqtt->closed = true;
+	if (mqtt->reason.kind == ERROR_NONE)
+		describe(&mqtt->reason, code, saved_errno, mqtt->detail,
+			 code >= 0x80 ? "the broker ended the session" : "the broker's connection is lost");
+	errno = 0;
+}
+
+static void on_message(struct mosquitto *mosq, void *user, const struct mosquitto_message *message,
+		       const mosquitto_property *properties)
+{
+	struct mqtt *mqtt = user;
+	mqtt->called_back = true;
+	mqtt->received++;
+	if (mqtt->handlers.on_message) {
+		struct mqtt_message view = {
+			.topic = message->topic,
+			.payload = message->payload,
+			.payload_bytes = (size_t)message->payloadlen,
+			.qos = message->qos,
+			.retain = message->retain,
+		};
+		auto_free char *response_topic = NULL;
+		auto_free void *correlation = NULL;
+		auto_free char *name = NULL;
+		auto_free char *value = NULL;
+		uint16_t correlation_bytes = 0;
+		if (properties) {
+			(void)mosquitto_property_read_string(properties, MQTT_PROP_RESPONSE_TOPIC, &response_topic,
+							     false);
+			(void)mosquitto_property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &correlation,
+							     &correlation_bytes, false);
+			const mosquitto_property *at = mosquitto_property_read_string_pair(
+				properties, MQTT_PROP_USER_PROPERTY, &name, &value, false);
+			while (at && name && strcmp(name, "request-id") != 0) {
+				free(steal(name));
+				free(steal(value));
+				at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &name, &value,
+									 true);
+			}
+			view.response_topic = response_topic;
+			view.correlation = correlation;
+			view.correlation_bytes = correlation_bytes;
+			view.request_id = value;
+		}
+		mqtt->handlers.on_message(mqtt->user, &view);
+	}
+	errno = 0;
+}
+
+// The library also calls this when it has written a QoS 0 message, which nobody waits for.
+static void on_publish(struct mosquitto *mosq, void *user, int mid, int reason_code,
+		       const mosquitto_property *properties)
+{
+	struct mqtt *mqtt = user;
+	mqtt->called_back = true;
+	if (mqtt->reading && mqtt->handlers.on_puback)
+		mqtt->handlers.on_puback(mqtt->user, mid, reason_code);
+	errno = 0;
+}
+
+static void on_subscribe(struct mosquitto *mosq, void *user, int mid, int count, const int *granted,
+			 const mosquitto_property *properties)
+{
+	struct mqtt *mqtt = user;
+	mqtt->called_back = true;
+	if (mqtt->handlers.on_suback)
+		mqtt->handlers.on_suback(mqtt->user, mid, granted, (size_t)count);
+	errno = 0;
+}
+
+// --- making ------------------------------------------------------------------------------------------------------
+
+// The library opens a socket pair for each session, to wake a thread that it does not have here: two descriptors and,
+// full of bytes that nobody reads, 200 kB. It copes without; so no descriptor is to be had while it asks.
+static struct mosquitto *new_session(const char *client_id, bool clean_start, void *user)
+{
+	struct rlimit limit;
+	int lowest = eventfd(0, EFD_CLOEXEC); // the lowest free descriptor, where the limit goes
+	bool limited = lowest >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0;
+	if (limited) {
+		struct rlimit none = {.rlim_cur = (rlim_t)lowest, .rlim_max = limit.rlim_max};
+		limited = setrlimit(RLIMIT_NOFILE, &none) == 0;
+	}
+	if (lowest >= 0)
+		(void)close(lowest);
+	struct mosquitto *mosq = mosquitto_new(client_id, clean_start, user);
+	if (limited)
+		(void)setrlimit(RLIMIT_NOFILE, &limit); // what was allowed before is allowed again
+	return mosq;
+}
+
+static int store_properties(struct mqtt *mqtt, const struct mqtt_options *options)
+{
+	mosquitto_property *properties = NULL;
+	if (options->session_expiry_s == 0)
+		return MOSQ_ERR_SUCCESS;
+	int rc = mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL,
+					      options->session_expiry_s);
+	if (rc == MOSQ_ERR_SUCCESS) {
+		// Port 0 means a Unix socket, and its empty path is refused; the properties are stored by then.
+		(void)mosquitto_connect_bind_v5(mqtt->mosq, "", 0, options->keepalive_s, NULL, properties);
+	}
+	mosquitto_property_free_all(&properties);
+	return rc;
+}
+
+static bool readable(const char *path, struct error *error)
+{
+	if (!path || access(path, R_OK) == 0)
+		return true;
+	return error_errno(error, errno, "cannot read %s", path);
+}
+
+static bool configure(struct mqtt *mqtt, const struct mqtt_options *options, struct error *error)
+{
+	struct mosquitto *mosq = mqtt->mosq;
+	int rc = mosquitto_int_option(mosq, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_threaded_set(mosq, true);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_int_option(mosq, MOSQ_OPT_TCP_NODELAY, 1);
+	if (rc == MOSQ_ERR_SUCCESS && options->receive_maximum > 0)
+		rc = mosquitto_int_option(mosq, MOSQ_OPT_RECEIVE_MAXIMUM, options->receive_maximum);
+	if (rc == MOSQ_ERR_SUCCESS) // 0 stands for 65,535
+		rc = mosquitto_int_option(mosq, MOSQ_OPT_SEND_MAXIMUM, options->inflight_maximum);
+	if (rc == MOSQ_ERR_SUCCESS && options->will_topic) {
+		const char *payload = options->will_payload ? options->will_payload : "";
+		rc = mosquitto_will_set_v5(mosq, options->will_topic, (int)strlen(payload), payload, 1, true, NULL);
+	}
+	if (rc == MOSQ_ERR_SUCCESS && options->ca_file) {
+		if (!readable(options->ca_file, error) || !readable(options->cert_file, error) ||
+		    !readable(options->key_file, error))
+			return false;
+		rc = mosquitto_tls_set(mosq, options->ca_file, NULL, options->cert_file, options->key_file, NULL);
+	}
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = store_properties(mqtt, options);
+	if (rc != MOSQ_ERR_SUCCESS)
+		return describe(error, rc, errno, "", "cannot set up the MQTT session");
+
+	mosquitto_log_callback_set(mosq, on_log);
+	mosquitto_connect_v5_callback_set(mosq, on_connect);
+	mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
+	mosquitto_message_v5_callback_set(mosq, on_message);
+	mosquitto_publish_v5_callback_set(mosq, on_publish);
+	mosquitto_subscribe_v5_callback_set(mosq, on_subscribe);
+	return true;
+}
+
+static bool check(const struct mqtt_options *options, struct error *error)
+{
+	if (!options->host || !options->host[0] || options->port < 1 || options->port > UINT16_MAX)
+		return error_set(error, ERROR_INVALID, "the broker's address needs a host and a port from 1 to 65535");
+	if (!options->client_id || !options->client_id[0])
+		return error_set(error, ERROR_INVALID, "the MQTT session needs a client id");
+	if (options->keepalive_s != 0 && (options->keepalive_s < 5 || options->keepalive_s > UINT16_MAX))
+		return error_set(error, ERROR_INVALID, "the MQTT keepalive must be 0 or from 5 to 65535 seconds");
+	return true;
+}
+
+struct mqtt *mqtt_new(const struct mqtt_options *options, const struct mqtt_handlers *handlers, void *user,
+		      struct error *error)
+{
+	if (!check(options, error))
+		return NULL;
+	struct mqtt *mqtt = calloc(1, sizeof(*mqtt));
+	if (mqtt) {
+		mqtt->handlers = *handlers;
+		mqtt->user = user;
+		mqtt->port = options->port;
+		mqtt->keepalive_s = options->keepalive_s;
+		mqtt->connect_timeout_ms =
+			options->connect_timeout_ms > 0 ? options->connect_timeout_ms : MQTT_CONNECT_TIMEOUT_S * 1000;
+		mqtt->host = strdup(options->host);
+		mqtt->mosq = new_session(options->client_id, options->clean_start, mqtt);
+	}
+	if (!mqtt || !mqtt->host || !mqtt->mosq) {
+		error_errno(error, errno, "cannot make the MQTT session");
+		mqtt_free(mqtt);
+		return NULL;
+	}
+	if (!configure(mqtt, options, error)) {
+		mqtt_free(mqtt);
+		return NULL;
+	}
+	return mqtt;
+}
+
+void mqtt_free(struct mqtt *mqtt)
+{
+	if (!mqtt)
+		return;
+	if (mqtt->mosq)
+		mosquitto_destroy(mqtt->mosq);
+	free(mqtt->host);
+	free(mqtt);
+}
+
+// --- losing and finding the connection ----------------------------------------------------------------------------
+
+static bool has_both_families(const char *host)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *list = NULL;
+	bool ipv4 = false;
+	bool ipv6 = false;
+	if (getaddrinfo(host, NULL, &hints, &list) != 0)
+		return false;
+	for (const struct addrinfo *at = list; at; at = at->ai_next) {
+		ipv4 = ipv4 || at->ai_family == AF_INET;
+		ipv6 = ipv6 || at->ai_family == AF_INET6;
+	}
+	freeaddrinfo(list);
+	return ipv4 && ipv6;
+}
+
+// Whether the next try, to the other family, comes at once.
+static bool try_other_family(struct mqtt *mqtt)
+{
+	if (mqtt->family == ANY && !has_both_families(mqtt->host))
+		return false;
+	mqtt->family = mqtt->family == ONLY_IPV4 ? ONLY_IPV6 : ONLY_IPV4;
+	mqtt->second = !mqtt->second;
+	return mqtt->second;
+}
+
+// The connection, or the try to make one, has come to an end; mqtt->reason says why.
+static void drop(struct mqtt *mqtt)
+{
+	int64_t now_ms = clock_mono_ms();
+	int fd = mosquitto_socket(mqtt->mosq);
+	if (fd >= 0)
+		(void)shutdown(fd, SHUT_RDWR);
+	if (mqtt->state == CONNECTED && now_ms - mqtt->connected_ms >= MQTT_STABLE_MS)
+		mqtt->attempt = 0;
+	if (mqtt->state == CONNECTING && try_other_family(mqtt)) {
+		mqtt->next_try_ms = now_ms;
+	} else {
+		mqtt->next_try_ms =
+			now_ms + clock_backoff_ms(mqtt->attempt, MQTT_BACKOFF_BASE_MS, MQTT_BACKOFF_MAX_MS);
+		if (mqtt->attempt < 30)
+			mqtt->attempt++;
+	}
+	mqtt->state = WAITING;
+	mqtt->rest = true;
+	mqtt->more = false;
+	struct error reason = mqtt->reason;
+	if (mqtt->handlers.on_disconnect)
+		mqtt->handlers.on_disconnect(mqtt->user, &reason);
+}
+
+static void begin_call(struct mqtt *mqtt)
+{
+	mqtt->called_back = false;
+	mqtt->closed = false;
+	errno = 0;
+}
+
+// False when the call of the library ended the connection.
+static bool end_call(struct mqtt *mqtt, int rc)
+{
+	int saved_errno = errno;
+	if (rc == MOSQ_ERR_SUCCESS && !mqtt->closed)
+		return true;
+	if (mqtt->reason.kind == ERROR_NONE)
+		describe(&mqtt->reason, rc, saved_errno, mqtt->detail, "the broker's connection is lost");
+	drop(mqtt);
+	return false;
+}
+
+static void start(struct mqtt *mqtt)
+{
+	mqtt->state = CONNECTING;
+	mqtt->deadline_ms = clock_mono_ms() + mqtt->connect_timeout_ms;
+	mqtt->reason = (struct error){0};
+	mqtt->detail[0] = '\0';
+	mqtt->blocked = false;
+	begin_call(mqtt);
+	int rc = MOSQ_ERR_SUCCESS;
+	if (mqtt->family != ANY)
+		rc = mosquitto_string_option(mqtt->mosq, MOSQ_OPT_BIND_ADDRESS,
+					     mqtt->family == ONLY_IPV4 ? "0.0.0.0" : "::");
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_connect_bind_async(mqtt->mosq, mqtt->host, mqtt->port, mqtt->keepalive_s, NULL);
+	if (rc != MOSQ_ERR_SUCCESS) {
+		describe(&mqtt->reason, rc, errno, mqtt->detail, "cannot connect to the broker");
+		drop(mqtt);
+		return;
+	}
+	(void)fcntl(mosquitto_socket(mqtt->mosq), F_SETFD, FD_CLOEXEC);
+}
+
+static bool tcp_established(struct mqtt *mqtt)
+{
+	int fd = mosquitto_socket(mqtt->mosq);
+	struct pollfd watch = {.fd = fd, .events = POLLOUT};
+	if (poll(&watch, 1, 0) <= 0)
+		return false;
+	int code = 0;
+	socklen_t len_bytes = sizeof(code);
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &len_bytes) < 0)
+		code = errno;
+	if (code == 0)
+		return true;
+	error_errno(&mqtt->reason, code, "cannot connect to the broker at %s port %d", mqtt->host, mqtt->port);
+	drop(mqtt);
+	return false;
+}
+
+static bool handshake_lost(struct mqtt *mqtt)
+{
+	char byte;
+	ssize_t got = recv(mosquitto_socket(mqtt->mosq), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+		return false;
+	if (got == 0)
+		error_set(&mqtt->reason, ERROR_UNREACHABLE, "the broker closed the connection before CONNACK");
+	else
+		error_errno(&mqtt->reason, errno, "the broker's connection is lost before CONNACK");
+	drop(mqtt);
+	return true;
+}
+
+static void time_out(struct mqtt *mqtt)
+{
+	error_set(&mqtt->reason, ERROR_TIMEOUT, "%s within %d ms",
+		  mqtt->state == CONNECTING ? "no TCP connection to the broker" : "no CONNACK from the broker",
+		  mqtt->connect_timeout_ms);
+	drop(mqtt);
+}
+
+// --- the caller's loop ---------------------------------------------------------------------------------------------
+
+int mqtt_fd(const struct mqtt *mqtt)
+{
+	if (mqtt->state == WAITING || mqtt->state == STOPPED)
+		return -1;
+	return mosquitto_socket(mqtt->mosq);
+}
+
+int mqtt_poll_events(const struct mqtt *mqtt)
+{
+	switch (mqtt->state) {
+	case CONNECTING:
+		return POLLOUT;
+	case GREETING:
+		return mqtt->blocked ? POLLIN | POLLOUT : POLLIN;
+	case CONNECTED:
+		return mosquitto_want_write(mqtt->mosq) ? POLLIN | POLLOUT : POLLIN;
+	default:
+		return 0;
+	}
+}
+
+static int clamp(int64_t value, int min, int max)
+{
+	if (value < min)
+		return min;
+	return value > max ? max : (int)value;
+}
+
+int mqtt_timeout_ms(const struct mqtt *mqtt)
+{
+	enum { CHECK_MIN_MS = 1000, CHECK_MAX_MS = 15000 };
+	switch (mqtt->state) {
+	case WAITING:
+		return mqtt->rest ? 0 : clamp(mqtt->next_try_ms - clock_mono_ms(), 0, MQTT_BACKOFF_MAX_MS);
+	case CONNECTING:
+	case GREETING:
+		return clamp(mqtt->deadline_ms - clock_mono_ms(), 0, mqtt->connect_timeout_ms);
+	case CONNECTED:
+		if (mqtt->more)
+			return 0;
+		// PINGREQ may be late by a quarter: the broker waits for one and a half.
+		return mqtt->keepalive_s == 0 ? CHECK_MAX_MS
+					      : clamp((int64_t)mqtt->keepalive_s * 250, CHECK_MIN_MS, CHECK_MAX_MS);
+	default:
+		return -1;
+	}
+}
+
+bool mqtt_connected(const struct mqtt *mqtt)
+{
+	return mqtt->state == CONNECTED;
+}
+
+// One call of the library. False when the connection is gone or nothing more is readable.
+static bool read_once(struct mqtt *mqtt)
+{
+	begin_call(mqtt);
+	mqtt->reading = true;
+	int rc = mosquitto_loop_read(mqtt->mosq, 1);
+	bool drained = errno == EAGAIN && !mqtt->called_back;
+	mqtt->reading = false;
+	return end_call(mqtt, rc) && !drained;
+}
+
+size_t mqtt_read(struct mqtt *mqtt, size_t max_messages)
+{
+	mqtt->received = 0;
+	if (mqtt->state == CONNECTING && tcp_established(mqtt)) {
+		mqtt->state = GREETING;
+		mqtt->second = false;
+	}
+	if (mqtt->state == GREETING) {
+		(void)read_once(mqtt);
+		if (mqtt->state == GREETING && handshake_lost(mqtt))
+			return mqtt->received;
+	}
+	if (mqtt->state != CONNECTED)
+		return mqtt->received;
+
+	mqtt->more = true;
+	while (mqtt->state == CONNECTED && mqtt->received < max_messages) {
+		if (!read_once(mqtt)) {
+			mqtt->more = false;
+			break;
+		}
+	}
+	return mqtt->received;
+}
+
+void mqtt_write(struct mqtt *mqtt)
+{
+	if ((mqtt->state != GREETING && mqtt->state != CONNECTED) || !mosquitto_want_write(mqtt->mosq))
+		return;
+	// The library writes packet by packet, thousands of four-byte PUBACKs: let the kernel put them together.
+	int fd = mosquitto_socket(mqtt->mosq);
+	int on = 1;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	begin_call(mqtt);
+	int rc = mosquitto_loop_write(mqtt->mosq, 1);
+	mqtt->blocked = errno == EAGAIN;
+	if (!end_call(mqtt, rc))
+		return;
+	on = 0;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+void mqtt_tick(struct mqtt *mqtt)
+{
+	int64_t now_ms = clock_mono_ms();
+	switch (mqtt->state) {
+	case WAITING:
+		if (mqtt->rest)
+			mqtt->rest = false;
+		else if (now_ms >= mqtt->next_try_ms)
+			start(mqtt);
+		break;
+	case CONNECTING:
+	case GREETING:
+		if (now_ms >= mqtt->deadline_ms)
+			time_out(mqtt);
+		break;
+	case CONNECTED:
+		begin_call(mqtt);
+		(void)end_call(mqtt, mosquitto_loop_misc(mqtt->mosq));
+		break;
+	default:
+		break;
+	}
+}
+
+void mqtt_cut(struct mqtt *mqtt)
+{
+	if (mqtt->state == WAITING || mqtt->state == STOPPED)
+		return;
+	error_set(&mqtt->reason, ERROR_FAILED, "the connection to the broker was cut from this side");
+	drop(mqtt);
+}
+
+static void flush_disconnect(struct mqtt *mqtt, int64_t deadline_ms)
+{
+	int rc = mosquitto_disconnect_v5(mqtt->mosq, MQTT_RC_NORMAL_DISCONNECTION, NULL);
+	begin_call(mqtt);
+	while (rc == MOSQ_ERR_SUCCESS && !mqtt->closed) {
+		int64_t left_ms = deadline_ms - clock_mono_ms();
+		struct pollfd watch = {.fd = mosquitto_socket(mqtt->mosq), .events = POLLOUT};
+		if (watch.fd < 0 || left_ms < 0)
+			return;
+		if (poll(&watch, 1, clamp(left_ms, 0, INT_MAX)) < 0 && errno != EINTR)
+			return;
+		rc = mosquitto_loop_write(mqtt->mosq, 1);
+	}
+}
+
+// Lets the broker close first. The library closes at once, and then whatever the broker still sends is answered with a
+// reset, at which Mosquitto forgets what it has not read yet: the DISCONNECT, say, and it publishes the will.
+static void await_close(int fd, int64_t deadline_ms)
+{
+	char ignored[4096];
+	(void)shutdown(fd, SHUT_WR);
+	for (;;) {
+		int64_t left_ms = deadline_ms - clock_mono_ms();
+		struct pollfd watch = {.fd = fd, .events = POLLIN};
+		int ready = left_ms > 0 ? poll(&watch, 1, clamp(left_ms, 0, INT_MAX)) : 0;
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0 || recv(fd, ignored, sizeof(ignored), MSG_DONTWAIT) <= 0)
+			return;
+	}
+}
+
+void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms)
+{
+	int fd = mosquitto_socket(mqtt->mosq);
+	if (mqtt->state == CONNECTED) {
+		int64_t deadline_ms = clock_mono_ms() + timeout_ms;
+		auto_close int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0); // outlives the library's own close
+		flush_disconnect(mqtt, deadline_ms);
+		if (kept >= 0 && mqtt->closed)
+			await_close(kept, deadline_ms);
+	}
+	fd = mosquitto_socket(mqtt->mosq);
+	if (fd >= 0)
+		(void)shutdown(fd, SHUT_RDWR);
+	mqtt->state = STOPPED;
+}
+
+bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, int qos, struct error *error)
+{
+	if (mqtt->state != CONNECTED)
+		return error_set(error, ERROR_UNREACHABLE, "cannot subscribe: there is no connection to the broker");
+	int rc = mosquitto_subscribe_v5(mqtt->mosq, NULL, filter, qos, 0, NULL);
+	return rc == MOSQ_ERR_SUCCESS || describe(error, rc, errno, "", "cannot subscribe");
+}
+
+static int publish_properties(const struct mqtt_publish *publish, mosquitto_property **out)
+{
+	int rc = MOSQ_ERR_SUCCESS;
+	if (publish->response_topic)
+		rc = mosquitto_property_add_string(out, MQTT_PROP_RESPONSE_TOPIC, publish->response_topic);
+	if (rc == MOSQ_ERR_SUCCESS && publish->correlation) {
+		if (publish->correlation_bytes > UINT16_MAX)
+			return MOSQ_ERR_INVAL;
+		rc = mosquitto_property_add_binary(out, MQTT_PROP_CORRELATION_DATA, publish->correlation,
+						   (uint16_t)publish->correlation_bytes);
+	}
+	if (rc == MOSQ_ERR_SUCCESS && publish->request_id)
+		rc = mosquitto_property_add_string_pair(out, MQTT_PROP_USER_PROPERTY, "request-id",
+							publish->request_id);
+	return rc;
+}
+
+bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mid, struct error *error)
+{
+	if (mqtt->state != CONNECTED)
+		return error_set(error, ERROR_UNREACHABLE, "cannot publish: there is no connection to the broker");
+	if (publish->payload_bytes > INT_MAX)
+		return error_set(error, ERROR_LIMIT, "cannot publish: the payload is too large");
+	mosquitto_property *properties = NULL;
+	int given = 0;
+	int rc = publish_properties(publish, &properties);
+	if (rc == MOSQ_ERR_SUCCESS)
+		rc = mosquitto_publish_v5(mqtt->mosq, &given, publish->topic, (int)publish->payload_bytes,
+					  publish->payload, publish->qos, publish->retain, properties);
+	mosquitto_property_free_all(&properties);
+	if (rc != MOSQ_ERR_SUCCESS)
+		return describe(error, rc, errno, "", "cannot publish");
+	if (mid)
+		*mid = given;
+	return true;
+}
+
+void mqtt_library_init(void)
+{
+	(void)mosquitto_lib_init();
+}
+
+void mqtt_library_cleanup(void)
+{
+	(void)mosquitto_lib_cleanup();
+}

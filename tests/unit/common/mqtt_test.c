@@ -1,0 +1,729 @@
+#include "common/mqtt.h"
+#include "common/pki.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/support/broker.h"
+
+#include <poll.h>
+
+// Against a real broker, and against a listener here that speaks just enough MQTT to see what is on the wire.
+
+static struct broker broker;
+
+struct client {
+	struct mqtt *mqtt;
+	int connects;
+	bool session_present;
+	int disconnects;
+	struct error reason;
+	int pubacks;
+	int puback_mid;
+	int puback_code;
+	int subacks;
+	int suback_code;
+	size_t messages;
+	char topic[64];
+	char payload[64];
+	char response_topic[64];
+	char correlation[16];
+	char request_id[64];
+	bool retain;
+	const char *filter; // subscribed to at each CONNACK
+};
+
+static void on_connect(void *user, bool session_present)
+{
+	struct client *client = user;
+	struct error error = {0};
+	client->connects++;
+	client->session_present = session_present;
+	if (client->filter && !mqtt_subscribe(client->mqtt, client->filter, 1, &error))
+		fail_msg("%s", error.what);
+}
+
+static void on_disconnect(void *user, const struct error *error)
+{
+	struct client *client = user;
+	client->disconnects++;
+	client->reason = *error;
+}
+
+static void keep(char *out, size_t out_bytes, const void *from, size_t len_bytes)
+{
+	(void)snprintf(out, out_bytes, "%.*s", (int)len_bytes, from ? (const char *)from : "");
+}
+
+static void on_message(void *user, const struct mqtt_message *message)
+{
+	struct client *client = user;
+	client->messages++;
+	keep(client->topic, sizeof(client->topic), message->topic, strlen(message->topic));
+	keep(client->payload, sizeof(client->payload), message->payload, message->payload_bytes);
+	keep(client->response_topic, sizeof(client->response_topic), message->response_topic,
+	     message->response_topic ? strlen(message->response_topic) : 0);
+	keep(client->correlation, sizeof(client->correlation), message->correlation, message->correlation_bytes);
+	keep(client->request_id, sizeof(client->request_id), message->request_id,
+	     message->request_id ? strlen(message->request_id) : 0);
+	client->retain = message->retain;
+}
+
+static void on_puback(void *user, int mid, int reason_code)
+{
+	struct client *client = user;
+	client->pubacks++;
+	client->puback_mid = mid;
+	client->puback_code = reason_code;
+}
+
+static void on_suback(void *user, int mid, const int *reason_codes, size_t count)
+{
+	struct client *client = user;
+	client->subacks++;
+	client->suback_code = count == 1 ? reason_codes[0] : -1;
+}
+
+static const struct mqtt_handlers handlers = {on_connect, on_disconnect, on_message, on_puback, on_suback};
+
+static struct mqtt_options plain(const char *client_id, int port)
+{
+	return (struct mqtt_options){
+		.host = "127.0.0.1",
+		.port = port,
+		.client_id = client_id,
+		.keepalive_s = 60,
+		.clean_start = true,
+		.receive_maximum = 5000,
+	};
+}
+
+static void client_open(struct client *client, const struct mqtt_options *options)
+{
+	struct error error = {0};
+	client->mqtt = mqtt_new(options, &handlers, client, &error);
+	if (!client->mqtt)
+		fail_msg("%s", error.what);
+}
+
+static void client_close(struct client *client)
+{
+	mqtt_free(client->mqtt);
+	*client = (struct client){0};
+}
+
+// One turn of the loop in mqtt.h, with the write left out if told so.
+static size_t turn(struct client *client, size_t batch, bool write)
+{
+	struct pollfd watch = {.fd = mqtt_fd(client->mqtt), .events = (short)mqtt_poll_events(client->mqtt)};
+	int timeout_ms = mqtt_timeout_ms(client->mqtt);
+	if (!write)
+		watch.events &= (short)~POLLOUT;
+	if (timeout_ms < 0 || timeout_ms > 50)
+		timeout_ms = 50;
+	(void)poll(&watch, watch.fd >= 0 ? 1 : 0, timeout_ms);
+	size_t count = mqtt_read(client->mqtt, batch);
+	if (write)
+		mqtt_write(client->mqtt);
+	mqtt_tick(client->mqtt);
+	return count;
+}
+
+// Turns until the condition holds, or fails.
+#define UNTIL(client, condition)                                                                             \
+	do {                                                                                                 \
+		int64_t until_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;                                    \
+		while (!(condition)) {                                                                       \
+			if (clock_mono_ms() > until_ms)                                                      \
+				fail_msg("never came: %s (%s)", #condition, (client)->reason.what);          \
+			turn((client), 1000, true);                                                          \
+		}                                                                                            \
+	} while (0)
+
+static void publish(struct client *client, const char *topic, const char *payload, int qos, bool retain)
+{
+	struct error error = {0};
+	struct mqtt_publish message = {.topic = topic,
+				       .payload = payload,
+				       .payload_bytes = strlen(payload),
+				       .qos = qos,
+				       .retain = retain};
+	if (!mqtt_publish(client->mqtt, &message, NULL, &error))
+		fail_msg("%s", error.what);
+}
+
+// --- a broker of our own ---------------------------------------------------------------------------------------
+
+struct peer {
+	int listener;
+	int port;
+	int fd;
+};
+
+static struct peer peer_listen(void)
+{
+	struct peer peer = {.fd = -1};
+	peer.listener = process_listen(&peer.port);
+	return peer;
+}
+
+static void peer_close(struct peer *peer)
+{
+	if (peer->fd >= 0)
+		(void)close(peer->fd);
+	if (peer->listener >= 0)
+		(void)close(peer->listener);
+}
+
+static bool peer_readable(int fd)
+{
+	struct pollfd watch = {.fd = fd, .events = POLLIN};
+	return poll(&watch, 1, 0) > 0;
+}
+
+static void peer_accept(struct peer *peer, struct client *client)
+{
+	UNTIL(client, peer_readable(peer->listener));
+	peer->fd = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(peer->fd >= 0);
+}
+
+// Reads CONNECT into out and answers CONNACK.
+static size_t peer_greet(struct peer *peer, struct client *client, unsigned char *out, size_t out_bytes)
+{
+	static const unsigned char connack[] = {0x20, 0x03, 0x00, 0x00, 0x00};
+	peer_accept(peer, client);
+	UNTIL(client, peer_readable(peer->fd));
+	ssize_t got = recv(peer->fd, out, out_bytes, 0);
+	assert_true(got > 10);
+	assert_int_equal(out[0], 0x10);
+	assert_int_equal(send(peer->fd, connack, sizeof(connack), 0), sizeof(connack));
+	UNTIL(client, client->connects == 1);
+	return (size_t)got;
+}
+
+static void peer_publish(struct peer *peer, int count)
+{
+	for (int i = 1; i <= count; i++) {
+		unsigned char packet[] = {0x32, 0x07, 0x00, 0x01, 't', (unsigned char)(i >> 8), (unsigned char)i, 0x00, 'x'};
+		assert_int_equal(send(peer->fd, packet, sizeof(packet), 0), sizeof(packet));
+	}
+}
+
+// --- tests -----------------------------------------------------------------------------------------------------
+
+static void test_nothing_leaves_before_write(void **state)
+{
+	enum { COUNT = 300 };
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	unsigned char bytes[2048];
+	struct mqtt_options options = plain("waits", peer.port);
+	client_open(&client, &options);
+	peer_greet(&peer, &client, bytes, sizeof(bytes));
+
+	peer_publish(&peer, COUNT);
+	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
+	while (client.messages < COUNT && clock_mono_ms() < deadline_ms)
+		turn(&client, 1000, false);
+	assert_int_equal(client.messages, COUNT);
+	publish(&client, "stored", "1", 0, false);
+	publish(&client, "other", "2", 1, false);
+	mqtt_tick(client.mqtt);
+	assert_true(mqtt_poll_events(client.mqtt) & POLLOUT);
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+
+	mqtt_write(client.mqtt);
+	size_t pubacks = 0;
+	size_t got = 0;
+	size_t expected = COUNT * 4 + 2 + 2 + 6 + 1 + 1 + 2 + 2 + 5 + 2 + 1 + 1;
+	while (got < expected && clock_mono_ms() < deadline_ms) {
+		ssize_t more = recv(peer.fd, bytes + got, sizeof(bytes) - got, 0);
+		assert_true(more > 0);
+		got += (size_t)more;
+	}
+	assert_int_equal(got, expected);
+	for (size_t i = 0; i < COUNT; i++)
+		pubacks += bytes[i * 4] == 0x40 && bytes[i * 4 + 1] == 2;
+	assert_int_equal(pubacks, COUNT);
+	assert_int_equal(mqtt_poll_events(client.mqtt), POLLIN);
+	client_close(&client);
+	peer_close(&peer);
+}
+
+static void test_batch_is_bounded(void **state)
+{
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	unsigned char bytes[256];
+	struct mqtt_options options = plain("batch", peer.port);
+	client_open(&client, &options);
+	peer_greet(&peer, &client, bytes, sizeof(bytes));
+	peer_publish(&peer, 25);
+
+	size_t sizes[3] = {0};
+	for (int i = 0; i < 3; i++) {
+		struct pollfd watch = {.fd = mqtt_fd(client.mqtt), .events = POLLIN};
+		assert_int_equal(poll(&watch, 1, PROCESS_DEADLINE_MS), 1);
+		sizes[i] = mqtt_read(client.mqtt, 10);
+		if (i < 2)
+			assert_int_equal(mqtt_timeout_ms(client.mqtt), 0); // there may be more than poll can see
+	}
+	assert_int_equal(sizes[0], 10);
+	assert_int_equal(sizes[1], 10);
+	assert_int_equal(sizes[2], 5);
+	assert_true(mqtt_timeout_ms(client.mqtt) > 0);
+	client_close(&client);
+	peer_close(&peer);
+}
+
+static bool holds(const unsigned char *bytes, size_t len_bytes, const unsigned char *part, size_t part_bytes)
+{
+	return memmem(bytes, len_bytes, part, part_bytes) != NULL;
+}
+
+static void test_connect_properties(void **state)
+{
+	static const unsigned char session_expiry[] = {0x11, 0xff, 0xff, 0xff, 0xff};
+	static const unsigned char receive_maximum[] = {0x21, 0x13, 0x88};
+	struct client client = {0};
+	unsigned char bytes[256];
+	struct peer peer = peer_listen();
+	struct mqtt_options options = plain("properties", peer.port);
+	options.session_expiry_s = UINT32_MAX;
+	options.clean_start = false;
+	options.connect_timeout_ms = 5000;
+	client_open(&client, &options);
+	size_t len_bytes = peer_greet(&peer, &client, bytes, sizeof(bytes));
+	assert_true(holds(bytes, len_bytes, session_expiry, sizeof(session_expiry)));
+	assert_true(holds(bytes, len_bytes, receive_maximum, sizeof(receive_maximum)));
+	assert_int_equal(bytes[9] & 0x02, 0); // clean start
+	assert_int_equal(fcntl(mqtt_fd(client.mqtt), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+
+	// The same at a reconnect.
+	(void)close(peer.fd);
+	UNTIL(&client, client.disconnects == 1);
+	assert_int_equal(client.reason.kind, ERROR_UNREACHABLE);
+	client.connects = 0;
+	len_bytes = peer_greet(&peer, &client, bytes, sizeof(bytes));
+	assert_true(holds(bytes, len_bytes, session_expiry, sizeof(session_expiry)));
+	assert_true(holds(bytes, len_bytes, receive_maximum, sizeof(receive_maximum)));
+	client_close(&client);
+	peer_close(&peer);
+}
+
+static void test_silent_peer_times_out(void **state)
+{
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	struct mqtt_options options = plain("silent", peer.port);
+	options.connect_timeout_ms = 200;
+	client_open(&client, &options);
+	peer_accept(&peer, &client);
+	UNTIL(&client, client.disconnects == 1);
+	assert_int_equal(client.reason.kind, ERROR_TIMEOUT);
+	assert_int_equal(mqtt_fd(client.mqtt), -1);
+	client_close(&client);
+	peer_close(&peer);
+}
+
+static void test_keepalive(void **state)
+{
+	static const unsigned char pingresp[] = {0xd0, 0x00};
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	unsigned char bytes[256];
+	struct mqtt_options options = plain("keepalive", peer.port);
+	options.keepalive_s = 5;
+	client_open(&client, &options);
+	peer_greet(&peer, &client, bytes, sizeof(bytes));
+
+	// PINGREQ is only queued by mqtt_tick...
+	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
+	while (!(mqtt_poll_events(client.mqtt) & POLLOUT) && clock_mono_ms() < deadline_ms)
+		turn(&client, 10, false);
+	assert_true(mqtt_poll_events(client.mqtt) & POLLOUT);
+	assert_false(peer_readable(peer.fd));
+	// ... and leaves with mqtt_write.
+	turn(&client, 10, true);
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), 0), 2);
+	assert_int_equal(bytes[0], 0xc0);
+	assert_int_equal(send(peer.fd, pingresp, sizeof(pingresp), 0), 2);
+	// Unanswered, it ends the connection.
+	UNTIL(&client, peer_readable(peer.fd));
+	assert_int_equal(client.disconnects, 0);
+	UNTIL(&client, client.disconnects == 1);
+	assert_int_equal(client.reason.kind, ERROR_TIMEOUT);
+	client_close(&client);
+	peer_close(&peer);
+}
+
+static void test_refused_connection_backs_off(void **state)
+{
+	struct client client = {0};
+	struct mqtt_options options = plain("refused", process_free_port());
+	client_open(&client, &options);
+	UNTIL(&client, client.disconnects == 3);
+	assert_int_equal(client.reason.kind, ERROR_UNREACHABLE);
+	assert_true(mqtt_timeout_ms(client.mqtt) <= 30000);
+	struct error error = {0};
+	struct mqtt_publish message = {.topic = "t", .qos = 1};
+	assert_false(mqtt_publish(client.mqtt, &message, NULL, &error));
+	assert_int_equal(error.kind, ERROR_UNREACHABLE);
+	assert_false(mqtt_subscribe(client.mqtt, "t", 1, &error));
+	client_close(&client);
+}
+
+static void test_name_with_two_families(void **state)
+{
+	struct client client = {0};
+	struct mqtt_options options = plain("families", broker.port);
+	options.host = "localhost"; // also ::1 on most machines, where the broker does not listen
+	client_open(&client, &options);
+	UNTIL(&client, client.connects == 1);
+	client_close(&client);
+}
+
+static void test_message_and_properties(void **state)
+{
+	struct client client = {.filter = "mqtt/properties"};
+	struct mqtt_options options = plain("properties", broker.port);
+	struct error error = {0};
+	int mid = 0;
+	client_open(&client, &options);
+	UNTIL(&client, client.subacks == 1);
+	assert_int_equal(client.suback_code, 1);
+
+	struct mqtt_publish message = {.topic = "mqtt/properties",
+				       .payload = "hello",
+				       .payload_bytes = 5,
+				       .qos = 1,
+				       .response_topic = "answer/here",
+				       .correlation = "c\0d",
+				       .correlation_bytes = 3,
+				       .request_id = "request-1"};
+	assert_true(mqtt_publish(client.mqtt, &message, &mid, &error));
+	UNTIL(&client, client.pubacks == 1 && client.messages == 1);
+	assert_int_equal(client.puback_mid, mid);
+	assert_int_equal(client.puback_code, 0);
+	assert_string_equal(client.topic, "mqtt/properties");
+	assert_string_equal(client.payload, "hello");
+	assert_string_equal(client.response_topic, "answer/here");
+	assert_string_equal(client.correlation, "c");
+	assert_string_equal(client.request_id, "request-1");
+	assert_false(client.retain);
+
+	// Nobody listens there; and QoS 0 has no PUBACK.
+	publish(&client, "mqtt/properties", "quiet", 0, false);
+	publish(&client, "mqtt/nobody", "x", 1, false);
+	UNTIL(&client, client.pubacks == 2 && client.messages == 2);
+	assert_int_equal(client.puback_code, 0x10);
+	assert_string_equal(client.payload, "quiet");
+	assert_string_equal(client.request_id, "");
+
+	message.topic = "with/#";
+	assert_false(mqtt_publish(client.mqtt, &message, NULL, &error));
+	assert_int_equal(error.kind, ERROR_INVALID);
+	client_close(&client);
+}
+
+static void test_unacknowledged_comes_back(void **state)
+{
+	struct client sender = {0};
+	struct client client = {.filter = "mqtt/again"};
+	struct mqtt_options sender_options = plain("sender", broker.port);
+	struct mqtt_options options = plain("again", broker.port);
+	options.clean_start = false;
+	options.session_expiry_s = UINT32_MAX;
+	client_open(&sender, &sender_options);
+	client_open(&client, &options);
+	UNTIL(&client, client.subacks == 1);
+	UNTIL(&sender, sender.connects == 1);
+	for (int i = 0; i < 100; i++)
+		publish(&sender, "mqtt/again", "x", 1, false);
+	UNTIL(&sender, sender.pubacks == 100);
+
+	// Read, but never written: the broker still holds them.
+	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
+	while (client.messages < 100 && clock_mono_ms() < deadline_ms)
+		turn(&client, 1000, false);
+	assert_int_equal(client.messages, 100);
+	client_close(&client);
+
+	client.filter = "mqtt/again";
+	client_open(&client, &options);
+	UNTIL(&client, client.messages == 100);
+	assert_true(client.session_present);
+	mqtt_disconnect(client.mqtt, 5000); // a broker drops what it has not read of a broken connection
+	client_close(&client);
+
+	// Written this time: nothing comes back before the answer to something published now.
+	client.filter = "mqtt/again";
+	client_open(&client, &options);
+	UNTIL(&client, client.connects == 1);
+	publish(&client, "mqtt/again", "last", 1, false);
+	UNTIL(&client, client.messages > 0);
+	assert_string_equal(client.payload, "last");
+	mqtt_disconnect(client.mqtt, 1000);
+	client_close(&client);
+	client_close(&sender);
+}
+
+static void test_resent_after_restart(void **state)
+{
+	struct client client = {.filter = "mqtt/restart"};
+	struct mqtt_options options = plain("restart", broker.port);
+	options.clean_start = false;
+	options.session_expiry_s = 3600;
+	client_open(&client, &options);
+	UNTIL(&client, client.subacks == 1);
+	broker_stop(&broker);
+	publish(&client, "mqtt/restart", "kept", 1, false); // the connection still looks whole
+	UNTIL(&client, client.disconnects > 0);
+	assert_int_equal(client.reason.kind, ERROR_UNREACHABLE);
+	assert_true(broker_start(&broker));
+	UNTIL(&client, client.pubacks == 1 && client.messages == 1);
+	assert_int_equal(client.connects, 2);
+	assert_true(client.session_present);
+	assert_string_equal(client.payload, "kept");
+	client_close(&client);
+}
+
+static void will_case(const char *filter, const char *topic, const char *end, bool disconnect)
+{
+	struct client watcher = {.filter = filter};
+	struct client client = {0};
+	struct mqtt_options watcher_options = plain("watcher", broker.port);
+	struct mqtt_options options = plain("mortal", broker.port);
+	options.will_topic = topic;
+	options.will_payload = "offline";
+	client_open(&watcher, &watcher_options);
+	UNTIL(&watcher, watcher.subacks == 1);
+	client_open(&client, &options);
+	UNTIL(&client, client.connects == 1);
+	if (disconnect) {
+		publish(&client, topic, "bye", 1, false); // leaves with DISCONNECT
+		mqtt_disconnect(client.mqtt, 5000);
+		assert_int_equal(mqtt_fd(client.mqtt), -1);
+		assert_int_equal(mqtt_timeout_ms(client.mqtt), -1);
+		assert_int_equal(client.disconnects, 0);
+	}
+	client_close(&client);
+	// Everything of the dead session has come before this does.
+	client_open(&client, &options);
+	UNTIL(&client, client.connects == 1);
+	publish(&client, end, "end", 1, false);
+	UNTIL(&client, client.pubacks == 1);
+	UNTIL(&watcher, strcmp(watcher.topic, end) == 0);
+	assert_int_equal(watcher.messages, 2); // the will or "bye", and this
+	mqtt_disconnect(client.mqtt, 5000);
+	client_close(&client);
+	client_close(&watcher);
+}
+
+static void test_will(void **state)
+{
+	will_case("killed/#", "killed/will", "killed/end", false);
+	will_case("left/#", "left/will", "left/end", true);
+}
+
+// --- TLS -------------------------------------------------------------------------------------------------------
+
+static void name_file(const char *folder, const char *name, char *path, size_t path_bytes)
+{
+	(void)snprintf(path, path_bytes, "%s/%s", folder, name);
+}
+
+struct tls_files {
+	char ca[128], ca_key[128], server[128], server_key[128], client[128], client_key[128], other_ca[128];
+};
+
+static struct tls_files files;
+
+static void issue(const struct pki_subject *subject, const char *cert_path, const char *key_path)
+{
+	struct error error = {0};
+	struct pki_ca *ca = pki_ca_load(files.ca, files.ca_key, &error);
+	assert_non_null(ca);
+	assert_true(pki_key_create(key_path, &error));
+	char *csr = pki_csr_create(key_path, subject->name, &error);
+	assert_non_null(csr);
+	char *pem = pki_issue(ca, csr, subject, NULL, &error);
+	if (!pem)
+		fail_msg("%s", error.what);
+	assert_true(file_write(cert_path, pem, strlen(pem), 0600, &error));
+	process_hand_over(cert_path);
+	process_hand_over(key_path);
+	free(pem);
+	free(csr);
+	pki_ca_free(ca);
+}
+
+static void make_certificates(const char *folder)
+{
+	static const char *const hosts[] = {"127.0.0.1", "localhost", NULL};
+	struct error error = {0};
+	char unused[128];
+	name_file(folder, "ca.pem", files.ca, sizeof(files.ca));
+	name_file(folder, "ca.key", files.ca_key, sizeof(files.ca_key));
+	name_file(folder, "server.pem", files.server, sizeof(files.server));
+	name_file(folder, "server.key", files.server_key, sizeof(files.server_key));
+	name_file(folder, "client.pem", files.client, sizeof(files.client));
+	name_file(folder, "client.key", files.client_key, sizeof(files.client_key));
+	name_file(folder, "other.pem", files.other_ca, sizeof(files.other_ca));
+	name_file(folder, "other.key", unused, sizeof(unused));
+	assert_true(pki_ca_create(files.ca, files.ca_key, "Test CA", 30, &error));
+	assert_true(pki_ca_create(files.other_ca, unused, "Other CA", 30, &error));
+	process_hand_over(files.ca);
+	issue(&(struct pki_subject){.profile = PKI_SERVER, .name = "127.0.0.1", .hosts = hosts, .lifetime_s = 86400},
+	      files.server, files.server_key);
+	issue(&(struct pki_subject){.profile = PKI_SERVICE, .name = "svc.test", .lifetime_s = 86400}, files.client,
+	      files.client_key);
+}
+
+static struct mqtt_options over_tls(const char *client_id)
+{
+	struct mqtt_options options = plain(client_id, broker.tls_port);
+	options.ca_file = files.ca;
+	options.cert_file = files.client;
+	options.key_file = files.client_key;
+	return options;
+}
+
+// Small batches of many messages over TLS: what is left inside the TLS layer does not show on the socket.
+static void test_tls_leaves_nothing_behind(void **state)
+{
+	enum { COUNT = 3000 };
+	struct client sender = {0};
+	struct client client = {.filter = "mqtt/tls"};
+	struct mqtt_options sender_options = plain("tls-sender", broker.port);
+	struct mqtt_options options = over_tls("tls");
+	client_open(&sender, &sender_options);
+	client_open(&client, &options);
+	UNTIL(&client, client.subacks == 1);
+	UNTIL(&sender, sender.connects == 1);
+	for (int i = 0; i < COUNT; i++)
+		publish(&sender, "mqtt/tls", "x", 1, false);
+	UNTIL(&sender, sender.pubacks == COUNT);
+
+	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
+	while (client.messages < COUNT && clock_mono_ms() < deadline_ms) {
+		// Waits for ever where mqtt_timeout_ms allows it: a stall shows.
+		struct pollfd watch = {.fd = mqtt_fd(client.mqtt), .events = (short)mqtt_poll_events(client.mqtt)};
+		assert_true(poll(&watch, 1, mqtt_timeout_ms(client.mqtt) == 0 ? 0 : 5000) >= 0);
+		assert_true(watch.revents || mqtt_timeout_ms(client.mqtt) == 0);
+		(void)mqtt_read(client.mqtt, 3);
+		mqtt_write(client.mqtt);
+	}
+	assert_int_equal(client.messages, COUNT);
+	client_close(&client);
+	client_close(&sender);
+}
+
+static void test_tls_refuses_other_authority(void **state)
+{
+	struct client client = {0};
+	struct mqtt_options options = over_tls("other");
+	options.ca_file = files.other_ca;
+	client_open(&client, &options);
+	UNTIL(&client, client.disconnects == 1);
+	assert_int_equal(client.connects, 0);
+	assert_non_null(strstr(client.reason.what, "certificate verify failed"));
+	client_close(&client);
+}
+
+static void test_tls_needs_a_certificate(void **state)
+{
+	struct client client = {0};
+	struct mqtt_options options = over_tls("none");
+	options.cert_file = NULL;
+	options.key_file = NULL;
+	client_open(&client, &options);
+	UNTIL(&client, client.disconnects == 1);
+	assert_int_equal(client.connects, 0);
+	client_close(&client);
+
+	struct error error = {0};
+	options.ca_file = "/nonexistent/ca.pem";
+	assert_null(mqtt_new(&options, &handlers, &client, &error));
+	assert_int_equal(error.kind, ERROR_NOT_FOUND);
+}
+
+// libmosquitto itself would report success for ever here.
+static void test_tls_handshake_cut(void **state)
+{
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	struct mqtt_options options = over_tls("cut");
+	options.port = peer.port;
+	client_open(&client, &options);
+	peer_accept(&peer, &client);
+	UNTIL(&client, peer_readable(peer.fd)); // ClientHello
+	struct linger reset = {.l_onoff = 1};
+	assert_int_equal(setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	(void)close(peer.fd);
+	peer.fd = -1;
+	int64_t start_ms = clock_mono_ms();
+	UNTIL(&client, client.disconnects == 1);
+	assert_true(clock_mono_ms() - start_ms < 10000);
+	assert_int_equal(client.reason.kind, ERROR_UNREACHABLE);
+
+	peer_accept(&peer, &client);
+	(void)close(peer.fd); // in good order, this time
+	peer.fd = -1;
+	UNTIL(&client, client.disconnects == 2);
+	client_close(&client);
+	peer_close(&peer);
+}
+
+static void test_bad_options(void **state)
+{
+	struct error error = {0};
+	struct mqtt_options options = plain("x", 0);
+	assert_null(mqtt_new(&options, &handlers, NULL, &error));
+	assert_int_equal(error.kind, ERROR_INVALID);
+	options = plain("", 1883);
+	assert_null(mqtt_new(&options, &handlers, NULL, &error));
+	options = plain("x", 1883);
+	options.keepalive_s = 2;
+	assert_null(mqtt_new(&options, &handlers, NULL, &error));
+	mqtt_free(NULL);
+}
+
+static int setup(void **state)
+{
+	if (scratch_setup(state) != 0)
+		return -1;
+	mqtt_library_init();
+	const struct scratch *scratch = *state;
+	make_certificates(scratch->folder);
+	return broker_init(&broker, scratch->folder, true) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	broker_stop(&broker);
+	mqtt_library_cleanup();
+	return scratch_teardown(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_nothing_leaves_before_write),
+		cmocka_unit_test(test_batch_is_bounded),
+		cmocka_unit_test(test_connect_properties),
+		cmocka_unit_test(test_silent_peer_times_out),
+		cmocka_unit_test(test_keepalive),
+		cmocka_unit_test(test_refused_connection_backs_off),
+		cmocka_unit_test(test_name_with_two_families),
+		cmocka_unit_test(test_message_and_properties),
+		cmocka_unit_test(test_unacknowledged_comes_back),
+		cmocka_unit_test(test_will),
+		cmocka_unit_test(test_tls_leaves_nothing_behind),
+		cmocka_unit_test(test_tls_refuses_other_authority),
+		cmocka_unit_test(test_tls_needs_a_certificate),
+		cmocka_unit_test(test_tls_handshake_cut),
+		cmocka_unit_test(test_resent_after_restart),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
