@@ -195,6 +195,10 @@ create table command (
 );
 create index command_open on command (device, created_at)
     where state in ('requested', 'queued', 'sent', 'accepted', 'running');
+-- Commander's own: what to look at next, whatever number of commands waits for devices that are away.
+create index command_requested on command (created_at, id) where state = 'requested';
+create index command_waiting on command (device, n) where state in ('queued', 'sent');
+create index command_expiring on command (expires_at) where state in ('requested', 'queued', 'sent', 'accepted', 'running');
 create index command_by_device on command (device, created_at desc);
 create index command_by_time on command (created_at desc, id);
 create index command_changed on command (changed_at);
@@ -323,6 +327,7 @@ grant select, insert, update on device to muster_bridge;
 grant select on enrollment_token, certificate, signing_key to muster_bridge;
 grant update (uses_left) on enrollment_token to muster_bridge;
 grant insert on certificate, enrollment_event to muster_bridge;
+grant update (revoked_at) on certificate to muster_bridge; -- re-enrolment
 
 grant select on device, device_state, telemetry, event, inventory, ledger, quarantine, command, command_event,
     certificate, user_account, enrollment_event to muster_dashboard;
