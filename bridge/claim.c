@@ -1,0 +1,175 @@
+#include "bridge/claim.h"
+
+#include "bridge/server.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/topic.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_hex_sha256(const char *text)
+{
+	return strlen(text) == SHA256_HEX_BYTES - 1 && strspn(text, "0123456789abcdef") == SHA256_HEX_BYTES - 1;
+}
+
+// An absent member leaves *out NULL; false when it is there and no string.
+static bool optional_string(const struct json *body, const char *name, const char **out)
+{
+	const struct json *value = json_member(body, name);
+
+	*out = NULL;
+	return !value || json_type(value) == JSON_NULL || json_as_string(value, out);
+}
+
+const char *claim_parse(const struct json *body, struct enroll_claim *out)
+{
+	struct enroll_claim claim = *out;
+
+	if (!json_member_string(body, "token", &claim.token))
+		return "\"token\" must be a string: the enrolment token that an administrator made";
+	if (!json_member_string(body, "csr", &claim.csr))
+		return "\"csr\" must be a string: a certificate request in PEM form";
+	if (strlen(claim.csr) > PEM_MAX_BYTES)
+		return "\"csr\" is larger than 16 kB";
+	if (!optional_string(body, "device", &claim.device) || (claim.device && !topic_is_device_id(claim.device)))
+		return "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out to be given an id";
+	if (!optional_string(body, "fingerprint", &claim.fingerprint) ||
+	    (claim.fingerprint && !is_hex_sha256(claim.fingerprint)))
+		return "\"fingerprint\" must be 64 lower-case hexadecimal digits";
+	*out = claim;
+	return NULL;
+}
+
+static void count(struct server *server, const char *outcome)
+{
+	char labels[48];
+
+	(void)snprintf(labels, sizeof(labels), "outcome=\"%s\"", outcome);
+	metric_add(metrics_counter(server->metrics, "muster_enrollments_total", labels,
+				   "Enrolment requests by outcome"),
+		   1);
+}
+
+static void record(struct server *server, const char *type, const char *token_id, const struct enroll_claim *claim,
+		   const char *reason)
+{
+	struct error error = {.kind = ERROR_NONE};
+
+	if (enroll_record(&server->enroll, type, token_id, claim, reason, &error))
+		log_fault_over(&server->database_fault, "database.failed");
+	else
+		log_fault(&server->database_fault, "database.failed", &error);
+}
+
+// Answers 429 itself.
+static bool is_throttled(struct server *server, struct http_request *request, const struct enroll_claim *claim)
+{
+	struct throttle_verdict verdict = throttle_check(server->throttle, claim->peer, clock_mono_ms());
+	char seconds[24];
+
+	if (!verdict.blocked)
+		return false;
+	if (verdict.first) {
+		log_warn("sec.token.ratelimit", "peer", claim->peer, "request_id", claim->request_id);
+		record(server, "rate-limited", "", claim, "too many failed enrolments from this address");
+	}
+	count(server, "rate-limited");
+	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)verdict.retry_after_s);
+	http_reply_header(request, "Retry-After", seconds);
+	http_reply_problem(request, 429, "too many failed enrolments from this address; wait and try again");
+	return true;
+}
+
+static void answer_granted(struct server *server, struct http_request *request, const struct enroll_claim *claim,
+			   struct enroll_result *result)
+{
+	bool issued = result->outcome == ENROLL_ISSUED;
+	char not_after[CLOCK_RFC3339_BYTES];
+	struct json *answer = json_new_object();
+	struct json *broker = json_new_object();
+
+	clock_format_rfc3339(result->not_after_s * 1000, not_after);
+	json_set_string(broker, "host", server->options->devices_host);
+	json_set_int(broker, "port", server->options->devices_port);
+	json_set_string(answer, "device", result->device);
+	json_set_string(answer, "certificate", result->certificate);
+	json_set_string(answer, "ca", server->trust_pem);
+	json_set_string(answer, "not_after", not_after);
+	json_set(answer, "broker", broker);
+	json_set(answer, "command_keys", steal(result->command_keys));
+	log_info(issued ? "register.success" : "register.repeated", "device", result->device, "token",
+		 result->token_id, "peer", claim->peer, "request_id", claim->request_id, "revoked_certificates",
+		 result->revoked > 0 ? log_number((int64_t)result->revoked) : NULL);
+	count(server, issued ? "issued" : "repeated");
+	http_reply_json(request, issued ? 201 : 200, answer);
+}
+
+static void answer_refused(struct server *server, struct http_request *request, struct enroll_claim *claim,
+			   const struct enroll_result *result)
+{
+	// The history names the device that was decided on, else the one that was asked for; never one that was made up
+	// and did not come to be.
+	if (result->device[0] && result->outcome != ENROLL_BAD_CSR)
+		claim->device = result->device;
+	log_warn(strcmp(result->event, "expired") == 0 ? "sec.token.expired" : "register.fail", "reason",
+		 result->reason, "device", claim->device, "token",
+		 result->token_id[0] ? result->token_id : NULL, "peer", claim->peer, "request_id", claim->request_id);
+	record(server, result->event, result->token_id, claim, result->reason);
+	switch (result->outcome) {
+	case ENROLL_TAKEN:
+		count(server, "taken");
+		http_reply_problem(request, 409,
+				   "this device id is taken; choose another, or ask for a token bound to this id");
+		return;
+	case ENROLL_BAD_CSR:
+		count(server, "bad-csr");
+		http_reply_problem(request, 422,
+				   "the certificate request was refused: it must be PEM, signed with its own key, and"
+				   " the key ECDSA P-256, P-384 or RSA of 2048 bits and more");
+		return;
+	default:
+		// One answer for all bad tokens: whoever guesses learns nothing.
+		throttle_failed(server->throttle, claim->peer, clock_mono_ms());
+		count(server, "denied");
+		http_reply_problem(request, 403,
+				   "the enrolment token does not hold; ask an administrator for a new one");
+	}
+}
+
+static void answer_failed(struct server *server, struct http_request *request, const struct error *error)
+{
+	log_fault(&server->database_fault, "database.failed", error);
+	count(server, "failed");
+	http_reply_header(request, "Retry-After", "5");
+	http_reply_problem(request, 503, "enrolment is not possible at the moment; try again with the same key");
+}
+
+void claim_handle(struct http_request *request, void *user)
+{
+	struct server *server = user;
+	struct error error = {.kind = ERROR_NONE};
+	struct enroll_claim claim = {.peer = http_peer(request), .request_id = http_request_id(request)};
+
+	if (is_throttled(server, request, &claim))
+		return;
+	auto_json struct json *body = http_body_json(request);
+	if (!body)
+		return;
+	const char *fault = claim_parse(body, &claim);
+	if (fault) {
+		count(server, "malformed");
+		http_reply_problem(request, 400, fault);
+		return;
+	}
+	auto_enroll_result struct enroll_result result = enroll_run(&server->enroll, &claim, &error);
+	if (result.outcome == ENROLL_FAILED) {
+		answer_failed(server, request, &error);
+		return;
+	}
+	log_fault_over(&server->database_fault, "database.failed");
+	if (result.outcome == ENROLL_ISSUED || result.outcome == ENROLL_REPEATED)
+		answer_granted(server, request, &claim, &result);
+	else
+		answer_refused(server, request, &claim, &result);
+}

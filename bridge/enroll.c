@@ -1,0 +1,294 @@
+#include "bridge/enroll.h"
+
+#include "common/clock.h"
+#include "common/crypto.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ID_TRIES 4 // 48 random bits collide next to never; a few tries make it never
+
+static const char sql_token[] =
+	"select id, device, tags, uses_left > 0, expires_at <= clock_timestamp(), revoked_at is not null"
+	" from enrollment_token where token_hash = decode($1, 'hex') for update";
+static const char sql_same_key[] =
+	"select c.pem, c.device, c.revoked_at is null and c.not_after > now() and d.enabled, d.fingerprint"
+	" from certificate c join device d on d.device = c.device where c.token_id = $1 and c.key_sha256 = $2";
+static const char sql_take_free[] =
+	"insert into device (device, tags, fingerprint, enrolled_at) values ($1, $2::text[], $3, now())"
+	" on conflict (device) do nothing";
+// The token names the device: an administrator wants it (again), so it may exist, with other hardware. One that was
+// disabled stays out.
+static const char sql_take_bound[] =
+	"insert into device as d (device, tags, fingerprint, enrolled_at) values ($1, $2::text[], $3, now())"
+	" on conflict (device) do update set enrolled_at = now(),"
+	" fingerprint = coalesce(excluded.fingerprint, d.fingerprint),"
+	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')"
+	" where d.enabled";
+static const char sql_revoke[] =
+	"update certificate set revoked_at = now() where device = $1 and revoked_at is null";
+static const char sql_certificate[] =
+	"insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem)"
+	" values ($1, $2, $3, $4, $5, to_timestamp($6::bigint), to_timestamp($7::bigint), $8)";
+static const char sql_consume[] =
+	"update enrollment_token set uses_left = uses_left - 1 where token_hash = decode($1, 'hex')";
+static const char sql_event[] =
+	"insert into enrollment_event (type, token_id, device, peer, request_id, reason)"
+	" values ($1, nullif($2, ''), nullif($3, ''), $4, $5, $6)";
+// RFC 8037: x is base64url without padding.
+static const char sql_keys[] =
+	"select kid, rtrim(translate(encode(public_key, 'base64'), '+/', '-_'), '=')"
+	" from signing_key where retired_at is null order by created_at, kid";
+
+// What one transaction knows as it goes.
+struct attempt {
+	struct enroll *enroll;
+	const struct enroll_claim *claim;
+	struct enroll_result *result;
+	char token_sha256[SHA256_HEX_BYTES];
+	char key_sha256[SHA256_HEX_BYTES];
+	struct pg_result *token;
+};
+
+enum token_column { TOKEN_ID, TOKEN_DEVICE, TOKEN_TAGS, TOKEN_USABLE, TOKEN_EXPIRED, TOKEN_REVOKED };
+
+void enroll_result_done(struct enroll_result *result)
+{
+	free(result->certificate);
+	json_free(result->command_keys);
+	memset(result, 0, sizeof(*result));
+}
+
+void enroll_make_id(char out[DEVICE_ID_MAX + 1])
+{
+	uint8_t random[6];
+
+	crypto_random(random, sizeof(random));
+	out[0] = 'd';
+	out[1] = '-';
+	crypto_hex(random, sizeof(random), out + 2);
+}
+
+static bool refuse(struct enroll_result *result, enum enroll_outcome outcome, const char *event, const char *reason)
+{
+	result->outcome = outcome;
+	result->event = event;
+	result->reason = reason;
+	return true;
+}
+
+static bool deny(struct enroll_result *result, const char *reason)
+{
+	return refuse(result, ENROLL_DENIED, "refused", reason);
+}
+
+// The functions below return false when the database failed. A refusal is a success with result->event set.
+
+static bool read_keys(struct attempt *attempt, struct error *error)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+
+	if (!pg_query(attempt->enroll->pg, &rows, error, sql_keys, 0, NULL))
+		return false;
+	struct json *keys = json_new_array();
+	for (size_t i = 0; i < pg_rows(rows); i++) {
+		struct json *key = json_new_object();
+
+		json_set_string(key, "kty", "OKP");
+		json_set_string(key, "crv", "Ed25519");
+		json_set_string(key, "kid", pg_text(rows, i, 0));
+		json_set_string(key, "x", pg_text(rows, i, 1));
+		json_append(keys, key);
+	}
+	json_free(attempt->result->command_keys);
+	attempt->result->command_keys = keys;
+	return true;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+// *found: this key has a certificate from this token, and the matter is decided.
+static bool answer_again(struct attempt *attempt, bool *found, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	auto_pg_result struct pg_result *rows = NULL;
+	struct pki_certificate_info info;
+
+	*found = false;
+	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql_same_key, result->token_id, attempt->key_sha256))
+		return false;
+	if (pg_rows(rows) == 0)
+		return true;
+	*found = true;
+	const char *bound = pg_text(rows, 0, 3);
+	const char *told = attempt->claim->fingerprint;
+	(void)snprintf(result->device, sizeof(result->device), "%s", pg_text(rows, 0, 1));
+	if (!pg_bool(rows, 0, 2))
+		return deny(result, "certificate revoked or expired, or device disabled");
+	if (bound && told && !same_text(bound, told))
+		return deny(result, "another fingerprint");
+	if (!pki_certificate_info(pg_text(rows, 0, 0), &info, error))
+		return false;
+	result->certificate = strdup(pg_text(rows, 0, 0));
+	if (!result->certificate)
+		return error_set(error, ERROR_FAILED, "no memory for a certificate");
+	result->not_after_s = info.not_after_s;
+	result->outcome = ENROLL_REPEATED;
+	return read_keys(attempt, error);
+}
+
+static bool take(struct attempt *attempt, const char *sql, bool *taken, struct error *error)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+
+	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql, attempt->result->device,
+		      pg_text(attempt->token, 0, TOKEN_TAGS), attempt->claim->fingerprint))
+		return false;
+	*taken = pg_affected(rows) == 1;
+	return true;
+}
+
+// Puts the device's row in place, under the id that the token, the device or chance gives it.
+static bool take_device(struct attempt *attempt, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	const char *bound = pg_text(attempt->token, 0, TOKEN_DEVICE);
+	const char *wish = attempt->claim->device;
+	bool taken = false;
+
+	if (bound || wish) {
+		(void)snprintf(result->device, sizeof(result->device), "%s", bound ? bound : wish);
+		if (!take(attempt, bound ? sql_take_bound : sql_take_free, &taken, error))
+			return false;
+		if (taken)
+			return true;
+		return bound ? deny(result, "device disabled") :
+			       refuse(result, ENROLL_TAKEN, "refused", "device id taken");
+	}
+	for (int i = 0; i < ID_TRIES && !taken; i++) {
+		enroll_make_id(result->device);
+		if (!take(attempt, sql_take_free, &taken, error))
+			return false;
+	}
+	return taken || error_set(error, ERROR_FAILED, "no free device id after %d tries", ID_TRIES);
+}
+
+static bool write_certificate(struct attempt *attempt, const struct pki_certificate_info *info, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	char not_before[24];
+	char not_after[24];
+
+	(void)snprintf(not_before, sizeof(not_before), "%lld", (long long)info->not_before_s);
+	(void)snprintf(not_after, sizeof(not_after), "%lld", (long long)info->not_after_s);
+	return PG_QUERY(attempt->enroll->pg, NULL, error, sql_certificate, info->serial, result->device,
+			result->token_id, info->key_sha256, info->sha256, not_before, not_after, result->certificate);
+}
+
+static bool issue(struct attempt *attempt, struct error *error)
+{
+	const struct options *options = attempt->enroll->options;
+	struct enroll_result *result = attempt->result;
+	struct pki_certificate_info info;
+	auto_pg_result struct pg_result *revoked = NULL;
+	struct error issue_error = {.kind = ERROR_NONE};
+	const struct pki_subject subject = {
+		.profile = PKI_DEVICE,
+		.name = result->device,
+		.domain = options->ca_domain,
+		.lifetime_s = (int64_t)options->device_days * 86400,
+	};
+
+	result->certificate = pki_issue(attempt->enroll->ca, attempt->claim->csr, &subject, &info, &issue_error);
+	if (!result->certificate) {
+		if (issue_error.kind == ERROR_INVALID)
+			return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
+		return error_set(error, issue_error.kind, "%s", issue_error.what);
+	}
+	result->not_after_s = info.not_after_s;
+	if (!PG_QUERY(attempt->enroll->pg, &revoked, error, sql_revoke, result->device))
+		return false;
+	result->revoked = pg_affected(revoked);
+	result->outcome = ENROLL_ISSUED;
+	return write_certificate(attempt, &info, error) &&
+	       PG_QUERY(attempt->enroll->pg, NULL, error, sql_consume, attempt->token_sha256) &&
+	       PG_QUERY(attempt->enroll->pg, NULL, error, sql_event, "consume", result->token_id, result->device,
+			attempt->claim->peer, attempt->claim->request_id, result->revoked ? "re-enrolment" : "") &&
+	       read_keys(attempt, error);
+}
+
+// A token that is used up or expired still answers the key that it was used with: the first answer may be lost.
+static bool decide(struct attempt *attempt, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	bool found;
+
+	if (!PG_QUERY(attempt->enroll->pg, &attempt->token, error, sql_token, attempt->token_sha256))
+		return false;
+	if (pg_rows(attempt->token) == 0)
+		return deny(result, "token unknown");
+	(void)snprintf(result->token_id, sizeof(result->token_id), "%s", pg_text(attempt->token, 0, TOKEN_ID));
+	if (pg_bool(attempt->token, 0, TOKEN_REVOKED))
+		return deny(result, "token revoked");
+	if (!pki_csr_key_sha256(attempt->claim->csr, attempt->key_sha256, NULL))
+		return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
+	if (!answer_again(attempt, &found, error))
+		return false;
+	if (found)
+		return true;
+	if (pg_bool(attempt->token, 0, TOKEN_EXPIRED))
+		return refuse(result, ENROLL_DENIED, "expired", "token expired");
+	if (!pg_bool(attempt->token, 0, TOKEN_USABLE))
+		return deny(result, "token used up");
+	if (!take_device(attempt, error))
+		return false;
+	return result->event || issue(attempt, error);
+}
+
+static bool transact(struct enroll *enroll, const struct enroll_claim *claim, struct enroll_result *result,
+		     struct error *error)
+{
+	struct attempt attempt = {.enroll = enroll, .claim = claim, .result = result};
+
+	crypto_sha256_hex(claim->token, strlen(claim->token), attempt.token_sha256);
+	if (!pg_ready(enroll->pg, error) || !pg_begin(enroll->pg, error))
+		return false;
+	bool decided = decide(&attempt, error);
+	pg_result_free(attempt.token);
+	if (decided && result->outcome == ENROLL_ISSUED)
+		return pg_commit(enroll->pg, error);
+	pg_rollback(enroll->pg);
+	return decided;
+}
+
+struct enroll_result enroll_run(struct enroll *enroll, const struct enroll_claim *claim, struct error *error)
+{
+	struct enroll_result result;
+	struct error local = {.kind = ERROR_NONE};
+
+	// A connection that died since its last use is noticed only by using it. A second try is safe even if the
+	// COMMIT of the first took place: the same key then gets the same certificate.
+	for (int i = 0; i < 2; i++) {
+		result = (struct enroll_result){.outcome = ENROLL_DENIED};
+		if (transact(enroll, claim, &result, &local))
+			return result;
+		enroll_result_done(&result);
+		if (local.kind != ERROR_UNREACHABLE)
+			break;
+	}
+	if (error)
+		*error = local;
+	result.outcome = ENROLL_FAILED;
+	return result;
+}
+
+bool enroll_record(struct enroll *enroll, const char *type, const char *token_id, const struct enroll_claim *claim,
+		   const char *reason, struct error *error)
+{
+	return pg_ready(enroll->pg, error) &&
+	       PG_QUERY(enroll->pg, NULL, error, sql_event, type, token_id, claim->device, claim->peer,
+			claim->request_id, reason);
+}

@@ -1,0 +1,60 @@
+// Enrolment as one transaction: a token is turned into a device and its certificate, or nothing happens. The
+// token's row is locked first, so that claims on one token are decided one after another, however many bridges
+// there are.
+#pragma once
+
+#include "bridge/options.h"
+#include "common/limits.h"
+#include "common/json.h"
+#include "common/pg.h"
+#include "common/pki.h"
+
+struct enroll {
+	struct pg *pg;
+	struct pki_ca *ca;
+	const struct options *options;
+};
+
+// What a device asks for. The strings belong to the caller.
+struct enroll_claim {
+	const char *token;
+	const char *csr;
+	const char *device;      // a wish; NULL: the server makes an id
+	const char *fingerprint; // NULL: none told
+	const char *peer;
+	const char *request_id;
+};
+
+enum enroll_outcome {
+	ENROLL_ISSUED,
+	ENROLL_REPEATED, // the same key with the same token: the certificate that it has already
+	ENROLL_DENIED,   // the token does not hold; event and reason say why, the device is not told
+	ENROLL_TAKEN,    // the wished id belongs to another device
+	ENROLL_BAD_CSR,
+	ENROLL_FAILED,   // the database or the CA is at fault; error says how
+};
+
+struct enroll_result {
+	enum enroll_outcome outcome;
+	const char *event;  // enrollment_event.type, for whatever was refused
+	const char *reason;
+	char token_id[16];  // "" when the token is unknown
+	char device[DEVICE_ID_MAX + 1];
+	char *certificate;  // PEM; owned
+	int64_t not_after_s;
+	size_t revoked;     // earlier certificates of this device that are revoked by this enrolment
+	struct json *command_keys; // JWKs of the signers in use; owned
+};
+
+// Does not log and does not record refusals: see enroll_record.
+struct enroll_result enroll_run(struct enroll *enroll, const struct enroll_claim *claim, struct error *error)
+	must_check;
+void enroll_result_done(struct enroll_result *result);
+#define auto_enroll_result cleanup(enroll_result_done)
+
+// One row of enrollment_event, outside any transaction; token_id and device may be "" or NULL.
+bool enroll_record(struct enroll *enroll, const char *type, const char *token_id, const struct enroll_claim *claim,
+		   const char *reason, struct error *error) must_check;
+
+// "d-" and 12 random hex digits.
+void enroll_make_id(char out[DEVICE_ID_MAX + 1]);

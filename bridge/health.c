@@ -1,0 +1,82 @@
+#include "bridge/health.h"
+
+#include "bridge/server.h"
+#include "common/clock.h"
+
+#include <arpa/inet.h>
+
+#define CHECK_EVERY_MS 1000 // anybody may ask for /health: the database is bothered once a second
+
+#define METRICS_MAX_BYTES (1024UL * 1024)
+
+bool health_is_loopback(const char *address)
+{
+	struct in_addr four;
+	struct in6_addr six;
+
+	if (inet_pton(AF_INET, address, &four) == 1)
+		return ntohl(four.s_addr) >> 24 == 127;
+	if (inet_pton(AF_INET6, address, &six) != 1)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+}
+
+static bool ask_database(struct server *server)
+{
+	int64_t now_ms = clock_mono_ms();
+	struct error error = {.kind = ERROR_NONE};
+
+	if (server->checked_ms && now_ms - server->checked_ms < CHECK_EVERY_MS)
+		return server->database_ok;
+	server->checked_ms = now_ms;
+	server->database_ok = false;
+	// Twice, since a connection that died in silence is found out by the first.
+	for (int i = 0; i < 2 && !server->database_ok; i++)
+		server->database_ok = pg_ready(server->enroll.pg, &error) &&
+				      pg_query(server->enroll.pg, NULL, &error, "select 1", 0, NULL);
+	if (server->database_ok)
+		log_fault_over(&server->database_fault, "database.failed");
+	else
+		log_fault(&server->database_fault, "database.failed", &error);
+	metric_set(metrics_gauge(server->metrics, "muster_database_up", NULL, "1 while the database answers"),
+		   server->database_ok);
+	return server->database_ok;
+}
+
+static void answer(struct server *server, struct http_request *request, bool ok, int status)
+{
+	struct json *json = json_new_object();
+
+	json_set_string(json, "status", ok ? "ok" : "degraded");
+	json_set_string(json, "database", ok ? "ok" : "unreachable");
+	json_set_string(json, "version", MUSTER_VERSION);
+	json_set_int(json, "uptime_s", (clock_mono_ms() - server->started_ms) / 1000);
+	http_reply_json(request, status, json);
+}
+
+// Alive is alive: restarting the bridge does not bring a database back, so this stays 200.
+void health_handle(struct http_request *request, void *user)
+{
+	answer(user, request, ask_database(user), 200);
+}
+
+void health_handle_ready(struct http_request *request, void *user)
+{
+	bool ok = ask_database(user);
+
+	answer(user, request, ok, ok ? 200 : 503);
+}
+
+void health_handle_metrics(struct http_request *request, void *user)
+{
+	struct server *server = user;
+	auto_buf struct buf text;
+
+	buf_init(&text, METRICS_MAX_BYTES);
+	if (!health_is_loopback(http_peer(request))) {
+		http_reply_problem(request, 403, "metrics are for programs on this machine; ask over 127.0.0.1");
+		return;
+	}
+	metrics_write(server->metrics, &text);
+	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);
+}

@@ -1,0 +1,36 @@
+#include "bridge/options.h"
+
+#include <stddef.h>
+
+#define OPTION(name, type, member, default_text, min, max, required, description) \
+	{name, type, offsetof(struct options, member), default_text, min, max, required, description}
+
+static const struct config_option rows[] = {
+	OPTION("listen.address", CONFIG_STRING, listen_address, "127.0.0.1", 0, 0, false,
+	       "address of the HTTPS listener"),
+	OPTION("listen.port", CONFIG_INT, listen_port, "8444", 0, 65535, false,
+	       "port of the HTTPS listener; 0 lets the kernel choose"),
+	OPTION("tls.cert_file", CONFIG_STRING, tls_cert_file, NULL, 0, 0, true, "server certificate, PEM"),
+	OPTION("tls.key_file", CONFIG_STRING, tls_key_file, NULL, 0, 0, true, "its private key, PEM, mode 0600"),
+	OPTION("database.conninfo", CONFIG_STRING, conninfo, "dbname=muster user=muster_bridge", 0, 0, false,
+	       "libpq connection string"),
+	OPTION("ca.cert_file", CONFIG_STRING, ca_cert_file, NULL, 0, 0, true, "certificate of the device CA, PEM"),
+	OPTION("ca.key_file", CONFIG_STRING, ca_key_file, NULL, 0, 0, true, "its private key, PEM, mode 0600"),
+	OPTION("ca.domain", CONFIG_STRING, ca_domain, "muster.local", 0, 253, false,
+	       "trust domain in spiffe://<domain>/device/<id>"),
+	OPTION("ca.device_days", CONFIG_INT, device_days, "90", 1, 3650, false,
+	       "lifetime of a device certificate in days"),
+	OPTION("trust.ca_file", CONFIG_STRING, trust_file, NULL, 0, 0, true,
+	       "service CA that devices are told to trust, PEM"),
+	OPTION("devices.host", CONFIG_STRING, devices_host, "localhost", 0, 253, false,
+	       "broker host that devices are told"),
+	OPTION("devices.port", CONFIG_INT, devices_port, "8883", 1, 65535, false, "broker port that devices are told"),
+	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false,
+	       "error, warn, info (the default) or debug"),
+};
+
+const struct config_table options_table = {
+	.program = "bridge",
+	.options = rows,
+	.count = sizeof(rows) / sizeof(rows[0]),
+};

@@ -1,0 +1,22 @@
+// The bridge's configuration: one table from which the parser, --help and the sample configuration come.
+#pragma once
+
+#include "common/config.h"
+
+struct options {
+	char *listen_address;
+	long listen_port;
+	char *tls_cert_file;
+	char *tls_key_file;
+	char *conninfo;
+	char *ca_cert_file; // device CA: signs what enrols
+	char *ca_key_file;
+	char *ca_domain;
+	long device_days;
+	char *trust_file; // service CA: what devices are told to trust
+	char *devices_host;
+	long devices_port;
+	char *log_level;
+};
+
+extern const struct config_table options_table;

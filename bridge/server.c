@@ -1,0 +1,94 @@
+#include "bridge/server.h"
+
+#include "bridge/claim.h"
+#include "bridge/health.h"
+#include "common/clock.h"
+#include "common/file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DATABASE_TIMEOUT_MS 5000 // everybody waits while one does, so an enrolment rather fails
+
+static const struct http_route routes[] = {
+	{"POST", "/v1/enroll", claim_handle, 0},
+	{"GET", "/health", health_handle, 0},
+	{"GET", "/ready", health_handle_ready, 0},
+	{"GET", "/metrics", health_handle_metrics, 0},
+};
+
+static void count_request(struct http_request *request, int status, int64_t duration_us, void *user)
+{
+	struct server *server = user;
+	const char *pattern = http_route_pattern(request);
+	char labels[160];
+
+	if (!pattern)
+		pattern = "none";
+	(void)snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%d\"", http_method(request),
+		       pattern, status);
+	metric_add(metrics_counter(server->metrics, "muster_http_requests_total", labels, "HTTP requests answered"), 1);
+	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", pattern);
+	metric_observe(metrics_histogram(server->metrics, "muster_http_request_duration_seconds", labels,
+					 "Time from request to answer"),
+		       (double)duration_us / 1e6);
+}
+
+static bool open_parts(struct server *server, struct error *error)
+{
+	const struct options *options = server->options;
+
+	server->trust_pem = file_read(options->trust_file, PEM_MAX_BYTES, NULL, error);
+	if (!server->trust_pem)
+		return error_prefix(error, "trust.ca_file");
+	server->enroll.ca = pki_ca_load(options->ca_cert_file, options->ca_key_file, error);
+	if (!server->enroll.ca)
+		return error_prefix(error, "the device CA");
+	server->enroll.pg = pg_new(options->conninfo, "muster-bridge", error);
+	if (!server->enroll.pg)
+		return false;
+	pg_set_timeout(server->enroll.pg, DATABASE_TIMEOUT_MS);
+	server->throttle = throttle_new(ENROLL_ADDRESSES_MAX, ENROLL_FAILURES_MAX, ENROLL_WINDOW_MS);
+	server->metrics = metrics_new();
+	if (!server->throttle || !server->metrics)
+		return error_set(error, ERROR_FAILED, "no memory for the tables of the server");
+	return true;
+}
+
+bool server_init(struct server *server, struct loop *loop, const struct options *options, struct error *error)
+{
+	*server = (struct server){.options = options, .started_ms = clock_mono_ms()};
+	server->enroll.options = options;
+	if (!open_parts(server, error)) {
+		server_done(server);
+		return false;
+	}
+	const struct http_options http = {
+		.address = options->listen_address,
+		.port = (int)options->listen_port,
+		.cert_file = options->tls_cert_file,
+		.key_file = options->tls_key_file,
+		.body_max_bytes = HTTP_BODY_MAX_BYTES,
+		.routes = routes,
+		.route_count = sizeof(routes) / sizeof(routes[0]),
+		.after = count_request,
+		.user = server,
+	};
+	server->http = http_server_new(loop, &http, error);
+	if (!server->http) {
+		server_done(server);
+		return false;
+	}
+	return true;
+}
+
+void server_done(struct server *server)
+{
+	http_server_free(server->http);
+	metrics_free(server->metrics);
+	throttle_free(server->throttle);
+	pg_free(server->enroll.pg);
+	pki_ca_free(server->enroll.ca);
+	free(server->trust_pem);
+	memset(server, 0, sizeof(*server));
+}

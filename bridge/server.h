@@ -1,0 +1,29 @@
+// The bridge as a whole: what its HTTP resources share. Single-threaded; the database is used with short blocking
+// calls.
+#pragma once
+
+#include "bridge/enroll.h"
+#include "bridge/options.h"
+#include "bridge/throttle.h"
+#include "common/http.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+
+struct server {
+	const struct options *options;
+	struct enroll enroll;
+	struct throttle *throttle;
+	struct metrics *metrics;
+	struct http_server *http;
+	char *trust_pem; // what devices are told to trust
+	int64_t started_ms;  // monotonic
+	int64_t checked_ms;  // monotonic; when the database was last asked, see health.c
+	bool database_ok;
+	struct log_fault database_fault;
+};
+
+// Loads the CA and starts to listen. The database may be away: /ready tells.
+bool server_init(struct server *server, struct loop *loop, const struct options *options, struct error *error)
+	must_check;
+void server_done(struct server *server);
