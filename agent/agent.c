@@ -1,0 +1,468 @@
+#include "agent/agent.h"
+
+#include "agent/action.h"
+#include "agent/collect.h"
+#include "agent/crash.h"
+#include "agent/executor.h"
+#include "agent/fingerprint.h"
+#include "agent/identity.h"
+#include "agent/inventory.h"
+#include "agent/memory.h"
+#include "agent/outbox.h"
+#include "agent/system.h"
+#include "agent/uplink.h"
+#include "common/clock.h"
+#include "common/daemon.h"
+#include "common/log.h"
+#include "common/mqtt.h"
+#include "common/topic.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INVENTORY_EVERY_MS 10000 // at most; it is read with a heartbeat
+#define READ_BATCH 64
+#define GOODBYE_MS 1000          // for the last status message and DISCONNECT
+#define RECEIVE_MAXIMUM 20       // commands come one at a time
+
+struct agent {
+	const struct agent_options *options;
+	struct crash crash;
+	struct identity identity;
+	struct outbox *outbox;
+	struct mqtt *mqtt;
+	struct uplink uplink;
+	struct executor executor;
+	struct uplink_facts facts;
+	struct collect collect;
+	char boot_id[64];
+	char fingerprint[SHA256_HEX_BYTES];
+	char status_topic[TOPIC_MAX_BYTES], telemetry_topic[TOPIC_MAX_BYTES], event_topic[TOPIC_MAX_BYTES];
+
+	int64_t heartbeat_ms; // when the next is due
+	int64_t inventory_ms;
+	bool settle; // a connection was made since the last heartbeat
+
+	struct log_fault broker_fault, outbox_fault, send_fault, stored_fault, refused_fault, counter_fault;
+};
+
+// ---- what is reported ----
+
+static void outbox_result(struct agent *agent, bool ok, const struct error *error)
+{
+	if (ok)
+		log_fault_over(&agent->outbox_fault, "outbox.write");
+	else
+		log_fault(&agent->outbox_fault, "outbox.write", error);
+}
+
+static bool push_event(struct agent *agent, const char *type, const char *member, const char *value)
+{
+	struct error error = {0};
+	struct json *body auto_json = json_new_object();
+	json_set_string(body, "type", type);
+	json_set_int(body, "ts", clock_wall_ms());
+	json_set_string(body, member, value);
+	bool ok = outbox_push(agent->outbox, agent->event_topic, body, NULL, &error);
+	outbox_result(agent, ok, &error);
+	return ok;
+}
+
+static void report_boot(struct agent *agent)
+{
+	char *known auto_free = outbox_get(agent->outbox, "boot_id");
+	struct error error = {0};
+	if (!*agent->boot_id || (known && strcmp(known, agent->boot_id) == 0))
+		return;
+	if (!push_event(agent, "boot", "boot_id", agent->boot_id))
+		return;
+	// If this fails, the same boot is reported once more.
+	outbox_result(agent, outbox_set(agent->outbox, "boot_id", agent->boot_id, &error), &error);
+}
+
+// 0.9 to 1.1 of the interval: devices that were started together must not report together for ever.
+static int64_t jittered_ms(int64_t interval_s)
+{
+	uint16_t random;
+	crypto_random(&random, sizeof(random));
+	return interval_s * 900 + interval_s * 200 * random / UINT16_MAX;
+}
+
+static void heartbeat(struct agent *agent, int64_t now_ms)
+{
+	struct error error = {0};
+	struct json *reading auto_json = collect_reading(&agent->collect, clock_wall_ms());
+	json_set_int(reading, "outbox_dropped", outbox_dropped(agent->outbox));
+	bool ok = outbox_push(agent->outbox, agent->telemetry_topic, reading, NULL, &error);
+	outbox_result(agent, ok, &error);
+
+	if (now_ms >= agent->inventory_ms) {
+		agent->inventory_ms = now_ms + INVENTORY_EVERY_MS;
+		ok = inventory_report(agent->collect.root, agent->outbox, agent->identity.device, clock_wall_ms(),
+				      &error);
+		outbox_result(agent, ok, &error);
+	}
+	agent->heartbeat_ms = now_ms + jittered_ms(agent->facts.interval_s);
+	if (agent->settle)
+		memory_settle();
+	agent->settle = false;
+}
+
+static void on_interval_changed(void *user, int64_t seconds)
+{
+	struct agent *agent = user;
+	agent->facts.interval_s = seconds;
+	agent->heartbeat_ms = clock_mono_ms() + jittered_ms(seconds);
+	uplink_hello(&agent->uplink);
+	log_info("interval.changed", "interval_s", log_number(seconds));
+}
+
+// ---- the session ----
+
+static bool publish_outbox(void *user, const char *topic, const void *payload, size_t payload_bytes,
+			   struct error *error)
+{
+	struct agent *agent = user;
+	struct mqtt_publish publish = {.topic = topic, .payload = payload, .payload_bytes = payload_bytes, .qos = 1};
+	return mqtt_publish(agent->mqtt, &publish, NULL, error);
+}
+
+static void publish_status(struct agent *agent, const char *status)
+{
+	struct error error = {0};
+	struct mqtt_publish publish = {
+		.topic = agent->status_topic,
+		.payload = status,
+		.payload_bytes = strlen(status),
+		.qos = 1,
+		.retain = true,
+	};
+	if (mqtt_publish(agent->mqtt, &publish, NULL, &error))
+		agent->uplink.unacknowledged++; // its PUBACK can't be told from the others
+	else
+		log_fault(&agent->send_fault, "uplink.send", &error);
+}
+
+static void on_connect(void *user, bool session_present)
+{
+	static const enum topic_kind down[] = {TOPIC_COMMAND, TOPIC_STORED, TOPIC_CONFIG};
+	struct agent *agent = user;
+	struct error error = {0};
+	log_fault_over(&agent->broker_fault, "broker.connection");
+	log_info("broker.connected", "device", agent->identity.device, "session", session_present ? "kept" : "new");
+	daemon_status("connected to the broker");
+	for (size_t i = 0; i < sizeof(down) / sizeof(down[0]); i++) {
+		char filter[TOPIC_MAX_BYTES];
+		if (!topic_build(filter, down[i], agent->identity.device, NULL) ||
+		    !mqtt_subscribe(agent->mqtt, filter, down[i] == TOPIC_STORED ? 0 : 1, &error))
+			log_fault(&agent->send_fault, "uplink.send", &error);
+	}
+	agent->settle = true;
+	uplink_connected(&agent->uplink);
+	publish_status(agent, "online");
+}
+
+static void on_disconnect(void *user, const struct error *error)
+{
+	struct agent *agent = user;
+	uplink_disconnected(&agent->uplink);
+	log_fault(&agent->broker_fault, "broker.connection", error);
+	daemon_status("not connected to the broker");
+}
+
+static void on_stored(struct agent *agent, const char *payload, size_t payload_bytes)
+{
+	static const char reason[] = "an older copy of the outbox was put back; what waited in it has new numbers";
+	struct error error = {0};
+	char epoch[EPOCH_MAX + 1];
+	(void)snprintf(epoch, sizeof(epoch), "%s", outbox_epoch(agent->outbox));
+	if (uplink_stored(&agent->uplink, payload, payload_bytes, clock_mono_ms(), &error))
+		log_fault_over(&agent->stored_fault, "outbox.stored");
+	else
+		log_fault(&agent->stored_fault, "outbox.stored", &error);
+	if (strcmp(epoch, outbox_epoch(agent->outbox)) != 0) {
+		log_error("outbox.reset", "cause", reason, "epoch", outbox_epoch(agent->outbox));
+		(void)push_event(agent, "outbox.reset", "reason", reason);
+	}
+}
+
+static void on_message(void *user, const struct mqtt_message *message)
+{
+	struct agent *agent = user;
+	struct error error = {0};
+	struct topic topic;
+	if (!topic_parse(message->topic, strlen(message->topic), &topic) ||
+	    strcmp(topic.principal, agent->identity.device) != 0)
+		return;
+	const char *payload = message->payload ? message->payload : "";
+	switch (topic.kind) {
+	case TOPIC_STORED:
+		on_stored(agent, payload, message->payload_bytes);
+		break;
+	case TOPIC_COMMAND:
+		outbox_result(agent, executor_command(&agent->executor, payload, message->payload_bytes, &error),
+			      &error);
+		break;
+	default: // config is reserved
+		break;
+	}
+}
+
+static void on_puback(void *user, int mid, int reason_code)
+{
+	struct agent *agent = user;
+	struct error error = {0};
+	uplink_acknowledged(&agent->uplink);
+	if (reason_code >= 0x80) {
+		(void)error_set(&error, ERROR_DENIED, "the broker refused a message with reason code 0x%02x",
+				reason_code);
+		log_fault(&agent->refused_fault, "uplink.refused", &error);
+	} else {
+		log_fault_over(&agent->refused_fault, "uplink.refused");
+	}
+	if (agent->uplink.published > 0)
+		crash_here(&agent->crash, CRASH_PUBACK);
+}
+
+static void on_suback(void *user, int mid, const int *reason_codes, size_t count)
+{
+	struct agent *agent = user;
+	for (size_t i = 0; i < count; i++) {
+		struct error error = {0};
+		if (reason_codes[i] < 0x80)
+			continue;
+		(void)error_set(&error, ERROR_DENIED, "the broker refused a subscription with reason code 0x%02x",
+				reason_codes[i]);
+		log_fault(&agent->refused_fault, "uplink.refused", &error);
+	}
+}
+
+// ---- the loop ----
+
+static int timeout_ms(const struct agent *agent)
+{
+	int64_t now_ms = clock_mono_ms();
+	int64_t wait_ms = agent->heartbeat_ms - now_ms;
+	int64_t deadline_ms = uplink_deadline_ms(&agent->uplink);
+	int64_t mqtt_ms = mqtt_timeout_ms(agent->mqtt);
+	int64_t child_ms = executor_timeout_ms(&agent->executor);
+	if (deadline_ms != INT64_MAX && deadline_ms - now_ms < wait_ms)
+		wait_ms = deadline_ms - now_ms;
+	if (mqtt_ms >= 0 && mqtt_ms < wait_ms)
+		wait_ms = mqtt_ms;
+	if (child_ms >= 0 && child_ms < wait_ms)
+		wait_ms = child_ms;
+	if (wait_ms < 0)
+		return 0;
+	return wait_ms > 60000 ? 60000 : (int)wait_ms;
+}
+
+static void send_waiting(struct agent *agent)
+{
+	struct error error = {0};
+	uint64_t published = agent->uplink.published;
+	if (uplink_pump(&agent->uplink, clock_mono_ms(), clock_wall_ms(), &error))
+		log_fault_over(&agent->send_fault, "uplink.send");
+	else
+		log_fault(&agent->send_fault, "uplink.send", &error);
+	mqtt_write(agent->mqtt);
+	if (agent->uplink.published > published)
+		crash_here(&agent->crash, CRASH_PUBLISH);
+}
+
+// False when even a new outbox could not be made.
+static bool replace_damaged(struct agent *agent, struct error *error)
+{
+	if (!outbox_damaged(agent->outbox))
+		return true;
+	if (!outbox_reset(agent->outbox, error))
+		return error_prefix(error, "the outbox is damaged, and a new one can't be made");
+	log_error("outbox.reset", "cause", "damaged while in use", "epoch", outbox_epoch(agent->outbox));
+	(void)push_event(agent, "outbox.reset", "reason", "damaged while in use");
+	agent->executor.counter_unsaved = true;
+	return outbox_set_int(agent->outbox, "counter", agent->executor.counter_high, error) &&
+	       outbox_set_int(agent->outbox, "server_time", agent->executor.server_time_s, error) &&
+	       outbox_set_int(agent->outbox, "interval_s", agent->facts.interval_s, error);
+}
+
+static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *error)
+{
+	struct error fault = {0};
+	struct pollfd watches[] = {
+		{.fd = signal_fd, .events = POLLIN},
+		{.fd = mqtt_fd(agent->mqtt), .events = (short)mqtt_poll_events(agent->mqtt)},
+		{.fd = executor_fd(&agent->executor), .events = POLLIN},
+	};
+	if (poll(watches, sizeof(watches) / sizeof(watches[0]), timeout_ms(agent)) < 0 && errno != EINTR)
+		return error_errno(error, errno, "cannot wait for events");
+	*stop = watches[0].revents != 0;
+
+	(void)mqtt_read(agent->mqtt, READ_BATCH);
+	if (!executor_poll(&agent->executor, &fault))
+		outbox_result(agent, false, &fault);
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms >= agent->heartbeat_ms)
+		heartbeat(agent, now_ms);
+	send_waiting(agent);
+	mqtt_tick(agent->mqtt);
+	// After the answer has left.
+	if (executor_save_counter(&agent->executor, &fault))
+		log_fault_over(&agent->counter_fault, "counter.write");
+	else
+		log_fault(&agent->counter_fault, "counter.write", &fault);
+	return replace_damaged(agent, error);
+}
+
+// ---- making it ----
+
+static bool read_facts(struct agent *agent, struct error *error)
+{
+	char *boot_id auto_free = system_read("", "/proc/sys/kernel/random/boot_id");
+	bool hidden = false;
+	(void)snprintf(agent->boot_id, sizeof(agent->boot_id), "%s", boot_id ? boot_id : "");
+	if (!fingerprint_read("", agent->fingerprint, &hidden) || hidden) {
+		// What root saw at enrolment, this user may not see: the same machine must not look like another.
+		(void)snprintf(agent->fingerprint, sizeof(agent->fingerprint), "%s", agent->identity.fingerprint);
+	}
+	agent->facts = (struct uplink_facts){
+		.interval_s = outbox_get_int(agent->outbox, "interval_s", agent->options->interval_s),
+		.boot_id = agent->boot_id,
+		.fingerprint = agent->fingerprint,
+		.actions = agent->options->actions,
+	};
+	const char *device = agent->identity.device;
+	return (topic_build(agent->status_topic, TOPIC_STATUS, device, NULL) &&
+		topic_build(agent->telemetry_topic, TOPIC_TELEMETRY, device, NULL) &&
+		topic_build(agent->event_topic, TOPIC_EVENT, device, NULL)) ||
+	       error_set(error, ERROR_INVALID, "%s is no device id", device);
+}
+
+static bool open_outbox(struct agent *agent, struct error *reset, struct error *error)
+{
+	struct outbox_options options = {
+		.path = agent->identity.outbox_file,
+		.rows_max = agent->options->outbox_rows_max,
+		.bytes_max = agent->options->outbox_bytes_max,
+		.crash = &agent->crash,
+	};
+	agent->outbox = outbox_open(&options, reset, error);
+	return agent->outbox != NULL;
+}
+
+static bool start_session(struct agent *agent, struct error *error)
+{
+	const struct agent_options *options = agent->options;
+	static const struct mqtt_handlers handlers = {
+		.on_connect = on_connect,
+		.on_disconnect = on_disconnect,
+		.on_message = on_message,
+		.on_puback = on_puback,
+		.on_suback = on_suback,
+	};
+	struct mqtt_options mqtt = {
+		.host = options->broker_host ? options->broker_host : agent->identity.broker_host,
+		.port = options->broker_port ? (int)options->broker_port : agent->identity.broker_port,
+		.client_id = agent->identity.device,
+		.ca_file = agent->identity.ca_file,
+		.cert_file = agent->identity.cert_file,
+		.key_file = agent->identity.key_file,
+		.keepalive_s = MQTT_KEEPALIVE_S,
+		.clean_start = false,
+		.session_expiry_s = UINT32_MAX,
+		.receive_maximum = RECEIVE_MAXIMUM,
+		.will_topic = agent->status_topic,
+		.will_payload = "offline",
+	};
+	struct uplink_port port = {publish_outbox, agent};
+	agent->mqtt = mqtt_new(&mqtt, &handlers, agent, error);
+	return agent->mqtt && uplink_init(&agent->uplink, agent->outbox, agent->identity.device, &port, &agent->facts,
+					  &agent->crash, error);
+}
+
+static bool start_executor(struct agent *agent, struct error *error)
+{
+	struct executor_options options = {
+		.outbox = agent->outbox,
+		.identity = &agent->identity,
+		.root = "",
+		.boot_id = agent->boot_id,
+		.actions = agent->options->actions,
+		.reboot_command = agent->options->reboot_command,
+		.crash = &agent->crash,
+		.interval_changed = on_interval_changed,
+		.user = agent,
+	};
+	return executor_init(&agent->executor, &options, error);
+}
+
+static bool start(struct agent *agent, const char *crash_at, struct error *error)
+{
+	struct error reset = {0};
+	if (!crash_init(&agent->crash, crash_at, error) || !agent_action_check_list(agent->options->actions, error))
+		return false;
+	identity_init(&agent->identity, agent->options->state_dir);
+	if (!identity_exists(&agent->identity))
+		return error_set(error, ERROR_NOT_FOUND,
+				 "this device is not enrolled (there is no %s): run \"muster-agent "
+				 "enroll\" with a token first",
+				 agent->identity.identity_file);
+	if (!identity_load(&agent->identity, error) || !open_outbox(agent, &reset, error) || !read_facts(agent, error))
+		return false;
+	if (reset.kind != ERROR_NONE) {
+		log_error("outbox.reset", "cause", reset.what, "epoch", outbox_epoch(agent->outbox));
+		(void)push_event(agent, "outbox.reset", "reason", reset.what);
+	}
+	collect_init(&agent->collect, "");
+	report_boot(agent);
+	return start_session(agent, error) && start_executor(agent, error);
+}
+
+// Waits for the PUBACKs too: closing a socket with unread bytes in it resets the connection (RFC 1122, 4.2.2.13), and
+// the broker might never see DISCONNECT.
+static void stop(struct agent *agent)
+{
+	daemon_stopping();
+	int64_t deadline_ms = clock_mono_ms() + GOODBYE_MS;
+	if (mqtt_connected(agent->mqtt))
+		publish_status(agent, "offline"); // a proper DISCONNECT makes the broker drop the will
+	while (mqtt_connected(agent->mqtt) && agent->uplink.unacknowledged > 0 && clock_mono_ms() < deadline_ms) {
+		struct pollfd watch = {.fd = mqtt_fd(agent->mqtt)};
+		mqtt_write(agent->mqtt);
+		watch.events = (short)mqtt_poll_events(agent->mqtt);
+		if (poll(&watch, 1, GOODBYE_MS / 10) < 0 && errno != EINTR)
+			break;
+		(void)mqtt_read(agent->mqtt, READ_BATCH);
+	}
+	if (mqtt_connected(agent->mqtt))
+		mqtt_disconnect(agent->mqtt, GOODBYE_MS);
+	log_info("agent.stopped", "device", agent->identity.device);
+}
+
+static void agent_done(struct agent *agent)
+{
+	executor_done(&agent->executor);
+	mqtt_free(agent->mqtt);
+	outbox_free(agent->outbox);
+	identity_done(&agent->identity);
+}
+
+bool agent_run(const struct agent_options *options, const char *crash_at, struct error *error)
+{
+	struct agent agent cleanup(agent_done) = {.options = options, .executor = {.child_fd = -1}};
+	auto_close int signal_fd = daemon_signal_fd(error);
+	if (signal_fd < 0 || !start(&agent, crash_at, error))
+		return false;
+	log_info("agent.started", "device", agent.identity.device, "version", MUSTER_VERSION, "epoch",
+		 outbox_epoch(agent.outbox), "waiting", log_number(outbox_rows(agent.outbox)));
+	daemon_ready();
+
+	bool stopping = false;
+	while (!stopping) {
+		if (!turn(&agent, signal_fd, &stopping, error))
+			return false;
+	}
+	stop(&agent);
+	return true;
+}

@@ -1,0 +1,10 @@
+// The running agent: one thread, one poll loop around the MQTT session, the heartbeat and a child of the executor.
+#pragma once
+
+#include "agent/options.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+
+// Runs until SIGTERM or SIGINT. crash_at: see crash.h; may be NULL.
+bool agent_run(const struct agent_options *options, const char *crash_at, struct error *error) must_check;

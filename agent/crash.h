@@ -1,0 +1,27 @@
+// Named points at which a fault test makes the agent die without warning, as a power cut would. Compiled in always;
+// idle, a point costs one comparison. The environment chooses: MUSTER_CRASH_AT=<point> dies at the first pass,
+// MUSTER_CRASH_AT=<point>:<n> at the n-th. The agent then sends itself SIGKILL.
+#pragma once
+
+#include "common/error.h"
+
+#include <stdbool.h>
+
+enum crash_point {
+	CRASH_NONE = 0,
+	CRASH_OUTBOX_COMMIT,  // "outbox.commit": a message is durably in the outbox, and not sent
+	CRASH_PUBLISH,        // "publish": messages of the outbox were handed to the socket
+	CRASH_PUBACK,         // "puback": the broker acknowledged one, nobody has stored it
+	CRASH_STORED,         // "stored": the server has stored messages that the outbox still holds
+	CRASH_COMMAND_STORED, // "command.stored": a command is durably accepted, and nothing was done
+};
+
+struct crash {
+	enum crash_point at;
+	unsigned passes_left;
+};
+
+// Reads text as above; NULL or "" chooses none.
+bool crash_init(struct crash *crash, const char *text, struct error *error);
+// Dies if the point is the chosen one and this is the pass. crash may be NULL.
+void crash_here(struct crash *crash, enum crash_point point);

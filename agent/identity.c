@@ -1,0 +1,144 @@
+#include "agent/identity.h"
+
+#include "common/file.h"
+#include "common/topic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDENTITY_MAX_BYTES 65536
+
+static char *below(const char *folder, const char *name)
+{
+	char *path = NULL;
+	if (asprintf(&path, "%s/%s", folder, name) < 0)
+		abort();
+	return path;
+}
+
+void identity_init(struct identity *identity, const char *state_dir)
+{
+	*identity = (struct identity){
+		.key_file = below(state_dir, "device.key"),
+		.cert_file = below(state_dir, "device.crt"),
+		.ca_file = below(state_dir, "ca.crt"),
+		.identity_file = below(state_dir, "identity.json"),
+		.outbox_file = below(state_dir, "outbox.db"),
+		.counter_file = below(state_dir, "counter.json"),
+	};
+}
+
+void identity_done(struct identity *identity)
+{
+	free(identity->key_file);
+	free(identity->cert_file);
+	free(identity->ca_file);
+	free(identity->identity_file);
+	free(identity->outbox_file);
+	free(identity->counter_file);
+	*identity = (struct identity){0};
+}
+
+bool identity_exists(const struct identity *identity)
+{
+	return file_exists(identity->identity_file);
+}
+
+bool identity_load(struct identity *identity, struct error *error)
+{
+	size_t len_bytes;
+	char *text auto_free = file_read(identity->identity_file, IDENTITY_MAX_BYTES, &len_bytes, error);
+	if (!text)
+		return false;
+	struct json *json auto_json = json_parse(text, len_bytes, error);
+	if (!json || !identity_parse(identity, json, error))
+		return error_prefix(error, "%s", identity->identity_file);
+	return true;
+}
+
+static bool parse_key(struct jws_key *key, const struct json *jwk, struct error *error)
+{
+	const char *type = "";
+	const char *curve = "";
+	const char *x = "";
+	const char *kid = "";
+	uint8_t bytes[JWS_KEY_BYTES];
+	size_t count = 0;
+	if (!json_member_string(jwk, "kty", &type) || strcmp(type, "OKP") != 0 ||
+	    !json_member_string(jwk, "crv", &curve) || strcmp(curve, "Ed25519") != 0 ||
+	    !json_member_string(jwk, "x", &x) ||
+	    !crypto_base64url_decode(x, strlen(x), bytes, sizeof(bytes), &count) || count != sizeof(bytes))
+		return error_set(error, ERROR_INVALID, "a command key is no Ed25519 public key (RFC 8037)");
+	jws_key_from_public(key, bytes);
+	if (json_member_string(jwk, "kid", &kid) && strcmp(kid, key->kid) != 0)
+		return error_set(error, ERROR_INVALID, "the command key %.64s has another thumbprint than its kid says",
+				 kid);
+	return true;
+}
+
+bool identity_parse(struct identity *identity, const struct json *json, struct error *error)
+{
+	const char *device = "";
+	const char *host = "";
+	const char *fingerprint = "";
+	int64_t port = 0;
+	int64_t enrolled_s = 0;
+	const struct json *broker = json_member(json, "broker");
+	const struct json *keys = json_member(json, "command_keys");
+	size_t count =
+		json_type(json) == JSON_OBJECT && keys && json_type(keys) == JSON_ARRAY ? json_array_length(keys) : 0;
+
+	if (!json_member_string(json, "device", &device) || !topic_is_device_id(device))
+		return error_set(error, ERROR_INVALID, "\"device\" is missing or is no device id");
+	if (!broker || !json_member_string(broker, "host", &host) || !*host ||
+	    strlen(host) >= sizeof(identity->broker_host) || !json_member_int(broker, "port", &port) || port < 1 ||
+	    port > 65535)
+		return error_set(error, ERROR_INVALID, "\"broker\" is missing, or its host or port is wrong");
+	if (count == 0 || count > IDENTITY_KEYS_MAX)
+		return error_set(error, ERROR_INVALID, "\"command_keys\" must hold 1 to %d keys", IDENTITY_KEYS_MAX);
+	struct jws_key parsed[IDENTITY_KEYS_MAX];
+	for (size_t i = 0; i < count; i++) {
+		if (!parse_key(&parsed[i], json_array_at(keys, i), error))
+			return false;
+	}
+	(void)json_member_string(json, "fingerprint", &fingerprint);
+	(void)json_member_int(json, "enrolled", &enrolled_s);
+
+	(void)snprintf(identity->device, sizeof(identity->device), "%s", device);
+	(void)snprintf(identity->broker_host, sizeof(identity->broker_host), "%s", host);
+	(void)snprintf(identity->fingerprint, sizeof(identity->fingerprint), "%s", fingerprint);
+	identity->broker_port = (int)port;
+	identity->enrolled_s = enrolled_s;
+	memcpy(identity->command_keys, parsed, count * sizeof(parsed[0]));
+	identity->command_key_count = count;
+	return true;
+}
+
+bool identity_save(const struct identity *identity, struct error *error)
+{
+	struct json *json auto_json = json_new_object();
+	json_set_string(json, "device", identity->device);
+	struct json *broker = json_new_object();
+	json_set_string(broker, "host", identity->broker_host);
+	json_set_int(broker, "port", identity->broker_port);
+	json_set(json, "broker", broker);
+	struct json *keys = json_new_array();
+	for (size_t i = 0; i < identity->command_key_count; i++) {
+		const struct jws_key *key = &identity->command_keys[i];
+		char x[64];
+		crypto_base64url(key->public_key, sizeof(key->public_key), x);
+		struct json *jwk = json_new_object();
+		json_set_string(jwk, "kty", "OKP");
+		json_set_string(jwk, "crv", "Ed25519");
+		json_set_string(jwk, "kid", key->kid);
+		json_set_string(jwk, "x", x);
+		json_append(keys, jwk);
+	}
+	json_set(json, "command_keys", keys);
+	json_set_string(json, "fingerprint", identity->fingerprint);
+	json_set_int(json, "enrolled", identity->enrolled_s);
+
+	const char *text = json_text(json);
+	return file_write(identity->identity_file, text, strlen(text), 0600, error);
+}

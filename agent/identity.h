@@ -1,0 +1,44 @@
+// Who the device is: what enrolment left in state_dir. identity.json is written last, so that its presence means that
+// the rest is there.
+#pragma once
+
+#include "common/crypto.h"
+#include "common/error.h"
+#include "common/json.h"
+#include "common/jws.h"
+#include "common/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define IDENTITY_KEYS_MAX 8 // command signing keys: the current one, the next, and old ones that still count
+
+struct identity {
+	char device[DEVICE_ID_MAX + 1];
+	char broker_host[254]; // DNS names have up to 253 bytes
+	int broker_port;
+	struct jws_key command_keys[IDENTITY_KEYS_MAX];
+	size_t command_key_count;
+	char fingerprint[SHA256_HEX_BYTES]; // at enrolment; "" when the machine had none
+	int64_t enrolled_s; // server time, seconds since 1970; commands issued before are not ours. 0: unknown
+	// Paths below state_dir.
+	char *key_file, *cert_file, *ca_file, *identity_file, *outbox_file, *counter_file;
+};
+
+// Fills only the paths.
+void identity_init(struct identity *identity, const char *state_dir);
+void identity_done(struct identity *identity);
+static inline void identity_done_cleanup(struct identity *identity)
+{
+	identity_done(identity);
+}
+#define auto_identity cleanup(identity_done_cleanup)
+
+bool identity_exists(const struct identity *identity);
+// ERROR_NOT_FOUND before enrolment.
+bool identity_load(struct identity *identity, struct error *error) must_check;
+// Checks and takes device, broker, command_keys (protocol, section 11), and fingerprint and enrolled where present.
+bool identity_parse(struct identity *identity, const struct json *json, struct error *error) must_check;
+// Writes identity.json, mode 0600, durably.
+bool identity_save(const struct identity *identity, struct error *error) must_check;

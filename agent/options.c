@@ -1,0 +1,39 @@
+#include "agent/options.h"
+
+#include "common/limits.h"
+
+#include <stddef.h>
+
+#define AT(member) offsetof(struct agent_options, member)
+
+static const struct config_option options[] = {
+	{"state_dir", CONFIG_STRING, AT(state_dir), "/var/lib/muster-agent", 0, 4000, false,
+	 "folder of the device's key, certificates and outbox"},
+	{"bridge.url", CONFIG_STRING, AT(bridge_url), NULL, 0, 1000, false,
+	 "where to enrol: https://<host>:<port>"},
+	{"bridge.ca_file", CONFIG_STRING, AT(bridge_ca_file), NULL, 0, 4000, false,
+	 "PEM file of the only CA that is trusted for bridge.url"},
+	{"broker.host", CONFIG_STRING, AT(broker_host), NULL, 0, 253, false,
+	 "broker to connect to, instead of the one that enrolment named"},
+	{"broker.port", CONFIG_INT, AT(broker_port), "0", 0, 65535, false,
+	 "its port; 0: the one that enrolment named"},
+	{"interval_s", CONFIG_INT, AT(interval_s), "30", 1, 86400, false,
+	 "seconds between two heartbeats, until set_interval changes it"},
+	{"actions", CONFIG_LIST, AT(actions), "ping,set_interval", 0, 0, false,
+	 "actions that a command may order: ping, set_interval, reboot"},
+	{"reboot_command", CONFIG_LIST, AT(reboot_command), "/sbin/reboot", 0, 0, false,
+	 "program and arguments that restart the device; no shell is involved"},
+	{"outbox.rows_max", CONFIG_INT, AT(outbox_rows_max), "100000", 1, 10000000, false,
+	 "messages that may wait; beyond, the oldest are dropped and counted"},
+	{"outbox.bytes_max", CONFIG_INT, AT(outbox_bytes_max), "67108864", 262144, 1L << 36, false,
+	 "bytes of these messages"},
+	{"log_level", CONFIG_STRING, AT(log_level), "info", 0, 8, false, "error, warn, info or debug"},
+};
+
+_Static_assert(OUTBOX_ROWS_MAX == 100000 && OUTBOX_BYTES_MAX == 67108864, "the defaults above are those of limits.h");
+
+const struct config_table agent_options_table = {
+	.program = "agent",
+	.options = options,
+	.count = sizeof(options) / sizeof(options[0]),
+};

@@ -1,0 +1,20 @@
+// The agent's configuration file.
+#pragma once
+
+#include "common/config.h"
+
+#include <stdbool.h>
+
+struct agent_options {
+	char *state_dir;
+	char *bridge_url, *bridge_ca_file;
+	char *broker_host; // NULL: as enrolment said
+	long broker_port;  // 0: as enrolment said
+	long interval_s;
+	char **actions;        // what this device may be ordered to do
+	char **reboot_command; // argv; the first is a path
+	long outbox_rows_max, outbox_bytes_max;
+	char *log_level;
+};
+
+extern const struct config_table agent_options_table;

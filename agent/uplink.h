@@ -1,0 +1,73 @@
+// Sends the outbox: which message when, and when again (docs/protocol.md, sections 5 and 7). Knows no network: messages
+// leave through a port, and time is passed in.
+//
+// After each connect: hello, then the messages from the oldest on, in order, with at most UPLINK_ROWS_MAX messages and
+// UPLINK_BYTES_MAX bytes sent and not stored; more as `stored` comes. When nothing is stored for a while: hello, and
+// all of it again.
+//
+// libmosquitto too sends again, after a reconnect, what the broker has not acknowledged. So that flapping does not
+// pile up copies in its queue, nothing more is sent until those are acknowledged.
+#pragma once
+
+#include "agent/crash.h"
+#include "agent/outbox.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define UPLINK_ROWS_MAX OUTBOX_IN_FLIGHT_MAX
+#define UPLINK_BYTES_MAX 1048576       // libmosquitto holds a copy in memory until PUBACK
+#define UPLINK_RESEND_MIN_MS 30000     // protocol, section 7
+#define UPLINK_RESEND_MAX_MS 300000
+#define UPLINK_DROP_HELLO_MS 10000     // a full outbox drops with each message: say so no oftener
+
+struct uplink_port {
+	// QoS 1. ERROR_UNREACHABLE when there is no connection.
+	bool (*publish)(void *user, const char *topic, const void *payload, size_t payload_bytes, struct error *error);
+	void *user;
+};
+
+// What hello tells besides the outbox. Strings belong to the caller; an empty one is left out.
+struct uplink_facts {
+	int64_t interval_s;
+	const char *boot_id;
+	const char *fingerprint;
+	char *const *actions; // NULL-terminated
+};
+
+struct uplink {
+	struct outbox *outbox;
+	struct uplink_port port;
+	const struct uplink_facts *facts;
+	struct crash *crash;
+	char event_topic[TOPIC_MAX_BYTES];
+
+	bool connected;
+	bool hello_due;
+	int64_t sent_seq;         // highest sent since the last start from the oldest
+	int64_t in_flight_bytes;  // sent and not stored
+	int64_t unacknowledged;   // published without PUBACK, whatever the connection
+	int64_t left_behind;      // of these, from before this connection
+	char told_epoch[EPOCH_MAX + 1]; // in the last hello
+	int64_t told_dropped;
+	int64_t told_ms;
+	int64_t resend_ms;        // when to send again, if nothing is stored by then; 0: nothing waits
+	unsigned resends;         // since something was stored
+	uint64_t published;       // messages of the outbox, ever
+};
+
+bool uplink_init(struct uplink *uplink, struct outbox *outbox, const char *device, const struct uplink_port *port,
+		 const struct uplink_facts *facts, struct crash *crash, struct error *error) must_check;
+
+void uplink_connected(struct uplink *uplink);
+void uplink_disconnected(struct uplink *uplink);
+void uplink_acknowledged(struct uplink *uplink); // a PUBACK
+// A fact has changed: hello goes out again.
+void uplink_hello(struct uplink *uplink);
+// A payload of `stored`.
+bool uplink_stored(struct uplink *uplink, const char *payload, size_t payload_bytes, int64_t now_ms,
+		   struct error *error) must_check;
+// Sends what may be sent. now_ms is monotonic, wall_ms goes into hello.
+bool uplink_pump(struct uplink *uplink, int64_t now_ms, int64_t wall_ms, struct error *error) must_check;
+// When uplink_pump has something to do without anything else happening; INT64_MAX: never.
+int64_t uplink_deadline_ms(const struct uplink *uplink);
