@@ -48,9 +48,9 @@ static void print_help(const struct daemon *daemon)
 		printf("\nConfiguration options:\n");
 	for (size_t i = 0; i < daemon->table->count; i++) {
 		const struct config_option *option = &daemon->table->options[i];
-		printf("  %-30s %s%s%s%s%s\n", option->name, option->description,
-		       option->default_text ? " [" : "", option->default_text ? option->default_text : "",
-		       option->default_text ? "]" : "", option->required ? " (required)" : "");
+		printf("  %-30s %s%s%s%s%s\n", option->name, option->description, option->default_text ? " [" : "",
+		       option->default_text ? option->default_text : "", option->default_text ? "]" : "",
+		       option->required ? " (required)" : "");
 	}
 }
 
@@ -115,7 +115,8 @@ bool daemon_start(const struct daemon *daemon, int argc, char **argv, int *exit_
 
 	struct error error = {0};
 	if (!config_load(daemon->table, arguments.config_path, daemon->config, &error)) {
-		(void)fprintf(stderr, "%s: %s%s%s\n", daemon->name, error.where, error.where[0] ? ": " : "", error.what);
+		(void)fprintf(stderr, "%s: %s%s%s\n", daemon->name, error.where, error.where[0] ? ": " : "",
+			      error.what);
 		*exit_code = EXIT_BAD_CONFIG;
 		return false;
 	}

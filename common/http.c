@@ -34,7 +34,7 @@ enum {
 	OUTPUT_MAX_BYTES = 256 * 1024, // unread answers beyond which a pipelining client's next request waits
 	LINGER_MS = 2000,
 	ACCEPT_PAUSE_MS = 1000, // after running out of descriptors
-	BODY_MIN_RATE = 4096,   // bytes per second: a body may take timeout_ms and its size over this
+	BODY_MIN_RATE = 4096,	// bytes per second: a body may take timeout_ms and its size over this
 	STREAM_NOTSENT_BYTES = 64 * 1024,
 	BACKLOG = 512,
 };
@@ -60,9 +60,9 @@ struct http_connection {
 	struct http_stream stream;    // STREAMING
 	struct http_chunks chunks;
 	char peer[INET6_ADDRSTRLEN];
-	bool head_started; // a byte of the next request has come
-	bool processing;   // inside process()
-	bool half_closed;  // the client sends no more
+	bool head_started;   // a byte of the next request has come
+	bool processing;     // inside process()
+	bool half_closed;    // the client sends no more
 	size_t unsent_bytes; // when the timer was last set
 };
 
@@ -186,8 +186,7 @@ static void send_answer(struct http_request *request, int status, const char *co
 		request->close = true; // out of memory: the client sees the connection end
 }
 
-void http_reply(struct http_request *request, int status, const char *content_type, const void *body,
-		size_t len_bytes)
+void http_reply(struct http_request *request, int status, const char *content_type, const void *body, size_t len_bytes)
 {
 	struct http_connection *connection = request->connection;
 	if (connection) {
@@ -435,8 +434,8 @@ struct http_stream *http_stream_start(struct http_request *request, void (*close
 	(void)event_del(connection->timer);
 	connection->request = NULL;
 	connection->state = STREAMING;
-	connection->stream = (struct http_stream){
-		.connection = connection, .request = request, .closed = closed, .user = user};
+	connection->stream =
+		(struct http_stream){.connection = connection, .request = request, .closed = closed, .user = user};
 	return &connection->stream;
 }
 
@@ -554,7 +553,8 @@ static void set_socket_options(evutil_socket_t fd)
 		int level, name, value;
 	} settings[] = {
 		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{SOL_SOCKET, SO_KEEPALIVE, 1}, // so that a stream to a vanished client ends
+		{SOL_SOCKET, SO_KEEPALIVE, 1}, // so that a stream to a vanished client
+					       // ends
 		{IPPROTO_TCP, TCP_KEEPIDLE, 30},
 		{IPPROTO_TCP, TCP_KEEPINTVL, 10},
 		{IPPROTO_TCP, TCP_KEEPCNT, 3},
@@ -659,21 +659,24 @@ static bool start_listening(struct http_server *server, const struct http_option
 	int code = getaddrinfo(options->address, port, &hints, &list);
 	if (code != 0)
 		return error_set(error, ERROR_INVALID, "cannot listen on %s: %s", options->address, gai_strerror(code));
-	server->listener = evconnlistener_new_bind(
-		server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC,
-		BACKLOG, list->ai_addr, (int)list->ai_addrlen);
+	server->listener = evconnlistener_new_bind(server->base, on_accept, server,
+						   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_EXEC,
+						   BACKLOG, list->ai_addr, (int)list->ai_addrlen);
 	int saved_errno = errno;
 	freeaddrinfo(list);
 	if (!server->listener)
 		return error_errno(error, saved_errno, "cannot listen on %s port %d", options->address, options->port);
 	evconnlistener_set_error_cb(server->listener, on_accept_error);
 
-	struct sockaddr_storage bound;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	} bound = {0};
 	socklen_t bound_bytes = sizeof(bound);
-	if (getsockname(evconnlistener_get_fd(server->listener), (struct sockaddr *)&bound, &bound_bytes) < 0)
+	if (getsockname(evconnlistener_get_fd(server->listener), &bound.any, &bound_bytes) < 0)
 		return error_errno(error, errno, "cannot tell the port");
-	server->port = ntohs(bound.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&bound)->sin6_port
-							 : ((const struct sockaddr_in *)&bound)->sin_port);
+	server->port = ntohs(bound.any.sa_family == AF_INET6 ? bound.ipv6.sin6_port : bound.ipv4.sin_port);
 	return true;
 }
 

@@ -59,8 +59,7 @@ static bool fill(struct http_client *client, const char *base_url, const char *c
 	client->ca_file = ca_file ? strdup(ca_file) : NULL;
 	client->curl = curl_easy_init();
 	return client->base_url && (!ca_file || client->ca_file) && client->curl &&
-	       add_header(client, "Accept: application/json") &&
-	       add_header(client, "Content-Type: application/json") &&
+	       add_header(client, "Accept: application/json") && add_header(client, "Content-Type: application/json") &&
 	       add_header(client, "Expect:") && // no round trip before a small body
 	       (!bearer_token || add_bearer(client, bearer_token));
 }

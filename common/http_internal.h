@@ -14,7 +14,7 @@ struct http_connection;
 
 struct http_request {
 	struct http_connection *connection; // NULL once the client has gone
-	struct http_server *server;         // NULL once the server is freed
+	struct http_server *server;	    // NULL once the server is freed
 	struct http_request *next, **link;  // in the server's list
 
 	char *text; // the head's strings
@@ -26,7 +26,7 @@ struct http_request {
 	int64_t start_us; // monotonic
 
 	const struct http_route *route; // NULL: none matches
-	char *param_text;               // the path, cut into decoded segments
+	char *param_text;		// the path, cut into decoded segments
 	struct {
 		const char *name; // in the pattern, up to its closing brace
 		char *value;
@@ -37,8 +37,8 @@ struct http_request {
 	size_t query_count;
 
 	struct buf reply_headers; // whole lines
-	unsigned overridden;      // bit i: the handler has set default header i
-	bool close;               // the connection cannot go on after the answer
+	unsigned overridden;	  // bit i: the handler has set default header i
+	bool close;		  // the connection cannot go on after the answer
 
 	void *context;
 	void (*context_free)(void *context);

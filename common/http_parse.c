@@ -60,7 +60,8 @@ static bool parse_target(char *target, struct http_head *head, struct http_refus
 {
 	for (const unsigned char *at = (const unsigned char *)target; *at; at++) {
 		if (*at <= ' ' || *at >= 0x7f || *at == '#')
-			return refuse(refusal, 400, "The request target holds a character that must be percent-encoded.");
+			return refuse(refusal, 400,
+				      "The request target holds a character that must be percent-encoded.");
 	}
 	// The absolute form (RFC 9112 section 3.2.2) is to be taken by every server.
 	if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {

@@ -27,7 +27,7 @@ struct http_head {
 };
 
 struct http_refusal {
-	int status;         // 400, 417, 431, 501 or 505
+	int status;	    // 400, 417, 431, 501 or 505
 	const char *detail; // a constant: what the sender is to change
 };
 

@@ -77,8 +77,7 @@ static bool is_request_id(const char *text)
 	return len_bytes > 0 && len_bytes <= REQUEST_ID_MAX && !text[len_bytes];
 }
 
-struct http_request *http_request_new(char *text, size_t len_bytes, size_t body_max_bytes,
-				      struct http_refusal *refusal)
+struct http_request *http_request_new(char *text, size_t len_bytes, size_t body_max_bytes, struct http_refusal *refusal)
 {
 	struct http_request *request = calloc(1, sizeof(*request));
 	if (!request) {

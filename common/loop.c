@@ -149,8 +149,8 @@ struct loop_watch *loop_watch_new(struct loop *loop, int fd, int events, loop_fd
 
 bool loop_watch_set(struct loop_watch *watch, int events)
 {
-	short wanted = (short)(EV_PERSIST | ((events & LOOP_READ) ? EV_READ : 0) |
-			       ((events & LOOP_WRITE) ? EV_WRITE : 0));
+	short wanted =
+		(short)(EV_PERSIST | ((events & LOOP_READ) ? EV_READ : 0) | ((events & LOOP_WRITE) ? EV_WRITE : 0));
 	bool active = wanted & (EV_READ | EV_WRITE);
 	if (event_get_events(watch->event) == wanted && active == (event_pending(watch->event, wanted, NULL) != 0))
 		return true;

@@ -8,8 +8,8 @@
 // - CONNECT properties are taken only by the blocking mosquitto_connect_bind_v5(). store_properties() calls it with
 //   an address at which it gives up before any system call; the real connect is non-blocking.
 // - A non-blocking connect tries only the first address of a name. try_other_family() makes up for it.
-// - During the TLS handshake mosquitto_loop_read() drives SSL_connect and hides a lost connection (it reports
-//   success for SSL_ERROR_SYSCALL); handshake_lost() looks at the socket itself.
+// - During the TLS handshake mosquitto_loop_read() drives SSL_connect, whatever poll said, and mosquitto_loop_write()
+//   does nothing. A reset is success the first time and an error the next.
 // - No call closes the socket short of mosquitto_destroy(): drop() shuts it down, the next connect closes it.
 // - Each queued packet writes a byte into a socket pair meant for the library's own thread; new_session() keeps it
 //   from being made.
@@ -38,7 +38,7 @@ enum state {
 	CONNECTING, // TCP
 	GREETING,   // TLS and CONNACK
 	CONNECTED,
-	STOPPED,    // by mqtt_disconnect
+	STOPPED, // by mqtt_disconnect
 };
 
 // Which of a name's addresses are tried. A local address to bind to leaves only those of its family; once set it
@@ -60,15 +60,15 @@ struct mqtt {
 	int64_t deadline_ms;  // CONNECTING, GREETING
 	int64_t connected_ms; // CONNECTED: since when
 	enum family family;   // of the next try
-	bool second;          // of the two tries of one round
+	bool second;	      // of the two tries of one round
 
-	bool reading;        // inside mosquitto_loop_read
-	bool blocked;        // GREETING: the socket did not take all of CONNECT
-	bool rest;           // dropped in this turn: mqtt_fd shows -1 for one turn before the next connect
+	bool reading;	     // inside mosquitto_loop_read
+	bool blocked;	     // GREETING: the socket did not take all of CONNECT
+	bool rest;	     // dropped in this turn: mqtt_fd shows -1 for one turn before the next connect
 	size_t received;     // messages in this mqtt_read
 	bool called_back;    // any callback ran in this library call
-	bool more;           // mqtt_read stopped at its maximum, so the TLS layer may hold more
-	bool closed;         // the library closed the socket in this call
+	bool more;	     // mqtt_read stopped at its maximum, so the TLS layer may hold more
+	bool closed;	     // the library closed the socket in this call
 	struct error reason; // why; kind ERROR_NONE while unknown
 	char detail[256];    // the library's last error line
 };
@@ -237,8 +237,8 @@ static int store_properties(struct mqtt *mqtt, const struct mqtt_options *option
 	mosquitto_property *properties = NULL;
 	if (options->session_expiry_s == 0)
 		return MOSQ_ERR_SUCCESS;
-	int rc = mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL,
-					      options->session_expiry_s);
+	int rc =
+		mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL, options->session_expiry_s);
 	if (rc == MOSQ_ERR_SUCCESS) {
 		// Port 0 means a Unix socket, and its empty path is refused; the properties are stored by then.
 		(void)mosquitto_connect_bind_v5(mqtt->mosq, "", 0, options->keepalive_s, NULL, properties);
@@ -379,8 +379,7 @@ static void drop(struct mqtt *mqtt)
 	if (mqtt->state == CONNECTING && try_other_family(mqtt)) {
 		mqtt->next_try_ms = now_ms;
 	} else {
-		mqtt->next_try_ms =
-			now_ms + clock_backoff_ms(mqtt->attempt, MQTT_BACKOFF_BASE_MS, MQTT_BACKOFF_MAX_MS);
+		mqtt->next_try_ms = now_ms + clock_backoff_ms(mqtt->attempt, MQTT_BACKOFF_BASE_MS, MQTT_BACKOFF_MAX_MS);
 		if (mqtt->attempt < 30)
 			mqtt->attempt++;
 	}
@@ -448,20 +447,6 @@ static bool tcp_established(struct mqtt *mqtt)
 	error_errno(&mqtt->reason, code, "cannot connect to the broker at %s port %d", mqtt->host, mqtt->port);
 	drop(mqtt);
 	return false;
-}
-
-static bool handshake_lost(struct mqtt *mqtt)
-{
-	char byte;
-	ssize_t got = recv(mosquitto_socket(mqtt->mosq), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
-		return false;
-	if (got == 0)
-		error_set(&mqtt->reason, ERROR_UNREACHABLE, "the broker closed the connection before CONNACK");
-	else
-		error_errno(&mqtt->reason, errno, "the broker's connection is lost before CONNACK");
-	drop(mqtt);
-	return true;
 }
 
 static void time_out(struct mqtt *mqtt)
@@ -545,11 +530,8 @@ size_t mqtt_read(struct mqtt *mqtt, size_t max_messages)
 		mqtt->state = GREETING;
 		mqtt->second = false;
 	}
-	if (mqtt->state == GREETING) {
+	if (mqtt->state == GREETING)
 		(void)read_once(mqtt);
-		if (mqtt->state == GREETING && handshake_lost(mqtt))
-			return mqtt->received;
-	}
 	if (mqtt->state != CONNECTED)
 		return mqtt->received;
 

@@ -22,7 +22,7 @@ struct pg {
 	unsigned attempt;
 	int64_t next_try_ms;  // monotonic
 	int64_t connected_ms; // monotonic
-	bool preparing;       // inside on_connect
+	bool preparing;	      // inside on_connect
 	struct error refusal; // why the last try failed, told again while the backoff lasts
 };
 
@@ -44,7 +44,7 @@ static void one_line(char *out, size_t out_bytes, const char *message)
 	size_t len_bytes = 0;
 	for (; *message && len_bytes + 1 < out_bytes; message++) {
 		if (*message != '\n')
-			out[len_bytes++] = *message == '\t' ? ' ' : *message;
+			out[len_bytes++] = (char)(*message == '\t' ? ' ' : *message);
 		else if (message[1])
 			out[len_bytes++] = ' ';
 	}
@@ -151,11 +151,11 @@ static PGconn *open_connection(const struct pg *pg)
 	char connect_timeout[16];
 	(void)snprintf(connect_timeout, sizeof(connect_timeout), "%d", PG_CONNECT_TIMEOUT_S);
 	// Entries before dbname are defaults that the connection string may override.
-	const char *const keywords[] = {"connect_timeout",     "keepalives_idle", "keepalives_interval",
-					"keepalives_count",    "tcp_user_timeout", "fallback_application_name",
-					"dbname",              "client_encoding", NULL};
-	const char *const values[] = {connect_timeout, "10", "5", "3", "25000", pg->application_name,
-				      pg->conninfo,    "UTF8", NULL};
+	const char *const keywords[] = {"connect_timeout",  "keepalives_idle",	"keepalives_interval",
+					"keepalives_count", "tcp_user_timeout", "fallback_application_name",
+					"dbname",	    "client_encoding",	NULL};
+	const char *const values[] = {connect_timeout,	    "10",	  "5",	  "3", "25000",
+				      pg->application_name, pg->conninfo, "UTF8", NULL};
 	return PQconnectdbParams(keywords, values, 1);
 }
 
@@ -313,11 +313,11 @@ static enum error_kind kind_of(const char *sqlstate)
 		const char *prefix;
 		enum error_kind kind;
 	} kinds[] = {
-		{"23505", ERROR_EXISTS},      {"22", ERROR_INVALID},        {"23", ERROR_INVALID},
-		{"42501", ERROR_DENIED},      {"57014", ERROR_TIMEOUT},     {"55P03", ERROR_TIMEOUT},
-		{"08", ERROR_UNREACHABLE},    {"57P", ERROR_UNREACHABLE},   {"53300", ERROR_UNREACHABLE},
+		{"23505", ERROR_EXISTS},      {"22", ERROR_INVALID},	  {"23", ERROR_INVALID},
+		{"42501", ERROR_DENIED},      {"57014", ERROR_TIMEOUT},	  {"55P03", ERROR_TIMEOUT},
+		{"08", ERROR_UNREACHABLE},    {"57P", ERROR_UNREACHABLE}, {"53300", ERROR_UNREACHABLE},
 		{"25006", ERROR_UNREACHABLE}, // read-only: the primary has moved
-		{"53", ERROR_LIMIT},          {"54", ERROR_LIMIT},
+		{"53", ERROR_LIMIT},	      {"54", ERROR_LIMIT},
 	};
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (starts_with(sqlstate, kinds[i].prefix))

@@ -30,8 +30,7 @@ static const struct config_option options[] = {
 };
 static const struct config_table table = {.program = "test", .options = options, .count = 2};
 static struct settings settings;
-static const struct daemon program = {
-	.name = "muster-test", .summary = "Tests.", .table = &table, .config = &settings};
+static const struct daemon program = {.name = "muster-test", .summary = "Tests.", .table = &table, .config = &settings};
 
 // Runs daemon_start with stdout and stderr going to a file, whose text it returns (malloc'd).
 static char *start(void **state, bool *go_on, int *exit_code, const char *const *arguments)

@@ -1,5 +1,5 @@
-#include "common/http_client.h"
 #include "common/http.h"
+#include "common/http_client.h"
 #include "common/pki.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/support/process.h"
@@ -19,7 +19,8 @@ static void on_echo(struct http_request *request, void *user)
 	buf_init(&text, 8192);
 	(void)buf_addf(&text, "%s|%s|%s|%s", http_method(request), token ? token : "", type ? type : "",
 		       http_body(request, NULL));
-	http_reply(request, strcmp(http_method(request), "POST") == 0 ? 201 : 200, "text/plain", text.data, text.len_bytes);
+	http_reply(request, strcmp(http_method(request), "POST") == 0 ? 201 : 200, "text/plain", text.data,
+		   text.len_bytes);
 }
 
 static void on_moved(struct http_request *request, void *user)
@@ -42,8 +43,7 @@ static void serve(const struct http_options *options, int ready)
 static bool make_certificates(void **state, char **cert_path, char **key_path)
 {
 	static const char *const hosts[] = {"127.0.0.1", NULL};
-	struct pki_subject subject = {
-		.profile = PKI_SERVER, .name = "127.0.0.1", .hosts = hosts, .lifetime_s = 86400};
+	struct pki_subject subject = {.profile = PKI_SERVER, .name = "127.0.0.1", .hosts = hosts, .lifetime_s = 86400};
 	struct error error = {0};
 	auto_free char *ca_key_path = scratch_path(state, "ca.key");
 	auto_free char *other_key_path = scratch_path(state, "other.key");
@@ -64,7 +64,7 @@ static bool make_certificates(void **state, char **cert_path, char **key_path)
 static int setup(void **state)
 {
 	static const struct http_route routes[] = {
-		{"GET", "/echo", on_echo, 0},	 {"POST", "/echo", on_echo, 0}, {"PUT", "/echo", on_echo, 0},
+		{"GET", "/echo", on_echo, 0},	 {"POST", "/echo", on_echo, 0},	 {"PUT", "/echo", on_echo, 0},
 		{"DELETE", "/echo", on_echo, 0}, {"GET", "/moved", on_moved, 0},
 	};
 	auto_free char *cert_path = NULL;
@@ -179,8 +179,9 @@ static void test_failures(void **state)
 
 static void test_bad_addresses(void **state)
 {
-	static const char *const bad[] = {"http://example.org", "http://127.0.0.1.example.org/", "ftp://127.0.0.1",
-					  "file:///etc/passwd", "127.0.0.1:443", ""};
+	static const char *const bad[] = {"http://example.org", "http://127.0.0.1.example.org/",
+					  "ftp://127.0.0.1",	"file:///etc/passwd",
+					  "127.0.0.1:443",	""};
 	struct error error = {0};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_null(http_client_new(bad[i], NULL, NULL, &error));

@@ -22,8 +22,9 @@ static int parse(struct parsed *out, const char *text, size_t len_bytes)
 
 static void test_good(void **state)
 {
-	static const char text[] = "POST /a/b%20c?x=1&y HTTP/1.1\r\nHost: h\r\nContent-Length: 12 \r\nX-Thing:\t a b \r\n"
-				   "Expect: 100-continue\r\n\r\n";
+	static const char text[] =
+		"POST /a/b%20c?x=1&y HTTP/1.1\r\nHost: h\r\nContent-Length: 12 \r\nX-Thing:\t a b \r\n"
+		"Expect: 100-continue\r\n\r\n";
 	struct parsed parsed;
 	assert_int_equal(parse(&parsed, text, sizeof(text) - 1), 0);
 	assert_string_equal(parsed.head.method, "POST");
@@ -168,8 +169,17 @@ static void test_chunks(void **state)
 		assert_int_equal(rest, 4);
 	}
 	static const char *const bad[] = {
-		"\r\n", "x\r\n", "-1\r\n", "5 \r\nhello\r\n", "5\nhello", "5\r\nhelloX\r\n", "5\r\nhello\n0\r\n", "123456789\r\n",
-		"0x5\r\nhello\r\n", "5\r\nhello\r\n\r\n", "0\r\nA\nB\r\n\r\n",
+		"\r\n",
+		"x\r\n",
+		"-1\r\n",
+		"5 \r\nhello\r\n",
+		"5\nhello",
+		"5\r\nhelloX\r\n",
+		"5\r\nhello\n0\r\n",
+		"123456789\r\n",
+		"0x5\r\nhello\r\n",
+		"5\r\nhello\r\n\r\n",
+		"0\r\nA\nB\r\n\r\n",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if (unchunk(bad[i], strlen(bad[i]), 1, out, &rest) != -1)
@@ -193,8 +203,14 @@ static void test_decode(void **state)
 		bool plus;
 		const char *decoded; // NULL: refused
 	} cases[] = {
-		{"", false, ""},	  {"a%20b+c", false, "a b+c"}, {"a%20b+c", true, "a b c"}, {"%C3%a9", false, "\xc3\xa9"},
-		{"%2", false, NULL},	  {"%", false, NULL},	       {"%gg", false, NULL},	   {"a%00b", false, NULL},
+		{"", false, ""},
+		{"a%20b+c", false, "a b+c"},
+		{"a%20b+c", true, "a b c"},
+		{"%C3%a9", false, "\xc3\xa9"},
+		{"%2", false, NULL},
+		{"%", false, NULL},
+		{"%gg", false, NULL},
+		{"a%00b", false, NULL},
 		{"%2525", false, "%25"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -209,9 +225,8 @@ static void test_decode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	    cmocka_unit_test(test_variants),
-		cmocka_unit_test(test_refused),	    cmocka_unit_test(test_field_ceiling),
-		cmocka_unit_test(test_chunks),	    cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_good),	      cmocka_unit_test(test_variants), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_field_ceiling), cmocka_unit_test(test_chunks),   cmocka_unit_test(test_decode),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-#include "common/loop.h"
 #include "common/clock.h"
+#include "common/loop.h"
 #include "tests/unit/scratch.h"
 
 #include <signal.h>
@@ -162,9 +162,8 @@ static void test_stop_before_run(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_timers),	cmocka_unit_test(test_freed_in_callback),
-		cmocka_unit_test(test_watch),	cmocka_unit_test(test_signals),
-		cmocka_unit_test(test_stop_before_run),
+		cmocka_unit_test(test_timers),	cmocka_unit_test(test_freed_in_callback), cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_signals), cmocka_unit_test(test_stop_before_run),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

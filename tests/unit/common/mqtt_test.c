@@ -127,24 +127,21 @@ static size_t turn(struct client *client, size_t batch, bool write)
 }
 
 // Turns until the condition holds, or fails.
-#define UNTIL(client, condition)                                                                             \
-	do {                                                                                                 \
-		int64_t until_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;                                    \
-		while (!(condition)) {                                                                       \
-			if (clock_mono_ms() > until_ms)                                                      \
-				fail_msg("never came: %s (%s)", #condition, (client)->reason.what);          \
-			turn((client), 1000, true);                                                          \
-		}                                                                                            \
+#define UNTIL(client, condition)                                                                                       \
+	do {                                                                                                           \
+		int64_t until_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;                                              \
+		while (!(condition)) {                                                                                 \
+			if (clock_mono_ms() > until_ms)                                                                \
+				fail_msg("never came: %s (%s)", #condition, (client)->reason.what);                    \
+			turn((client), 1000, true);                                                                    \
+		}                                                                                                      \
 	} while (0)
 
 static void publish(struct client *client, const char *topic, const char *payload, int qos, bool retain)
 {
 	struct error error = {0};
-	struct mqtt_publish message = {.topic = topic,
-				       .payload = payload,
-				       .payload_bytes = strlen(payload),
-				       .qos = qos,
-				       .retain = retain};
+	struct mqtt_publish message = {
+		.topic = topic, .payload = payload, .payload_bytes = strlen(payload), .qos = qos, .retain = retain};
 	if (!mqtt_publish(client->mqtt, &message, NULL, &error))
 		fail_msg("%s", error.what);
 }
@@ -202,7 +199,8 @@ static size_t peer_greet(struct peer *peer, struct client *client, unsigned char
 static void peer_publish(struct peer *peer, int count)
 {
 	for (int i = 1; i <= count; i++) {
-		unsigned char packet[] = {0x32, 0x07, 0x00, 0x01, 't', (unsigned char)(i >> 8), (unsigned char)i, 0x00, 'x'};
+		unsigned char packet[] = {0x32, 0x07, 0x00, 0x01, 't', (unsigned char)(i >> 8), (unsigned char)i,
+					  0x00, 'x'};
 		assert_int_equal(send(peer->fd, packet, sizeof(packet), 0), sizeof(packet));
 	}
 }
@@ -647,7 +645,7 @@ static void test_tls_needs_a_certificate(void **state)
 	assert_int_equal(error.kind, ERROR_NOT_FOUND);
 }
 
-// libmosquitto itself would report success for ever here.
+// libmosquitto takes a reset for success at first.
 static void test_tls_handshake_cut(void **state)
 {
 	struct peer peer = peer_listen();

@@ -10,8 +10,8 @@ static struct pg *new_pg(const char *more)
 {
 	char conninfo[256];
 	struct error error = {0};
-	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster dbname=postgres %s", postgres.port,
-		       more);
+	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster dbname=postgres %s",
+		       postgres.port, more);
 	struct pg *pg = pg_new(conninfo, "pg-test", &error);
 	if (!pg)
 		fail_msg("%s", error.what);
@@ -60,8 +60,8 @@ static void test_values(void **state)
 	struct pg *pg = connected();
 	struct error error = {0};
 	struct pg_result *auto_pg_result result = NULL;
-	assert_true(PG_QUERY(pg, &result, &error, "select $1::text, $2::bigint, $3::bool, $4::text", "a'b", "-42", "true",
-			     NULL));
+	assert_true(PG_QUERY(pg, &result, &error, "select $1::text, $2::bigint, $3::bool, $4::text", "a'b", "-42",
+			     "true", NULL));
 	assert_int_equal(pg_rows(result), 1);
 	assert_string_equal(pg_text(result, 0, 0), "a'b");
 	assert_int_equal(pg_int(result, 0, 1), -42);
@@ -353,16 +353,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_prepared),
-		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_transactions),
-		cmocka_unit_test(test_copy),
-		cmocka_unit_test(test_reconnect),
-		cmocka_unit_test(test_notifications),
-		cmocka_unit_test(test_backoff),
-		cmocka_unit_test(test_silent_server),
-		cmocka_unit_test(test_server_restart),
+		cmocka_unit_test(test_values),	      cmocka_unit_test(test_prepared),
+		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_transactions),
+		cmocka_unit_test(test_copy),	      cmocka_unit_test(test_reconnect),
+		cmocka_unit_test(test_notifications), cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_silent_server), cmocka_unit_test(test_server_restart),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -20,8 +20,20 @@ static inline bool postgres_start(struct postgres *postgres)
 	(void)snprintf(program, sizeof(program), "%s/postgres", postgres_bin);
 	(void)snprintf(port, sizeof(port), "%d", postgres->port);
 	(void)snprintf(sockets, sizeof(sockets), "unix_socket_directories=%s", postgres->data);
-	const char *argv[] = {program, "-D", postgres->data, "-p", port, "-c", sockets, "-c", "fsync=off",
-			      "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB", NULL};
+	const char *argv[] = {program,
+			      "-D",
+			      postgres->data,
+			      "-p",
+			      port,
+			      "-c",
+			      sockets,
+			      "-c",
+			      "fsync=off",
+			      "-c",
+			      "listen_addresses=127.0.0.1",
+			      "-c",
+			      "shared_buffers=16MB",
+			      NULL};
 	postgres->pid = process_start(argv, postgres->log, SIGQUIT);
 	if (postgres->pid > 0 && process_listening(postgres->pid, postgres->port))
 		return true;
@@ -37,8 +49,8 @@ static inline bool postgres_init(struct postgres *postgres, const char *folder)
 	(void)snprintf(postgres->log, sizeof(postgres->log), "%s/postgres.log", folder);
 	(void)snprintf(program, sizeof(program), "%s/initdb", postgres_bin);
 	process_hand_over(folder);
-	const char *argv[] = {program, "-A", "trust", "-U", "muster", "-E", "UTF8", "--no-locale", "--no-sync",
-			      "-D", postgres->data, NULL};
+	const char *argv[] = {program, "-A",	      "trust",	   "-U", "muster",	 "-E",
+			      "UTF8",  "--no-locale", "--no-sync", "-D", postgres->data, NULL};
 	pid_t pid = process_start(argv, postgres->log, SIGKILL);
 	if (pid < 0 || process_wait(pid) != 0) {
 		process_show(postgres->log);

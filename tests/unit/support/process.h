@@ -102,9 +102,8 @@ static inline void process_stop(pid_t *pid, int signal_number)
 
 static inline struct sockaddr_in process_address(int port)
 {
-	return (struct sockaddr_in){.sin_family = AF_INET,
-				    .sin_port = htons((uint16_t)port),
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	return (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 // A listening socket on a port that the kernel chose, on 127.0.0.1.

@@ -1,0 +1,54 @@
+// Every parser of what devices send. The first byte picks the kind.
+#include "ingest/inlet.h"
+#include "ingest/kind.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
+
+static void check(const struct kind *kind, const struct input *in, struct arena *arena)
+{
+	struct message message = {.kind = kind, .device = "d1", .received_ms = in->received_ms, .alive = true};
+	struct error error = {0};
+	if (!kind->parse(in, arena, &message, &error)) {
+		if (error.what[0] == '\0')
+			abort();
+		message_refuse(&message, arena, error.what);
+		return;
+	}
+	struct device_summary device = {.device = "d1"};
+	struct copy copy;
+	copy_init(&copy);
+	for (size_t row = 0; row < message.count; row++) {
+		struct stamp *stamp = &message.stamps[row];
+		if (stamp->numbered != (stamp->seq > 0) || stamp->ts_ms < 0 || stamp->ts_ms > TS_MAX_MS)
+			abort();
+		if (kind->tell)
+			kind->tell(&message, row, &device);
+		if (kind->write)
+			kind->write(&copy, &message, row);
+	}
+	if (copy.buf.overflowed)
+		abort();
+	copy_done(&copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
+{
+	static struct arena arena;
+	if (len_bytes < 1)
+		return 0;
+	const struct input in = {
+		.payload = (const char *)data + 1,
+		.payload_bytes = len_bytes - 1,
+		.detail = "network",
+		.received_ms = 1767225600000,
+	};
+	if (!arena.keep_bytes)
+		arena_init(&arena, 1 << 20);
+	check(inlet_kind(data[0] % inlet_kind_count()), &in, &arena);
+	arena_reset(&arena);
+	return 0;
+}
