@@ -1,0 +1,34 @@
+// The page: files that dashboard/web/build.mjs packed into one blob, which the build embeds into the program.
+// The pack is a sequence of "<name> <content type> <plain bytes> <gzip bytes>\n" + plain + gzip, ended by "\n".
+#pragma once
+
+#include "common/error.h"
+#include "common/http.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ASSETS_MAX 32
+#define ASSET_NAME_MAX 63
+
+struct asset {
+	char name[ASSET_NAME_MAX + 1];
+	char content_type[64];
+	char etag[36]; // with its quotes
+	const char *plain, *gzip; // inside the pack
+	size_t plain_bytes, gzip_bytes;
+};
+
+struct assets {
+	struct asset items[ASSETS_MAX];
+	size_t count;
+};
+
+// The pack must outlive assets.
+bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, struct error *error) must_check;
+const struct asset *assets_find(const struct assets *assets, const char *name);
+// Whether an Accept-Encoding value takes gzip (RFC 9110 section 12.5.3); NULL takes none.
+bool assets_accepts_gzip(const char *accept_encoding);
+
+http_handler assets_page;  // every path of the page itself: index.html
+http_handler assets_file;  // /assets/{name}

@@ -1,0 +1,49 @@
+// Who asks, and whether they may. Each route's tag is the set of roles that may use it; auth_before checks it
+// before any handler runs, finds the session (cookie) or the API key (Authorization: Bearer), and refuses changes
+// that another site made the browser send.
+#pragma once
+
+#include "common/crypto.h"
+#include "common/http.h"
+#include "dashboard/dashboard.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum role { // bits of a route's tag
+	ROLE_VIEWER = 1,
+	ROLE_OPERATOR = 2,
+	ROLE_ADMINISTRATOR = 4,
+	ROLE_AUDITOR = 8,
+};
+enum {
+	ACCESS_PUBLIC = 0,
+	ACCESS_READ = ROLE_VIEWER | ROLE_OPERATOR | ROLE_ADMINISTRATOR | ROLE_AUDITOR,
+	ACCESS_ACT = ROLE_OPERATOR | ROLE_ADMINISTRATOR,
+	ACCESS_LOOPBACK = 256, // no login, but only from this machine
+};
+
+#define AUTH_COOKIE "__Host-muster" // the prefix makes browsers insist on Secure, Path=/ and no Domain
+#define AUTH_USER_MAX 64
+
+struct auth { // http_context of every request that is not public
+	char user[AUTH_USER_MAX];
+	enum role role;
+	char token_hash[SHA256_HEX_BYTES];
+	int64_t expires_us; // since 1970
+	bool by_cookie;
+};
+
+bool auth_before(struct http_request *request, void *dashboard);
+const struct auth *auth_of(const struct http_request *request);
+
+bool auth_role_parse(const char *name, enum role *out) must_check;
+const char *auth_role_name(enum role role);
+
+// Whether a request that changes something was sent by our own page. Browsers say so in Sec-Fetch-Site, older ones
+// in Origin, which must then be https://<Host>. With neither it was no browser's page: certain says whether that is
+// enough (false for a request that bears the cookie).
+bool auth_same_origin(const char *sec_fetch_site, const char *origin, const char *host, bool certain);
+// Answers 403 itself when not.
+bool auth_check_origin(struct http_request *request, bool certain);
+bool auth_is_loopback(const char *peer);

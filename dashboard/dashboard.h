@@ -1,0 +1,38 @@
+// What the handlers share: one struct, made by main.c and passed to each as its user pointer.
+#pragma once
+
+#include "common/http.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/pg.h"
+#include "dashboard/assets.h"
+#include "dashboard/lockout.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dashboard_config {
+	char *listen_address;
+	long listen_port;
+	char *tls_cert_file, *tls_key_file;
+	char *database_conninfo;
+	long session_hours;
+	char *log_level;
+};
+
+struct overview;
+struct streams;
+
+struct dashboard {
+	struct dashboard_config config;
+	struct loop *loop;
+	struct pg *pg; // the requests' connection; the streams have their own
+	struct metrics *metrics;
+	struct assets *assets;
+	struct lockout *lockout;
+	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
+	struct overview *overview;
+	struct streams *streams;
+	struct log_fault database_fault;
+};

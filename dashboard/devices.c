@@ -1,0 +1,165 @@
+#include "dashboard/devices.h"
+
+#include "dashboard/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// The evidence behind the status, in one sentence, and the next step where there is one.
+#define WHY \
+	"case when not d.enabled then 'It is disabled: the broker refuses it until it is enabled again.'" \
+	" else case " DEVICES_STATUS_SQL \
+	" when 'never' then 'It is registered but has never been in contact: start its agent, or check that it" \
+	" reaches the broker.'" \
+	" when 'offline' then case s.presence_why" \
+	" when 'will' then 'The broker lost its connection without a goodbye: network, power or a crash.'" \
+	" when 'status' then 'Its status topic says offline: it said goodbye, or the broker published its will'" \
+	" || ' after the connection broke.' else 'Its session with the broker has ended.' end" \
+	" when 'stale' then format('Its session is open, but nothing came for more than 3 of its intervals'" \
+	" || ' (%s s each): asleep, overloaded or behind a broken link.', coalesce(s.interval_s, 60))" \
+	" else case s.presence_why when 'hello' then 'It connected, said hello and reports as it should.'" \
+	" when 'status' then 'Its status topic says online and its messages arrive.'" \
+	" else 'Its messages arrive.' end end end"
+
+#define LATEST \
+	"json_strip_nulls(json_build_object('ts', s.ts, 'battery_pct', s.battery_pct, 'charging', s.charging," \
+	" 'cpu_pct', s.cpu_pct, 'load1', s.load1, 'mem_total', s.mem_total, 'mem_available', s.mem_available," \
+	" 'disk_total', s.disk_total, 'disk_free', s.disk_free, 'uptime_s', s.uptime_s," \
+	" 'network_type', s.network_type, 'rssi_dbm', s.rssi_dbm, 'temperature_c', s.temperature_c," \
+	" 'custom', s.custom))"
+
+#define SUMMARY \
+	"json_build_object('device', d.device, 'display_name', d.display_name, 'tags', d.tags," \
+	" 'enabled', d.enabled, 'status', " DEVICES_STATUS_SQL "," \
+	" 'presence', coalesce(s.presence, 'never'), 'why', " WHY "," \
+	" 'since', s.presence_since, 'first_seen', s.first_seen, 'last_seen', s.last_seen," \
+	" 'stale_at', case when s.presence = 'online' then s.last_seen + " DEVICES_SILENCE_SQL " end," \
+	" 'interval_s', s.interval_s, 'agent_version', s.agent_version, 'changed_at', s.changed_at," \
+	" 'latest', " LATEST ")"
+
+#define FROM " from device d left join device_state s on s.device = d.device"
+// $1 status, $2 text to find in id, name and tags; null for any.
+#define FILTER \
+	" where ($1::text is null or " DEVICES_STATUS_SQL " = $1)" \
+	" and ($2::text is null or position(lower($2) in d.device) > 0" \
+	" or position(lower($2) in lower(d.display_name)) > 0 or lower($2) = any (d.tags))"
+
+// A list is ordered by device, or by (key, device) with a bigint as key, falling orders having the negated key. The
+// cursor is the last row's "<device>" or "<key>.<device>". A device without a value comes last either way.
+#define LIST_BY_DEVICE(compare, order) \
+	"select " SUMMARY ", d.device" FROM FILTER \
+	" and ($3::text is null or d.device " compare " $3) and $4::text is null" \
+	" order by d.device " order " limit $5::integer + 1"
+#define KEY(expression) "coalesce((" expression ")::bigint, 9223372036854775807)"
+// Sorts just keys and ids, and makes the summaries of those that are left.
+#define LIST_BY_KEY(expression) \
+	"select " SUMMARY ", k.key || '.' || d.device from (select d.device, " KEY(expression) " as key" FROM FILTER \
+	" and ($4::bigint is null or (" KEY(expression) ", d.device) > ($4, $3::text))" \
+	" order by 2, 1 limit $5::integer + 1) k join device d on d.device = k.device" \
+	" left join device_state s on s.device = d.device order by k.key, k.device"
+#define LAST_SEEN "extract(epoch from s.last_seen) * 1000000"
+#define BATTERY "s.battery_pct * 1000"
+#define CPU "s.cpu_pct * 1000"
+#define MEMORY "(1 - s.mem_available::float8 / nullif(s.mem_total, 0)) * 100000"
+#define DISK "(1 - s.disk_free::float8 / nullif(s.disk_total, 0)) * 100000"
+
+static const struct order {
+	const char *name; // "-" before it: falling
+	const char *sql;
+	bool keyed;
+} orders[] = {
+	{"device", LIST_BY_DEVICE(">", "asc"), false},
+	{"-device", LIST_BY_DEVICE("<", "desc"), false},
+	{"last_seen", LIST_BY_KEY(LAST_SEEN), true},
+	{"-last_seen", LIST_BY_KEY("-" LAST_SEEN), true},
+	{"battery", LIST_BY_KEY(BATTERY), true},
+	{"-battery", LIST_BY_KEY("-" BATTERY), true},
+	{"cpu", LIST_BY_KEY(CPU), true},
+	{"-cpu", LIST_BY_KEY("-" CPU), true},
+	{"memory", LIST_BY_KEY(MEMORY), true},
+	{"-memory", LIST_BY_KEY("-" MEMORY), true},
+	{"disk", LIST_BY_KEY(DISK), true},
+	{"-disk", LIST_BY_KEY("-" DISK), true},
+};
+
+static const char GET_SQL[] =
+	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
+	" 'created_at', d.created_at,"
+	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"
+	"  'not_after', c.not_after, 'revoked_at', c.revoked_at) from certificate c where c.device = d.device"
+	"  order by c.revoked_at is null desc, c.not_after desc limit 1),"
+	" 'ledger', coalesce((select jsonb_agg(jsonb_build_object('epoch', l.epoch, 'contiguous', l.contiguous,"
+	"  'highest', l.highest, 'open', l.highest - l.contiguous, 'received', l.received, 'duplicates', l.duplicates,"
+	"  'dropped', l.dropped, 'first_at', l.first_at, 'last_at', l.last_at) order by l.last_at desc)"
+	"  from ledger l where l.device = d.device), '[]'),"
+	" 'inventory', coalesce((select jsonb_object_agg(i.kind, jsonb_build_object('ts', i.ts,"
+	"  'received_at', i.received_at, 'body', i.body)) from inventory i where i.device = d.device), '{}'),"
+	" 'commands', coalesce((select jsonb_agg(jsonb_build_object('id', c.id, 'action', c.action, 'state', c.state,"
+	"  'requested_by', c.requested_by, 'created_at', c.created_at, 'finished_at', c.finished_at,"
+	"  'changed_at', c.changed_at, 'reason', c.reason) order by c.created_at desc)"
+	"  from (select * from command where device = d.device order by created_at desc limit 10) c), '[]'))" FROM
+	" where d.device = $1";
+
+const char devices_changed_sql[] =
+	"select d.device, (extract(epoch from s.changed_at) * 1000000)::bigint, " SUMMARY
+	" from device_state s join device d on d.device = s.device"
+	" where s.changed_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	" order by s.changed_at desc limit $2::integer";
+
+static const struct order *find_order(const char *name)
+{
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		if (strcmp(orders[i].name, name) == 0)
+			return &orders[i];
+	}
+	return NULL;
+}
+
+static bool is_status(const char *text)
+{
+	return strcmp(text, "online") == 0 || strcmp(text, "stale") == 0 || strcmp(text, "offline") == 0 ||
+	       strcmp(text, "never") == 0;
+}
+
+void devices_list(struct http_request *request, void *user)
+{
+	const char *sort = api_text(request, "sort"), *status = api_text(request, "status");
+	const char *after = api_text(request, "after"), *device = after, *key = NULL;
+	const struct order *order = find_order(sort ? sort : "device");
+	char cursor[API_CURSOR_MAX], limit_text[24], *parts[2];
+	int64_t limit = 0, ignored = 0;
+
+	if (!order || (status && !is_status(status))) {
+		http_reply_problem(request, 400, order ? "\"status\" is one of online, stale, offline, never." :
+							 "\"sort\" is one of device, last_seen, battery, cpu, memory, "
+							 "disk, with - before it for falling order.");
+		return;
+	}
+	if (!api_limit(request, &limit))
+		return;
+	if (after && order->keyed) {
+		(void)snprintf(cursor, sizeof(cursor), "%s", after);
+		if (!api_split_cursor(cursor, parts, 2) || !api_parse_int(parts[0], &ignored)) {
+			(void)api_bad_cursor(request);
+			return;
+		}
+		key = parts[0];
+		device = parts[1];
+	}
+	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
+
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {status, api_text(request, "q"), device, key, limit_text};
+
+	if (api_query(user, request, &rows, order->sql, 5, params))
+		api_reply_page(request, rows, limit);
+}
+
+void devices_get(struct http_request *request, void *user)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {http_param(request, "id")};
+
+	if (api_query(user, request, &rows, GET_SQL, 1, params))
+		api_reply_row(request, rows, "There is no device with this id; GET /api/v1/devices lists them all.");
+}

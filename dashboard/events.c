@@ -1,0 +1,46 @@
+#include "dashboard/events.h"
+
+#include "dashboard/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECEIVED "(extract(epoch from e.received_at) * 1000000)::bigint"
+
+// $1 device, $2 type, $3 limit, $4 to $7 received_at, device, epoch and seq of the last one seen.
+static const char LIST_SQL[] =
+	"select json_build_object('device', e.device, 'epoch', e.epoch, 'seq', e.seq, 'ts', e.ts,"
+	" 'received_at', e.received_at, 'type', e.type, 'body', e.body),"
+	" " RECEIVED " || '.' || e.device || '.' || e.epoch || '.' || e.seq"
+	" from event e where ($1::text is null or e.device = $1) and ($2::text is null or e.type = $2)"
+	" and ($4::bigint is null or (e.received_at, e.device, e.epoch, e.seq)"
+	"  < (timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5::text, $6::text, $7::bigint))"
+	" order by e.received_at desc, e.device desc, e.epoch desc, e.seq desc limit $3::integer + 1";
+
+enum { CURSOR_PARTS = 4 };
+
+void events_list(struct http_request *request, void *user)
+{
+	const char *after = api_text(request, "after");
+	char cursor[API_CURSOR_MAX], limit_text[24], *parts[CURSOR_PARTS] = {NULL};
+	int64_t limit = 0, ignored = 0;
+
+	if (!api_limit(request, &limit))
+		return;
+	if (after) {
+		(void)snprintf(cursor, sizeof(cursor), "%s", after);
+		if (!api_split_cursor(cursor, parts, CURSOR_PARTS) || !api_parse_int(parts[0], &ignored) ||
+		    !api_parse_int(parts[3], &ignored)) {
+			(void)api_bad_cursor(request);
+			return;
+		}
+	}
+	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
+
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {api_text(request, "device"), api_text(request, "type"), limit_text, parts[0],
+				      parts[1], parts[2], parts[3]};
+
+	if (api_query(user, request, &rows, LIST_SQL, 7, params))
+		api_reply_page(request, rows, limit);
+}

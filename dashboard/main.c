@@ -1,0 +1,140 @@
+#include "common/config.h"
+#include "common/crypto.h"
+#include "common/daemon.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/password.h"
+#include "dashboard/api.h"
+#include "dashboard/auth.h"
+#include "dashboard/dashboard.h"
+#include "dashboard/overview.h"
+#include "dashboard/routes.h"
+#include "dashboard/stream.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+extern const char dashboard_pack[], dashboard_pack_end[]; // embedded, see CMakeLists.txt
+
+#define OPTION(name) offsetof(struct dashboard_config, name)
+
+static const struct config_option options[] = {
+	{"listen.address", CONFIG_STRING, OPTION(listen_address), "127.0.0.1", 0, 255, false, "address to listen on"},
+	{"listen.port", CONFIG_INT, OPTION(listen_port), "8443", 0, 65535, false, "HTTPS port; 0: any free one"},
+	{"tls.cert_file", CONFIG_STRING, OPTION(tls_cert_file), NULL, 0, 4095, true, "server certificate, PEM"},
+	{"tls.key_file", CONFIG_STRING, OPTION(tls_key_file), NULL, 0, 4095, true, "its private key, PEM"},
+	{"database.conninfo", CONFIG_STRING, OPTION(database_conninfo), "dbname=muster user=muster_dashboard", 0, 4095,
+	 false, "libpq connection string"},
+	{"session_hours", CONFIG_INT, OPTION(session_hours), "12", 1, 720, false, "how long a login lasts, in hours"},
+	{"log_level", CONFIG_STRING, OPTION(log_level), NULL, 0, 16, false, "error, warn, info or debug"},
+};
+static const struct config_table table = {"dashboard", options, sizeof(options) / sizeof(options[0])};
+
+static void after_request(struct http_request *request, int status, int64_t duration_us, void *user)
+{
+	struct dashboard *dashboard = user;
+	const char *route = http_route_pattern(request);
+	char labels[160];
+
+	(void)snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%d\"", http_method(request),
+		       route ? route : "none", status);
+	metric_add(metrics_counter(dashboard->metrics, "muster_http_requests_total", labels, "HTTP requests answered."),
+		   1);
+	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", route ? route : "none");
+	metric_observe(metrics_histogram(dashboard->metrics, "muster_http_request_seconds", labels,
+					 "Time from request to answer."),
+		       (double)duration_us / 1e6);
+	log_debug("http.request", "request_id", http_request_id(request), "method", http_method(request), "path",
+		  http_path(request), "status", log_number(status), "peer", http_peer(request));
+}
+
+static bool prepare(struct dashboard *dashboard, struct assets *assets, struct error *error)
+{
+	char secret[TOKEN_TEXT_BYTES];
+
+	crypto_random_token(secret);
+	if (!assets_parse(assets, dashboard_pack, (size_t)(dashboard_pack_end - dashboard_pack), error))
+		return false;
+	dashboard->assets = assets;
+	dashboard->nobody_hash = password_hash(secret, error);
+	dashboard->metrics = metrics_new();
+	dashboard->lockout = lockout_new();
+	dashboard->loop = loop_new(error);
+	dashboard->pg = pg_new(dashboard->config.database_conninfo, "muster-dashboard", error);
+	if (!dashboard->nobody_hash || !dashboard->loop || !dashboard->pg)
+		return false;
+	if (!dashboard->metrics || !dashboard->lockout)
+		return error_set(error, ERROR_FAILED, "out of memory");
+	pg_on_connect(dashboard->pg, api_on_connect, NULL);
+	pg_set_timeout(dashboard->pg, API_ANSWER_TIMEOUT_MS);
+	dashboard->streams = streams_new(dashboard, error);
+	if (!dashboard->streams)
+		return false;
+	dashboard->overview = overview_new(dashboard, error);
+	return dashboard->overview && loop_stop_on_signals(dashboard->loop, error);
+}
+
+static bool serve(struct dashboard *dashboard, struct error *error)
+{
+	const struct http_options http = {
+		.address = dashboard->config.listen_address,
+		.port = (int)dashboard->config.listen_port,
+		.cert_file = dashboard->config.tls_cert_file,
+		.key_file = dashboard->config.tls_key_file,
+		.body_max_bytes = HTTP_BODY_MAX_BYTES,
+		.routes = routes,
+		.route_count = routes_count,
+		.before = auth_before,
+		.after = after_request,
+		.user = dashboard,
+	};
+	struct http_server *server cleanup(http_server_free_cleanup) = http_server_new(dashboard->loop, &http, error);
+
+	if (!server)
+		return false;
+	log_info("started", "version", MUSTER_VERSION, "address", dashboard->config.listen_address, "port",
+		 log_number(http_server_port(server)));
+	daemon_ready();
+	bool ok = loop_run(dashboard->loop, error);
+
+	daemon_stopping();
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	static struct assets assets;
+	struct dashboard dashboard = {0};
+	const struct daemon daemon = {"muster-dashboard", "Muster's page and HTTP API.", &table, &dashboard.config};
+	struct error error = {0};
+	enum log_level level;
+	int exit_code = 0;
+
+	if (!daemon_start(&daemon, argc, argv, &exit_code))
+		return exit_code;
+	if (dashboard.config.log_level && !log_level_parse(dashboard.config.log_level, &level)) {
+		(void)fprintf(stderr, "%s: log_level \"%s\" is none: use error, warn, info or debug\n", daemon.name,
+			      dashboard.config.log_level);
+		config_done(&table, &dashboard.config);
+		return 1;
+	}
+	if (dashboard.config.log_level)
+		log_init(daemon.name, level);
+
+	bool ok = prepare(&dashboard, &assets, &error) && serve(&dashboard, &error);
+
+	if (!ok)
+		log_error("failed", "error", error.what, "where", error.where);
+	else
+		log_info("stopped");
+	overview_free(dashboard.overview);
+	streams_free(dashboard.streams);
+	pg_free(dashboard.pg);
+	loop_free(dashboard.loop);
+	lockout_free(dashboard.lockout);
+	metrics_free(dashboard.metrics);
+	free(dashboard.nobody_hash);
+	config_done(&table, &dashboard.config);
+	return ok ? 0 : 1;
+}

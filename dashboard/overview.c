@@ -1,0 +1,137 @@
+#include "dashboard/overview.h"
+
+#include "common/clock.h"
+#include "dashboard/api.h"
+#include "dashboard/devices.h"
+
+#include <stdlib.h>
+
+static const char RECEIVED_SQL[] = "select coalesce(sum(received), 0)::bigint from ledger";
+// Columns: JSON without its last brace, and how many messages ingest took in since ever.
+static const char OVERVIEW_SQL[] =
+	"with status as (select " DEVICES_STATUS_SQL " as status from device d left join device_state s"
+	"  on s.device = d.device),"
+	" ledger_sum as (select coalesce(sum(received), 0)::bigint received,"
+	"  coalesce(sum(duplicates), 0)::bigint duplicates, coalesce(sum(dropped), 0)::bigint dropped,"
+	"  coalesce(sum(highest - contiguous), 0)::bigint open from ledger),"
+	" today as (select state from command"
+	"  where created_at >= date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')"
+	" select json_build_object('at', now(),"
+	" 'devices', (select json_build_object('total', count(*), 'online', count(*) filter (where status = 'online'),"
+	"  'stale', count(*) filter (where status = 'stale'), 'offline', count(*) filter (where status = 'offline'),"
+	"  'never', count(*) filter (where status = 'never')) from status),"
+	" 'commands_today', (select json_build_object('total', count(*),"
+	"  'open', count(*) filter (where state in ('requested', 'queued', 'sent', 'accepted', 'running')),"
+	"  'succeeded', count(*) filter (where state = 'succeeded'),"
+	"  'failed', count(*) filter (where state in ('failed', 'rejected', 'expired')),"
+	"  'cancelled', count(*) filter (where state = 'cancelled')) from today),"
+	" 'ledger', (select json_build_object('stored', received - duplicates, 'received', received,"
+	"  'duplicates', duplicates, 'lost', dropped, 'open', open) from ledger_sum),"
+	" 'quarantine', json_build_object('total', (select count(*) from quarantine),"
+	"  'last_day', (select count(*) from quarantine where received_at > now() - interval '1 day'))),"
+	" (select received from ledger_sum)";
+
+#define SAMPLE_EVERY_MS 5000
+#define WINDOW_MS 60000
+#define SAMPLES (WINDOW_MS / SAMPLE_EVERY_MS + 1)
+#define FRESH_MS 1000 // any number of browsers cost one query a second
+
+struct sample {
+	int64_t at_ms; // monotonic; 0: none
+	int64_t received;
+};
+
+struct overview {
+	struct dashboard *dashboard;
+	struct loop_timer *timer;
+	struct sample samples[SAMPLES]; // a ring
+	size_t next;
+	struct buf answer;
+	int64_t answered_ms;
+};
+
+static void add_sample(struct overview *overview, int64_t received)
+{
+	overview->samples[overview->next] = (struct sample){clock_mono_ms(), received};
+	overview->next = (overview->next + 1) % SAMPLES;
+}
+
+static void on_timer(void *user)
+{
+	struct overview *overview = user;
+	auto_pg_result struct pg_result *sum = NULL;
+	struct pg *pg = overview->dashboard->pg;
+
+	// While the database is away there are no samples; requests say so.
+	if (pg_ready(pg, NULL) && pg_query(pg, &sum, NULL, RECEIVED_SQL, 0, NULL))
+		add_sample(overview, pg_int(sum, 0, 0));
+}
+
+struct overview *overview_new(struct dashboard *dashboard, struct error *error)
+{
+	struct overview *overview = calloc(1, sizeof(*overview));
+
+	if (!overview) {
+		error_set(error, ERROR_FAILED, "out of memory");
+		return NULL;
+	}
+	overview->dashboard = dashboard;
+	buf_init(&overview->answer, API_ANSWER_MAX_BYTES);
+	overview->timer = loop_timer_new(dashboard->loop, on_timer, overview, error);
+	if (!overview->timer) {
+		overview_free(overview);
+		return NULL;
+	}
+	loop_timer_every(overview->timer, SAMPLE_EVERY_MS);
+	on_timer(overview);
+	return overview;
+}
+
+void overview_free(struct overview *overview)
+{
+	if (!overview)
+		return;
+	loop_timer_free(overview->timer);
+	buf_done(&overview->answer);
+	free(overview);
+}
+
+// What came in since the oldest sample within the last minute.
+static void add_rate(struct overview *overview, int64_t received)
+{
+	struct sample oldest = {0};
+	int64_t now_ms = clock_mono_ms();
+
+	for (size_t i = 0; i < SAMPLES; i++) {
+		struct sample sample = overview->samples[i];
+
+		if (sample.at_ms > 0 && now_ms - sample.at_ms <= WINDOW_MS + SAMPLE_EVERY_MS / 2 &&
+		    (oldest.at_ms == 0 || sample.at_ms < oldest.at_ms))
+			oldest = sample;
+	}
+	int64_t messages = oldest.at_ms > 0 && received > oldest.received ? received - oldest.received : 0;
+	int64_t window_s = oldest.at_ms > 0 ? (now_ms - oldest.at_ms + 999) / 1000 : 0;
+
+	buf_addf(&overview->answer, ",\"ingest\":{\"messages_last_minute\":%lld,\"window_s\":%lld}}",
+		 (long long)messages, (long long)window_s);
+}
+
+void overview_get(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	struct overview *overview = dashboard->overview;
+	int64_t now_ms = clock_mono_ms();
+
+	if (overview->answered_ms == 0 || now_ms - overview->answered_ms > FRESH_MS) {
+		auto_pg_result struct pg_result *row = NULL;
+
+		if (!api_query(dashboard, request, &row, OVERVIEW_SQL, 0, NULL))
+			return;
+		buf_clear(&overview->answer);
+		buf_add_str(&overview->answer, pg_text(row, 0, 0));
+		overview->answer.len_bytes--; // its closing brace
+		add_rate(overview, pg_int(row, 0, 1));
+		overview->answered_ms = now_ms;
+	}
+	api_reply_text(request, 200, buf_str(&overview->answer));
+}

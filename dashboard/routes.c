@@ -1,0 +1,39 @@
+#include "dashboard/routes.h"
+
+#include "dashboard/assets.h"
+#include "dashboard/auth.h"
+#include "dashboard/commands.h"
+#include "dashboard/devices.h"
+#include "dashboard/events.h"
+#include "dashboard/health.h"
+#include "dashboard/overview.h"
+#include "dashboard/session.h"
+#include "dashboard/stream.h"
+#include "dashboard/telemetry.h"
+
+const struct http_route routes[] = {
+	{"POST", "/api/v1/session", session_create, ACCESS_PUBLIC},
+	{"GET", "/api/v1/session", session_get, ACCESS_READ},
+	{"DELETE", "/api/v1/session", session_delete, ACCESS_READ},
+	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
+	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
+	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
+	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
+	{"GET", "/api/v1/commands", commands_list, ACCESS_READ},
+	{"POST", "/api/v1/commands", commands_create, ACCESS_ACT},
+	{"GET", "/api/v1/commands/{id}", commands_get, ACCESS_READ},
+	{"GET", "/api/v1/events", events_list, ACCESS_READ},
+	{"GET", "/api/v1/stream", stream_open, ACCESS_READ},
+	{"GET", "/health", health_live, ACCESS_PUBLIC},
+	{"GET", "/ready", health_ready, ACCESS_PUBLIC},
+	{"GET", "/metrics", health_metrics, ACCESS_LOOPBACK},
+	{"GET", "/assets/{name}", assets_file, ACCESS_PUBLIC},
+	// The page's own addresses; it holds no data itself.
+	{"GET", "/", assets_page, ACCESS_PUBLIC},
+	{"GET", "/login", assets_page, ACCESS_PUBLIC},
+	{"GET", "/devices", assets_page, ACCESS_PUBLIC},
+	{"GET", "/devices/{id}", assets_page, ACCESS_PUBLIC},
+	{"GET", "/commands", assets_page, ACCESS_PUBLIC},
+	{"GET", "/events", assets_page, ACCESS_PUBLIC},
+};
+const size_t routes_count = sizeof(routes) / sizeof(routes[0]);

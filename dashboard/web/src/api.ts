@@ -1,0 +1,209 @@
+// The HTTP API: types as docs and C define them, and one way to call it.
+
+export type Status = "online" | "stale" | "offline" | "never";
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+export interface Latest {
+  ts?: string;
+  battery_pct?: number;
+  charging?: boolean;
+  cpu_pct?: number;
+  load1?: number;
+  mem_total?: number;
+  mem_available?: number;
+  disk_total?: number;
+  disk_free?: number;
+  uptime_s?: number;
+  network_type?: string;
+  rssi_dbm?: number;
+  temperature_c?: number;
+  custom?: { [name: string]: Json };
+}
+
+export interface Device {
+  device: string;
+  display_name: string | null;
+  tags: string[];
+  enabled: boolean;
+  status: Status;
+  presence: "online" | "offline" | "never";
+  why: string;
+  since: string | null;
+  first_seen: string | null;
+  last_seen: string | null;
+  stale_at: string | null;
+  interval_s: number | null;
+  agent_version: string | null;
+  changed_at: string | null;
+  latest: Latest;
+}
+
+export interface LedgerRow {
+  epoch: string;
+  contiguous: number;
+  highest: number;
+  open: number;
+  received: number;
+  duplicates: number;
+  dropped: number;
+  first_at: string;
+  last_at: string;
+}
+
+export interface DeviceDetail extends Device {
+  fingerprint: string | null;
+  enrolled_at: string | null;
+  created_at: string;
+  certificate: {
+    serial: string;
+    sha256: string;
+    not_before: string;
+    not_after: string;
+    revoked_at: string | null;
+  } | null;
+  ledger: LedgerRow[];
+  inventory: { [kind: string]: { ts: string; received_at: string; body: Json } };
+}
+
+export type CommandState =
+  | "requested"
+  | "queued"
+  | "sent"
+  | "accepted"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "rejected"
+  | "expired"
+  | "cancelled";
+
+export interface Command {
+  id: string;
+  device: string;
+  action: string;
+  params: { [name: string]: Json };
+  state: CommandState;
+  n: number | null;
+  requested_by: string;
+  source: string;
+  request_id: string;
+  created_at: string;
+  expires_at: string;
+  sent_at: string | null;
+  attempts: number;
+  finished_at: string | null;
+  changed_at: string;
+  reason: string;
+  result: Json;
+}
+
+export interface CommandDetail extends Command {
+  events: { state: string; at: string; cause: string; request_id: string }[];
+}
+
+export interface DeviceEvent {
+  device: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  received_at: string;
+  type: string;
+  body: { [name: string]: Json };
+}
+
+export interface Overview {
+  at: string;
+  devices: { total: number } & Record<Status, number>;
+  commands_today: { total: number; open: number; succeeded: number; failed: number; cancelled: number };
+  ledger: { stored: number; received: number; duplicates: number; lost: number; open: number };
+  quarantine: { total: number; last_day: number };
+  ingest: { messages_last_minute: number; window_s: number };
+}
+
+export interface Series {
+  metric: string;
+  unit: string;
+  from: number;
+  to: number;
+  step_ms: number;
+  points: [number, number, number, number][];
+}
+
+export interface Session {
+  name: string;
+  role: string;
+  can_act: boolean;
+  expires_at: string;
+  version: string;
+}
+
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+
+// status 0: the server was not reached at all.
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+type Listener = (error: ApiError | null) => void;
+const listeners = new Set<Listener>();
+
+// Told of each call's end: null when it went well. The banners live on this.
+export function onCall(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+async function problem(response: Response): Promise<ApiError> {
+  let detail = `The server answered ${response.status}.`;
+  try {
+    const body = (await response.json()) as { detail?: string };
+    if (body.detail) detail = body.detail;
+  } catch {
+    // not one of our answers: the status has to do
+  }
+  return new ApiError(response.status, detail);
+}
+
+async function call<T>(method: string, path: string, body?: Json, signal?: AbortSignal): Promise<T> {
+  const init: RequestInit = { method, headers: { Accept: "application/json" }, credentials: "same-origin" };
+  if (signal) init.signal = signal;
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers = { Accept: "application/json", "Content-Type": "application/json" };
+  }
+  let error: ApiError | null = null;
+  try {
+    const response = await fetch(`/api/v1/${path}`, init);
+    if (!response.ok) throw await problem(response);
+    return (response.status === 204 ? undefined : await response.json()) as T;
+  } catch (thrown) {
+    if (signal?.aborted) throw thrown;
+    error = thrown instanceof ApiError ? thrown : new ApiError(0, "The server cannot be reached.");
+    throw error;
+  } finally {
+    if (!signal?.aborted) listeners.forEach((listener) => listener(error));
+  }
+}
+
+export type Query = { [name: string]: string | number | null | undefined };
+
+export function withQuery(path: string, query: Query): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query))
+    if (value !== null && value !== undefined && value !== "") params.set(name, String(value));
+  const text = params.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
+  call<T>("GET", withQuery(path, query), undefined, signal);
+export const post = <T>(path: string, body: Json): Promise<T> => call<T>("POST", path, body);
+export const del = (path: string): Promise<void> => call<void>("DELETE", path);

@@ -1,0 +1,511 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { ApiError, type Command, type DeviceDetail, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
+import type { Chart } from "./chart";
+import { CommandTable, Fact, mergeCommands } from "./commands";
+import { EventTable, useEvents } from "./events";
+import { absolute, count, diskUsed, duration, freeOf, memoryUsed, metricName, metricValue, statusOf } from "./format";
+import { type Loaded, useLoad, useNow, useThrottled } from "./hooks";
+import { subscribe } from "./live";
+import {
+  Bar,
+  batteryLevel,
+  Card,
+  CommandBadge,
+  Empty,
+  Fault,
+  Icon,
+  type Level,
+  Pairs,
+  Segments,
+  StatusBadge,
+  Time,
+  usageLevel,
+} from "./parts";
+import { listAddress, useQuery } from "./router";
+
+export function DeviceView({ id, canAct }: { id: string; canAct: boolean }) {
+  const path = `devices/${encodeURIComponent(id)}`;
+  const device = useLoad(id, (signal) => get<DeviceDetail>(path, {}, signal));
+  const commands = useLoad(`commands ${id}`, (signal) => get<Page<Command>>("commands", { device: id, limit: 10 }, signal));
+  const refresh = useThrottled(() => {
+    device.reload();
+    commands.reload();
+  }, 2000);
+  const details = useThrottled(device.reload, 5000); // ledger, inventory and certificate move more slowly
+  useEffect(
+    () =>
+      subscribe({
+        refresh,
+        devices: (changed) => {
+          const news = changed.find((item) => item.device === id);
+          if (!news) return;
+          device.change((old) => ({ ...old, ...news }));
+          details();
+        },
+        commands: (changed) => {
+          const ours = changed.filter((command) => command.device === id);
+          if (ours.length > 0)
+            commands.change((page) => ({ ...page, items: mergeCommands(page.items, ours).slice(0, 10) }));
+        },
+      }),
+    [id],
+  );
+  if (device.error?.status === 404)
+    return (
+      <Empty title={`There is no device ${id}`}>
+        <a href="/">Go to all devices</a>
+      </Empty>
+    );
+  if (!device.data)
+    return device.error ? <Fault error={device.error} retry={device.reload} /> : <div class="card skeleton tall" />;
+  const data = device.data;
+  const sent = (command: Command) =>
+    commands.change((page) => ({ ...page, items: mergeCommands(page.items, [command]).slice(0, 10) }));
+  return (
+    <>
+      <Head device={data} canAct={canAct} sent={sent} commands={commands.data?.items ?? []} reload={device.reload} />
+      <Values device={data} />
+      <ChartCard device={data} />
+      <CommandsCard id={id} commands={commands} canAct={canAct} />
+      <div class="columns">
+        <LedgerCard ledger={data.ledger} />
+        <CertificateCard device={data} />
+      </div>
+      <EventsCard id={id} />
+      <InventoryCard inventory={data.inventory} />
+    </>
+  );
+}
+
+function Head({ device, canAct, sent, commands, reload }: {
+  device: DeviceDetail;
+  canAct: boolean;
+  sent: (command: Command) => void;
+  commands: Command[];
+  reload: () => void;
+}) {
+  const status = statusOf(device, useNow());
+  // The reason is the server's: ask for it when time alone changed the status.
+  useEffect(() => {
+    if (status !== device.status) reload();
+  }, [status]);
+  return (
+    <>
+      <a class="back" href={listAddress()}><Icon name="back" />All devices</a>
+      <div class="heading device-heading">
+        <div>
+          <h1>{device.device}</h1>
+          {device.display_name && <span class="name">{device.display_name}</span>}
+          <StatusBadge status={status} />
+          {!device.enabled && <span class="tag off">disabled</span>}
+          {device.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}
+        </div>
+        {canAct && <Actions device={device} sent={sent} commands={commands} />}
+      </div>
+      <p class={`why ${status}`} data-testid="why">
+        <Icon name={status} />
+        <span>
+          {device.why}{" "}
+          {device.last_seen && <>Last message <Time at={device.last_seen} />.</>}
+          {device.since && status !== "never" && <> {device.presence === "online" ? "Connected" : "Gone"} for <For at={device.since} />.</>}
+        </span>
+      </p>
+    </>
+  );
+}
+
+function For({ at }: { at: string }) {
+  const now = useNow();
+  return (
+    <time dateTime={at} title={absolute(at)}>
+      {duration((now - Date.parse(at)) / 1000)}
+    </time>
+  );
+}
+
+function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (command: Command) => void; commands: Command[] }) {
+  const [last, setLast] = useState("");
+  const [error, setError] = useState<ApiError | null>(null);
+  const [busy, setBusy] = useState(false);
+  const send = async (action: string, params: { [name: string]: Json } = {}) => {
+    setBusy(true);
+    setError(null);
+    try {
+      const command = await post<Command>("commands", { device: device.device, action, params, ttl_s: 300 });
+      setLast(command.id);
+      sent(command);
+    } catch (thrown) {
+      setError(thrown as ApiError);
+    }
+    setBusy(false);
+  };
+  const command = commands.find((item) => item.id === last);
+  return (
+    <div class="actions">
+      {error && <span class="bad" role="alert">{error.message}</span>}
+      {command && (
+        <span class="outcome" role="status" data-testid="outcome">
+          <span>{command.action}</span>
+          <CommandBadge state={command.state} />
+        </span>
+      )}
+      <IntervalButton now={device.interval_s} send={send} disabled={busy || !device.enabled} />
+      <RebootButton device={device.device} send={send} disabled={busy || !device.enabled} />
+      <button type="button" class="primary" disabled={busy || !device.enabled} onClick={() => void send("ping")}>
+        Send ping
+      </button>
+    </div>
+  );
+}
+
+type Send = (action: string, params?: { [name: string]: Json }) => Promise<void>;
+
+function Dialog({ button, title, children, confirm, danger, disabled, onConfirm }: {
+  button: string;
+  title: string;
+  children: preact.ComponentChildren;
+  confirm: string;
+  danger?: boolean;
+  disabled: boolean;
+  onConfirm: (form: FormData) => void;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const name = `dialog-${button.toLowerCase().replace(/[^a-z]+/g, "-")}`;
+  return (
+    <>
+      <button type="button" disabled={disabled} onClick={() => dialog.current?.showModal()}>{button}</button>
+      <dialog ref={dialog} aria-labelledby={name}>
+        <form
+          method="dialog"
+          onSubmit={(event) => {
+            if ((event.submitter as HTMLButtonElement | null)?.value === "yes") onConfirm(new FormData(event.currentTarget));
+          }}
+        >
+          <h2 id={name}>{title}</h2>
+          {children}
+          <div class="buttons">
+            <button type="submit" value="no" formNoValidate>Cancel</button>
+            <button type="submit" value="yes" class={danger ? "primary danger" : "primary"}>{confirm}</button>
+          </div>
+        </form>
+      </dialog>
+    </>
+  );
+}
+
+function IntervalButton({ now, send, disabled }: { now: number | null; send: Send; disabled: boolean }) {
+  return (
+    <Dialog
+      button="Set interval…"
+      title="How often it reports"
+      confirm="Set interval"
+      disabled={disabled}
+      onConfirm={(form) => void send("set_interval", { seconds: Number(form.get("seconds")) })}
+    >
+      <label>
+        Seconds between reports
+        <input name="seconds" type="number" min={5} max={86400} step={1} defaultValue={String(now ?? 30)} required />
+      </label>
+      <p class="hint">5 seconds to a day. Shorter uses more battery and data.</p>
+    </Dialog>
+  );
+}
+
+function RebootButton({ device, send, disabled }: { device: string; send: Send; disabled: boolean }) {
+  return (
+    <Dialog
+      button="Reboot…"
+      title={`Reboot ${device}?`}
+      confirm="Reboot it"
+      danger
+      disabled={disabled}
+      onConfirm={() => void send("reboot")}
+    >
+      <p>It stops what it is doing. The command is valid for 5 minutes; a device that comes back later does not reboot.</p>
+    </Dialog>
+  );
+}
+
+function Values({ device }: { device: DeviceDetail }) {
+  const { latest } = device;
+  const memory = memoryUsed(device);
+  const disk = diskUsed(device);
+  const bar = (name: string, percent: number | null | undefined, level: (percent: number) => Level, note?: string) =>
+    percent !== null && percent !== undefined && (
+      <div class="value">
+        <dt>{name}</dt>
+        <dd>
+          <Bar percent={percent} level={level(percent)} />
+          {note && <span class="note">{note}</span>}
+        </dd>
+      </div>
+    );
+  const text = (name: string, value: string | undefined | null) =>
+    value && (
+      <div class="value" key={name}>
+        <dt>{name}</dt>
+        <dd>{value}</dd>
+      </div>
+    );
+  if (!latest.ts)
+    return (
+      <div class="card">
+        <Empty title="No telemetry yet">
+          Its values appear here with its first report. Check that <code>muster-agent</code> runs on it.
+        </Empty>
+      </div>
+    );
+  return (
+    <section class="card" aria-label="Latest values">
+      <dl class="values" data-testid="values">
+        {bar("Battery", latest.battery_pct, batteryLevel, latest.charging ? "charging" : latest.charging === false ? "not charging" : undefined)}
+        {bar("CPU", latest.cpu_pct, usageLevel, latest.load1 === undefined ? undefined : `load ${metricValue(latest.load1, "")}`)}
+        {bar("Memory", memory, usageLevel, freeOf(latest.mem_available ?? 0, latest.mem_total ?? 0))}
+        {bar("Disk", disk, usageLevel, freeOf(latest.disk_free ?? 0, latest.disk_total ?? 0))}
+        {text("Temperature", latest.temperature_c === undefined ? null : metricValue(latest.temperature_c, "°C"))}
+        {text("Network", latest.network_type && `${latest.network_type}${latest.rssi_dbm === undefined ? "" : `, ${latest.rssi_dbm} dBm`}`)}
+        {text("Uptime", latest.uptime_s === undefined ? null : duration(latest.uptime_s))}
+        {text("Reports every", device.interval_s === null ? null : duration(device.interval_s))}
+        {text("Agent", device.agent_version)}
+        {Object.entries(latest.custom ?? {}).map(([name, value]) =>
+          text(name, typeof value === "object" ? JSON.stringify(value) : String(value)),
+        )}
+      </dl>
+    </section>
+  );
+}
+
+const ranges = [
+  { value: "1", text: "1 h" },
+  { value: "6", text: "6 h" },
+  { value: "24", text: "24 h" },
+  { value: "168", text: "7 d" },
+  { value: "720", text: "30 d" },
+];
+
+// What this device has values of, the usual ones first.
+function metricsOf({ latest }: DeviceDetail): string[] {
+  const known = ["battery_pct", "cpu_pct", "mem_used_pct", "disk_used_pct", "load1", "temperature_c", "rssi_dbm", "uptime_s"];
+  const has = known.filter((name) =>
+    name === "mem_used_pct"
+      ? latest.mem_total !== undefined
+      : name === "disk_used_pct"
+        ? latest.disk_total !== undefined
+        : latest[name as keyof typeof latest] !== undefined,
+  );
+  const custom = Object.entries(latest.custom ?? {}).filter(([, value]) => typeof value === "number");
+  return [...has, ...custom.map(([name]) => name)];
+}
+
+function ChartCard({ device }: { device: DeviceDetail }) {
+  const metrics = metricsOf(device);
+  const [chosen, setChosen] = useQuery("metric");
+  const [range, setRange] = useQuery("hours");
+  const metric = chosen || metrics[0] || "cpu_pct";
+  const hours = ranges.some((item) => item.value === range) ? Number(range) : 1;
+  const path = `devices/${encodeURIComponent(device.device)}/telemetry`;
+  const series = useLoad(`${metric} ${hours}`, (signal) => {
+    const to = Date.now();
+    return get<Series>(path, { metric, from: to - hours * 3_600_000, to, points: 360 }, signal);
+  });
+  const soon = useThrottled(series.reload, Math.max(5000, hours * 2000));
+  useEffect(soon, [device.latest.ts]);
+  return (
+    <Card
+      id="chart-title"
+      title="History"
+      aside={
+        <div class="aside">
+          <label>
+            <span class="sr">Metric</span>
+            <select value={metric} onChange={(event) => setChosen(event.currentTarget.value)}>
+              {(metrics.includes(metric) ? metrics : [metric, ...metrics]).map((name) => (
+                <option key={name} value={name}>{metricName(name)}</option>
+              ))}
+            </select>
+          </label>
+          <Segments label="Range" value={String(hours)} options={ranges} onChange={setRange} />
+        </div>
+      }
+    >
+      {series.error && series.error.status !== 503 && <Fault error={series.error} retry={series.reload} />}
+      {series.data && series.data.points.length === 0 ? (
+        <Empty title="No values in this time">Choose a longer range or another metric.</Empty>
+      ) : (
+        <Plot series={series.data} />
+      )}
+    </Card>
+  );
+}
+
+function Plot({ series }: { series: Series | null }) {
+  const place = useRef<HTMLDivElement>(null);
+  const readout = useRef<HTMLParagraphElement>(null);
+  const [dark, setDark] = useState(0);
+  useEffect(() => {
+    const media = matchMedia("(prefers-color-scheme: dark)");
+    const change = () => setDark((n) => n + 1);
+    media.addEventListener("change", change);
+    return () => media.removeEventListener("change", change);
+  }, []);
+  useEffect(() => {
+    if (!series) return;
+    let chart: Chart | null = null;
+    let gone = false;
+    void import("./chart").then(({ draw }) => {
+      if (!gone && place.current && readout.current) chart = draw(place.current, readout.current, series);
+    });
+    return () => {
+      gone = true;
+      chart?.destroy();
+    };
+  }, [series, dark]);
+  const summary = useMemo(() => {
+    if (!series || series.points.length === 0) return "Loading the chart";
+    const all = series.points.map((point) => point[1]);
+    const value = (x: number) => metricValue(x, series.unit);
+    return `${metricName(series.metric)}: from ${value(Math.min(...all))} to ${value(Math.max(...all))}, last ${value(all[all.length - 1]!)}`;
+  }, [series]);
+  return (
+    <>
+      <div class="plot" ref={place} role="img" aria-label={summary} data-testid="chart" />
+      <p class="readout" aria-hidden="true">
+        <span ref={readout} />
+        <span class="muted">{summary}</span>
+      </p>
+    </>
+  );
+}
+
+function CommandsCard({ id, commands, canAct }: { id: string; commands: Loaded<Page<Command>>; canAct: boolean }) {
+  const items = commands.data?.items;
+  return (
+    <Card id="commands-title" title="Commands" aside={<a href={`/commands?device=${encodeURIComponent(id)}`}>All commands</a>}>
+      {commands.error && commands.error.status !== 503 && <Fault error={commands.error} retry={commands.reload} />}
+      {items && items.length > 0 ? (
+        <CommandTable items={items} withDevice={false} />
+      ) : (
+        items && (
+          <Empty title="No commands yet">
+            {canAct ? "Send a ping: it shows whether the device listens, and how fast." : "An operator can send some."}
+          </Empty>
+        )
+      )}
+    </Card>
+  );
+}
+
+function LedgerCard({ ledger }: { ledger: LedgerRow[] }) {
+  const sum = (pick: (row: LedgerRow) => number) => ledger.reduce((total, row) => total + pick(row), 0);
+  const lost = sum((row) => row.dropped);
+  const open = sum((row) => row.open);
+  return (
+    <Card id="ledger-title" title="Ledger" aside={ledger[0] && <span class="muted">updated <Time at={ledger[0].last_at} /></span>}>
+      {ledger.length === 0 ? (
+        <Empty title="Nothing numbered yet">A device with an outbox numbers its messages; its account appears here.</Empty>
+      ) : (
+        <div class="ledger">
+          <p class={`big ${lost ? "bad" : "good"}`} data-testid="lost">{count(lost)} lost</p>
+          <p>
+            {count(sum((row) => row.received - row.duplicates))} messages stored exactly once
+            {lost > 0 && "; the device's outbox was full and it dropped the lost ones"}.
+          </p>
+          <dl class="facts">
+            <Fact name="Repeats refused">{count(sum((row) => row.duplicates))}</Fact>
+            <Fact name="Waiting behind a gap">{count(open)}</Fact>
+            <Fact name="Outboxes so far">{count(ledger.length)}</Fact>
+            <Fact name="Last number">{count(ledger[0]!.contiguous)}</Fact>
+          </dl>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function CertificateCard({ device }: { device: DeviceDetail }) {
+  const { certificate } = device;
+  const now = useNow();
+  const days = certificate ? Math.floor((Date.parse(certificate.not_after) - now) / 86_400_000) : 0;
+  return (
+    <Card id="certificate-title" title="Certificate">
+      {!certificate ? (
+        <Empty title="None issued here">It gets one when it enrols with a token: <code>muster token create</code>.</Empty>
+      ) : (
+        <dl class="facts">
+          <Fact name="State">
+            {certificate.revoked_at ? (
+              <span class="status offline"><Icon name="offline" />Revoked <Time at={certificate.revoked_at} /></span>
+            ) : days < 0 ? (
+              <span class="status offline"><Icon name="offline" />Expired</span>
+            ) : days < 14 ? (
+              <span class="status stale"><Icon name="stale" />Expires in {count(days)} days</span>
+            ) : (
+              <span class="status online"><Icon name="online" />Valid for {count(days)} days</span>
+            )}
+          </Fact>
+          <Fact name="Until">{absolute(certificate.not_after)}</Fact>
+          <Fact name="Serial"><code>{certificate.serial}</code></Fact>
+          <Fact name="SHA-256"><code>{certificate.sha256}</code></Fact>
+          {device.fingerprint && <Fact name="Hardware"><code>{device.fingerprint}</code></Fact>}
+          {device.enrolled_at && <Fact name="Enrolled"><Time at={device.enrolled_at} /></Fact>}
+        </dl>
+      )}
+    </Card>
+  );
+}
+
+function EventsCard({ id }: { id: string }) {
+  const events = useEvents(id, "", 10);
+  const items = events.data?.items;
+  return (
+    <Card id="events-title" title="Events" aside={<a href={`/events?device=${encodeURIComponent(id)}`}>All events</a>}>
+      {events.error && events.error.status !== 503 && <Fault error={events.error} retry={events.reload} />}
+      {items && items.length > 0 ? (
+        <EventTable items={items} withDevice={false} />
+      ) : (
+        items && <Empty title="No events yet">Its first is hello, sent when it connects.</Empty>
+      )}
+    </Card>
+  );
+}
+
+function InventoryCard({ inventory }: { inventory: DeviceDetail["inventory"] }) {
+  const kinds = Object.entries(inventory);
+  return (
+    <Card id="inventory-title" title="Inventory">
+      {kinds.length === 0 ? (
+        <Empty title="Not reported yet">The agent sends hardware, network, services and software once it is connected.</Empty>
+      ) : (
+        kinds.map(([kind, { ts, body }]) => (
+          <details key={kind}>
+            <summary>
+              {kind[0]!.toUpperCase() + kind.slice(1)} <span class="muted">as of <Time at={ts} /></span>
+            </summary>
+            <Tree value={body} />
+          </details>
+        ))
+      )}
+    </Card>
+  );
+}
+
+function Tree({ value }: { value: Json }) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return <Pairs value={value} />;
+  return (
+    <dl class="facts">
+      {Object.entries(value).map(([name, member]) => (
+        <Fact key={name} name={name}>
+          {Array.isArray(member) ? (
+            member.length === 0 ? "none" : (
+              <ul>
+                {member.slice(0, 500).map((item, i) => <li key={i}><Pairs value={item} /></li>)}
+              </ul>
+            )
+          ) : (
+            <Pairs value={member} />
+          )}
+        </Fact>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,88 @@
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "./api";
+import { liveState, type LiveState, onLiveState, serverNow } from "./live";
+
+const tickers = new Set<() => void>();
+setInterval(() => {
+  if (!document.hidden) tickers.forEach((tick) => tick());
+}, 1000);
+
+// The server's time in ms, anew each second; one timer for the whole page.
+export function useNow(): number {
+  const [now, setNow] = useState(serverNow);
+  useEffect(() => {
+    const tick = () => setNow(serverNow());
+    tickers.add(tick);
+    return () => {
+      tickers.delete(tick);
+    };
+  }, []);
+  return now;
+}
+
+export function useLive(): LiveState {
+  const [state, setState] = useState(liveState);
+  useEffect(() => onLiveState(() => setState(liveState())), []);
+  return state;
+}
+
+export interface Loaded<T> {
+  data: T | null;
+  error: ApiError | null;
+  loading: boolean;
+  reload: () => void;
+  change: (update: (data: T) => T) => void;
+}
+
+// Loads again whenever key changes; the former data stay while new ones are on their way for the same key.
+export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+  const [data, setData] = useState<T | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [loading, setLoading] = useState(true);
+  const loadRef = useRef(load);
+  const abortRef = useRef<AbortController | null>(null);
+  loadRef.current = load;
+
+  const reload = useCallback(() => {
+    abortRef.current?.abort();
+    const abort = new AbortController();
+    abortRef.current = abort;
+    setLoading(true);
+    loadRef.current(abort.signal).then(
+      (loaded) => {
+        if (abort.signal.aborted) return;
+        setData(loaded);
+        setError(null);
+        setLoading(false);
+      },
+      (thrown: unknown) => {
+        if (abort.signal.aborted) return;
+        setError(thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown)));
+        setLoading(false);
+      },
+    );
+  }, []);
+  useEffect(() => {
+    reload();
+    return () => abortRef.current?.abort();
+  }, [key, reload]);
+  const change = useCallback((update: (data: T) => T) => setData((old) => (old === null ? old : update(old))), []);
+  return { data, error, loading, reload, change };
+}
+
+// Calls fn at most once in ms, the last call not being lost.
+export function useThrottled(fn: () => void, ms: number): () => void {
+  const timer = useRef(0);
+  const last = useRef(0);
+  const current = useRef(fn);
+  current.current = fn;
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return useCallback(() => {
+    if (timer.current) return;
+    timer.current = window.setTimeout(() => {
+      timer.current = 0;
+      last.current = Date.now();
+      current.current();
+    }, Math.max(0, last.current + ms - Date.now()));
+  }, [ms]);
+}

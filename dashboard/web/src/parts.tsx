@@ -1,0 +1,250 @@
+// The small pieces that every view is made of.
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { ApiError, CommandState, Json, Status } from "./api";
+import { absolute, ago } from "./format";
+import { useNow } from "./hooks";
+
+type Path = string;
+const paths: { [name: string]: Path } = {
+  // drawn on 16 x 16, stroked
+  online: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.2 8.2l2 2 3.7-4.2",
+  stale: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM8 4.8V8l2.2 1.6",
+  offline: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4",
+  never: "M5.6 2.3a6.2 6.2 0 0 1 4.8 0M13.7 5.6a6.2 6.2 0 0 1 0 4.8M10.4 13.7a6.2 6.2 0 0 1-4.8 0M2.3 10.4a6.2 6.2 0 0 1 0-4.8",
+  waiting: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.2 8h.01M8 8h.01M10.8 8h.01",
+  running: "M14.2 8A6.2 6.2 0 1 1 10.5 2.3M10.4 5.4 10.6 2.2 13.6 3",
+  cancelled: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.4 8h5.2",
+  search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9ZM10.4 10.4l3.4 3.4",
+  bolt: "M8.8 1.8 3.8 9h3.6l-.4 5.2L12.2 7H8.6l.2-5.2Z",
+  alert: "M8 2.2 14.4 13.4H1.6L8 2.2ZM8 6.4v3.2M8 11.6h.01",
+  up: "M4.5 9.5 8 6l3.5 3.5",
+  down: "M4.5 6.5 8 10l3.5-3.5",
+  back: "M9.5 4 5.5 8l4 4",
+  send: "M2.2 8 13.8 2.4 10.6 13.6 7.6 9.2 2.2 8ZM7.6 9.2l3-3.4",
+};
+
+export function Icon({ name }: { name: string }) {
+  return (
+    <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={paths[name] ?? ""} />
+    </svg>
+  );
+}
+
+export function Mark() {
+  return (
+    <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+      <rect width="32" height="32" rx="8" />
+      {[11, 21].flatMap((y) =>
+        [9, 16, 23].map((x) => <circle key={`${x} ${y}`} cx={x} cy={y} r="2.6" class={x + y === 44 ? "here" : ""} />),
+      )}
+    </svg>
+  );
+}
+
+const statusWords: Record<Status, string> = { online: "Online", stale: "Stale", offline: "Offline", never: "Never seen" };
+export const statusWord = (status: Status): string => statusWords[status];
+
+export function StatusBadge({ status, why }: { status: Status; why?: string }) {
+  return (
+    <span class={`status ${status}`} title={why} data-testid="status">
+      <Icon name={status} />
+      {statusWords[status]}
+    </span>
+  );
+}
+
+const commandLooks: Record<CommandState, [tone: string, icon: string, word: string]> = {
+  requested: ["never", "waiting", "Requested"],
+  queued: ["never", "waiting", "Queued"],
+  sent: ["busy", "send", "Sent"],
+  accepted: ["busy", "running", "Accepted"],
+  running: ["busy", "running", "Running"],
+  succeeded: ["online", "online", "Succeeded"],
+  failed: ["offline", "offline", "Failed"],
+  rejected: ["offline", "offline", "Rejected"],
+  expired: ["stale", "stale", "Expired"],
+  cancelled: ["never", "cancelled", "Cancelled"],
+};
+export const isOpen = (state: CommandState): boolean =>
+  state === "requested" || state === "queued" || state === "sent" || state === "accepted" || state === "running";
+
+export function CommandBadge({ state }: { state: CommandState }) {
+  const [tone, icon, word] = commandLooks[state] ?? ["never", "waiting", state];
+  return (
+    <span class={`status ${tone}`} data-testid="command-state">
+      <Icon name={icon} />
+      {word}
+    </span>
+  );
+}
+
+export function Time({ at, none = "never" }: { at: string | null; none?: string }) {
+  const now = useNow();
+  if (!at) return <span class="muted">{none}</span>;
+  return (
+    <time dateTime={at} title={absolute(at)}>
+      {ago(at, now)}
+    </time>
+  );
+}
+
+export type Level = "good" | "warn" | "bad";
+export const usageLevel = (percent: number): Level => (percent >= 90 ? "bad" : percent >= 75 ? "warn" : "good");
+export const batteryLevel = (percent: number): Level => (percent <= 15 ? "bad" : percent <= 30 ? "warn" : "good");
+
+export function Bar({ percent, level, label }: { percent: number | null; level: Level; label?: ComponentChildren }) {
+  if (percent === null) return <span class="muted">–</span>;
+  return (
+    <span class={`bar ${level}`}>
+      <span class="track">
+        <span class="fill" style={{ width: `${Math.max(2, Math.min(100, percent))}%` }} />
+      </span>
+      <span class="number">
+        {Math.round(percent)}
+        {" %"}
+        {label}
+      </span>
+    </span>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <p class="title">{title}</p>
+      {children && <p>{children}</p>}
+    </div>
+  );
+}
+
+export function Fault({ error, retry }: { error: ApiError; retry?: () => void }) {
+  return (
+    <div class="fault" role="alert">
+      <Icon name="alert" />
+      <span>{error.message}</span>
+      {retry && (
+        <button type="button" class="plain" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+export function Card({ title, aside, children, id }: {
+  title: string;
+  aside?: ComponentChildren;
+  children: ComponentChildren;
+  id: string;
+}) {
+  return (
+    <section class="card" aria-labelledby={id}>
+      <header>
+        <h2 id={id}>{title}</h2>
+        {aside}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+export function Segments<T extends string>({ label, value, options, onChange }: {
+  label: string;
+  value: T;
+  options: readonly { value: T; text: string; count?: number | undefined }[];
+  onChange: (value: T) => void;
+}) {
+  return (
+    <div class="segments" role="group" aria-label={label}>
+      {options.map((option) => (
+        <button
+          key={option.value}
+          type="button"
+          aria-pressed={option.value === value}
+          onClick={() => onChange(option.value)}
+        >
+          {option.text}
+          {option.count !== undefined && <span class="count">{option.count.toLocaleString("en")}</span>}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+// The filter box; "/" anywhere on the page goes to it, Escape empties it.
+export function Filter({ label, placeholder, value, onChange }: {
+  label: string;
+  placeholder: string;
+  value: string;
+  onChange: (value: string) => void;
+}) {
+  const input = useRef<HTMLInputElement>(null);
+  const timer = useRef(0);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (target.matches("input, select, textarea") || target.closest("dialog")) return;
+      event.preventDefault();
+      input.current?.focus();
+      input.current?.select();
+    };
+    document.addEventListener("keydown", onKey);
+    return () => {
+      document.removeEventListener("keydown", onKey);
+      clearTimeout(timer.current);
+    };
+  }, []);
+  // Emptied from elsewhere ("show all"), but never under the fingers of whoever types.
+  useEffect(() => {
+    if (input.current && document.activeElement !== input.current) input.current.value = value;
+  }, [value]);
+  const change = (text: string, wait: number) => {
+    clearTimeout(timer.current);
+    timer.current = window.setTimeout(() => onChange(text.trim()), wait);
+  };
+  return (
+    <label class="filter">
+      <span class="sr">{label}</span>
+      <Icon name="search" />
+      <input
+        ref={input}
+        type="search"
+        placeholder={placeholder}
+        defaultValue={value}
+        onInput={(event) => change(event.currentTarget.value, 200)}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          event.currentTarget.value = "";
+          change("", 0);
+        }}
+        autocomplete="off"
+        spellcheck={false}
+        aria-keyshortcuts="/"
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </label>
+  );
+}
+
+const plain = (value: Json): string =>
+  value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
+
+// A JSON object as short "name value" pairs.
+export function Pairs({ value }: { value: Json }) {
+  if (value === null) return <span class="muted">–</span>;
+  if (typeof value !== "object" || Array.isArray(value)) return <span>{plain(value)}</span>;
+  const entries = Object.entries(value);
+  if (entries.length === 0) return <span class="muted">–</span>;
+  return (
+    <span class="pairs">
+      {entries.map(([name, member]) => (
+        <span key={name}>
+          <span class="muted">{name}</span> {plain(member)}
+        </span>
+      ))}
+    </span>
+  );
+}
