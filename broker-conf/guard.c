@@ -1,0 +1,290 @@
+// The broker's side of Muster's identities: a Mosquitto plugin (API version 5), kept thin. What it decides is decided in
+// identity.c, revocations.c and control.c; here the broker's events are turned into their questions.
+//
+// The broker runs everything in one thread, so nothing here locks. Whatever goes wrong ends in "refused".
+
+#include "broker-conf/certificate.h"
+#include "broker-conf/control.h"
+#include "broker-conf/identity.h"
+#include "broker-conf/revocations.h"
+
+#include "common/topic.h"
+
+#include <mosquitto.h>
+#include <mosquitto_broker.h>
+#include <mosquitto_plugin.h>
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The plugin's only three names that the broker sees.
+#define exported __attribute__((visibility("default")))
+
+// A session that was let in, kept so that revoking a serial finds whom to cut. The client pointer is the key and is
+// never followed: a takeover reports the old session's end after the new one's login, under the same client id.
+struct session {
+	const void *client;
+	char user[PRINCIPAL_MAX];
+	char serial[SERIAL_HEX_MAX + 1];
+};
+
+struct guard {
+	mosquitto_plugin_id_t *id;
+	struct revocations *revocations;
+	struct authorities *authorities;
+	void *sessions; // a tree of tsearch(3), by client
+};
+
+static int compare_sessions(const void *a, const void *b)
+{
+	uintptr_t left = (uintptr_t)((const struct session *)a)->client;
+	uintptr_t right = (uintptr_t)((const struct session *)b)->client;
+
+	return (left > right) - (left < right);
+}
+
+static bool remember(struct guard *guard, const void *client, const char *user, const char *serial)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	struct session **node = NULL;
+
+	if (session) {
+		session->client = client;
+		node = tsearch(session, &guard->sessions, compare_sessions);
+	}
+	if (!node) {
+		free(session);
+		return false;
+	}
+	if (*node != session) // a client that came to its end without our being told
+		free(session);
+	(void)snprintf((*node)->user, sizeof((*node)->user), "%s", user);
+	(void)snprintf((*node)->serial, sizeof((*node)->serial), "%s", serial);
+	return true;
+}
+
+static bool check_login(struct guard *guard, struct mosquitto *client, char user[PRINCIPAL_MAX],
+			struct certificate *certificate, struct error *error)
+{
+	struct identity_login login = { .client_id = mosquitto_client_id(client) };
+	void *x509 = mosquitto_client_certificate(client); // ours to free
+	bool ok;
+
+	if (!x509)
+		return error_set(error, ERROR_DENIED, "there is no client certificate");
+	ok = certificate_read(x509, certificate, error);
+	login.issuer = authorities_issuer(guard->authorities, x509);
+	certificate_free(x509);
+	if (!ok)
+		return false;
+	login.name = certificate->name;
+	login.name_bytes = certificate->name_bytes;
+	if (!identity_check(&login, user, error) || !revocations_refresh(guard->revocations, error))
+		return false;
+	if (topic_is_device_id(user) && revocations_has(guard->revocations, REVOCATION_DEVICE, user))
+		return error_set(error, ERROR_DENIED, "%s is revoked", user);
+	if (revocations_has(guard->revocations, REVOCATION_SERIAL, certificate->serial))
+		return error_set(error, ERROR_DENIED, "certificate %s of %s is revoked", certificate->serial, user);
+	return true;
+}
+
+static int on_login(int event, void *event_data, void *user_data)
+{
+	struct guard *guard = user_data;
+	struct mosquitto_evt_basic_auth *login = event_data;
+	struct certificate certificate;
+	struct error error = { 0 };
+	char user[PRINCIPAL_MAX];
+
+	if (!check_login(guard, login->client, user, &certificate, &error)) {
+		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: login from %s refused: %s",
+				     mosquitto_client_address(login->client), error.what);
+		return MOSQ_ERR_AUTH;
+	}
+	// Whatever user name the client sent is replaced: the ACL knows the CN only.
+	if (mosquitto_set_username(login->client, user) != MOSQ_ERR_SUCCESS ||
+	    !remember(guard, login->client, user, certificate.serial)) {
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: login of %s refused: out of memory", user);
+		return MOSQ_ERR_AUTH;
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_acl_check(int event, void *event_data, void *user_data)
+{
+	const struct mosquitto_evt_acl_check *check = event_data;
+
+	// Subscribing is judged at delivery, message by message.
+	if (check->access == MOSQ_ACL_SUBSCRIBE || check->access == MOSQ_ACL_UNSUBSCRIBE)
+		return MOSQ_ERR_PLUGIN_DEFER;
+	if (!identity_may_touch(mosquitto_client_username(check->client), check->topic))
+		return MOSQ_ERR_ACL_DENIED;
+	return MOSQ_ERR_PLUGIN_DEFER; // the ACL file decides
+}
+
+static int on_disconnect(int event, void *event_data, void *user_data)
+{
+	struct guard *guard = user_data;
+	const struct mosquitto_evt_disconnect *end = event_data;
+	struct session key = {.client = end->client};
+	struct session **node = tfind(&key, &guard->sessions, compare_sessions);
+	struct session *session = node ? *node : NULL;
+
+	if (session) {
+		(void)tdelete(session, &guard->sessions, compare_sessions);
+		free(session);
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+struct serial_search {
+	const char *serial;
+	struct session *found;
+};
+
+static void find_serial(const void *node, VISIT visit, void *user)
+{
+	struct session *session = *(struct session *const *)node;
+	struct serial_search *search = user;
+
+	if ((visit == postorder || visit == leaf) && strcmp(session->serial, search->serial) == 0)
+		search->found = session;
+}
+
+// The will is published: what the fleet sees of a revoked device is that it is offline.
+static void cut_serial(struct guard *guard, const char *serial)
+{
+	struct serial_search search = {.serial = serial};
+
+	// Each kick removes sessions (on_disconnect): look again until none is left.
+	for (;;) {
+		char user[PRINCIPAL_MAX];
+
+		search.found = NULL;
+		twalk_r(guard->sessions, find_serial, &search);
+		if (!search.found)
+			return;
+		memcpy(user, search.found->user, sizeof(user));
+		search.found->serial[0] = '\0'; // not again, even if the broker should keep it
+		(void)mosquitto_kick_client_by_username(user, true);
+	}
+}
+
+static bool apply(struct guard *guard, const struct control_request *request, struct error *error)
+{
+	bool stored;
+
+	if (request->op == CONTROL_RESTORE)
+		return revocations_remove(guard->revocations, request->kind, request->name, error);
+	stored = revocations_add(guard->revocations, request->kind, request->name, error);
+	// Also when it could not be stored: until the broker stops it holds all the same.
+	if (request->kind == REVOCATION_DEVICE)
+		(void)mosquitto_kick_client_by_username(request->name, true);
+	else
+		cut_serial(guard, request->name);
+	return stored;
+}
+
+// An error ends the sender's connection: PUBACK carries no reason here (the broker always says success).
+static int on_control(int event, void *event_data, void *user_data)
+{
+	struct guard *guard = user_data;
+	const struct mosquitto_evt_control *control = event_data;
+	const char *user = mosquitto_client_username(control->client);
+	struct control_request request;
+	struct error error = { 0 };
+
+	if (!identity_may_control(user)) { // the ACL file says so too
+		mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: control from %s refused", user ? user : "nobody");
+		return MOSQ_ERR_ACL_DENIED;
+	}
+	if (!control_parse(control->payload ? control->payload : "", control->payloadlen, &request, &error) ||
+	    !apply(guard, &request, &error)) {
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: control failed: %s", error.what);
+		return MOSQ_ERR_UNKNOWN;
+	}
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s %s %s", request.kind == REVOCATION_DEVICE ? "device" : "serial",
+			     request.name, request.op == CONTROL_REVOKE ? "revoked" : "restored");
+	return MOSQ_ERR_SUCCESS;
+}
+
+exported int mosquitto_plugin_version(int version_count, const int *versions)
+{
+	for (int i = 0; i < version_count; i++) {
+		if (versions[i] == 5)
+			return 5;
+	}
+	return -1;
+}
+
+static const char *option(const struct mosquitto_opt *options, int count, const char *name)
+{
+	for (int i = 0; i < count; i++) {
+		if (strcmp(options[i].key, name) == 0)
+			return options[i].value;
+	}
+	return NULL;
+}
+
+static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int count, struct error *error)
+{
+	const char *revoked = option(options, count, "revoked");
+	const char *device_ca = option(options, count, "device_ca");
+	const char *service_ca = option(options, count, "service_ca");
+
+	if (!revoked || !device_ca || !service_ca)
+		return error_set(error, ERROR_INVALID, "plugin_opt_revoked, plugin_opt_device_ca and "
+				 "plugin_opt_service_ca are needed");
+	guard->authorities = authorities_load(device_ca, service_ca, error);
+	guard->revocations = guard->authorities ? revocations_new(revoked, error) : NULL;
+	return guard->revocations != NULL;
+}
+
+static void tear_down(struct guard *guard)
+{
+	tdestroy(guard->sessions, free);
+	revocations_free(guard->revocations);
+	authorities_free(guard->authorities);
+	free(guard);
+}
+
+exported int mosquitto_plugin_init(mosquitto_plugin_id_t *id, void **user_data, struct mosquitto_opt *options, int option_count)
+{
+	struct guard *guard = calloc(1, sizeof(*guard));
+	struct error error = { 0 };
+
+	if (!guard)
+		return MOSQ_ERR_NOMEM;
+	guard->id = id;
+	if (!set_up(guard, options, option_count, &error)) {
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s", error.what);
+		tear_down(guard);
+		return MOSQ_ERR_UNKNOWN; // the broker does not start
+	}
+	if (!revocations_refresh(guard->revocations, &error))
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s; until it can be read nobody is let in", error.what);
+	if (mosquitto_callback_register(id, MOSQ_EVT_BASIC_AUTH, on_login, NULL, guard) != MOSQ_ERR_SUCCESS ||
+	    mosquitto_callback_register(id, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, guard) != MOSQ_ERR_SUCCESS ||
+	    mosquitto_callback_register(id, MOSQ_EVT_DISCONNECT, on_disconnect, NULL, guard) != MOSQ_ERR_SUCCESS ||
+	    mosquitto_callback_register(id, MOSQ_EVT_CONTROL, on_control, TOPIC_CONTROL, guard) != MOSQ_ERR_SUCCESS) {
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: cannot register with the broker");
+		return MOSQ_ERR_UNKNOWN; // guard stays: a callback may be registered already, and the broker ends now
+	}
+	*user_data = guard;
+	return MOSQ_ERR_SUCCESS;
+}
+
+exported int mosquitto_plugin_cleanup(void *user_data, struct mosquitto_opt *options, int option_count)
+{
+	struct guard *guard = user_data;
+
+	if (!guard)
+		return MOSQ_ERR_SUCCESS;
+	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_BASIC_AUTH, on_login, NULL);
+	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL);
+	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_DISCONNECT, on_disconnect, NULL);
+	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_CONTROL, on_control, TOPIC_CONTROL);
+	tear_down(guard);
+	return MOSQ_ERR_SUCCESS;
+}
