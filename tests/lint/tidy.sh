@@ -9,7 +9,7 @@ log=$(mktemp "$build/tidy.XXXXXX")
 trap 'rm -f "$log"' EXIT
 git ls-files -co --exclude-standard -- 'common/*.c' 'agent/*.c' 'broker-conf/*.c' 'ingest/*.c' 'commander/*.c' \
 	'bridge/*.c' 'dashboard/*.c' 'tools/*.c' |
-	xargs -n 4 -P "$(nproc)" clang-tidy-14 --quiet -p "$build" >"$log" 2>/dev/null
+	xargs -n 1 -P "$(nproc)" clang-tidy-14 --quiet -p "$build" >"$log" 2>/dev/null
 status=$?
 grep -E '(warning|error):' "$log" | sort -u
 [ "$status" -eq 0 ] && echo "clang-tidy is clean"
