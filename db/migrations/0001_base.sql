@@ -148,20 +148,29 @@ create table quarantine (
 );
 create index quarantine_by_time on quarantine (received_at desc);
 
--- Daily partitions from today - 1 to today + days; idempotent. Called by ingest at its start and daily.
+-- Daily partitions from yesterday to today + days; idempotent. Called by ingest at its start and daily. Rows of such a day
+-- that came before its partition (a clock that ran ahead) move over from the default partition, which would refuse the
+-- new one otherwise.
 create function ensure_partitions(days integer) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     parent text;
+    name   text;
     day    date;
+    since  timestamptz;
+    until  timestamptz;
 begin
     perform pg_advisory_xact_lock(hashtext('muster.partitions'));
     foreach parent in array array['telemetry', 'event'] loop
         for day in select generate_series(current_date - 1, current_date + days, interval '1 day')::date loop
-            if to_regclass(format('%s_%s', parent, to_char(day, 'YYYYMMDD'))) is null then
-                execute format('create table %I partition of %I for values from (%L) to (%L)',
-                               parent || '_' || to_char(day, 'YYYYMMDD'), parent,
-                               day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC');
+            name := format('%s_%s', parent, to_char(day, 'YYYYMMDD'));
+            since := day::timestamp at time zone 'UTC';
+            until := (day + 1)::timestamp at time zone 'UTC';
+            if to_regclass(name) is null then
+                execute format('create table %I (like %I including all)', name, parent);
+                execute format('with early as (delete from %I where ts >= %L and ts < %L returning *) '
+                               'insert into %I select * from early', parent || '_default', since, until, name);
+                execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, name, since, until);
             end if;
         end loop;
     end loop;

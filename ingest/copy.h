@@ -1,0 +1,28 @@
+// COPY ... FROM STDIN in binary form: rows of typed fields. Errors are sticky; copy_end tells.
+#pragma once
+
+#include "common/pg.h"
+
+struct copy {
+	struct pg *pg;
+	struct buf buf;
+	bool failed;
+	struct error error;
+};
+
+void copy_init(struct copy *copy);
+void copy_done(struct copy *copy);
+
+bool copy_start(struct copy *copy, struct pg *pg, const char *sql, struct error *error) must_check;
+bool copy_end(struct copy *copy, struct error *error) must_check;
+
+void copy_row(struct copy *copy, int columns);
+void copy_null(struct copy *copy);
+void copy_text(struct copy *copy, const char *text); // NULL becomes null
+void copy_bytes(struct copy *copy, const void *data, size_t len_bytes);
+void copy_json(struct copy *copy, const char *text); // jsonb; NULL becomes null
+void copy_int4(struct copy *copy, int32_t value);
+void copy_int8(struct copy *copy, int64_t value);
+void copy_real(struct copy *copy, float value);
+void copy_bool(struct copy *copy, bool value);
+void copy_time(struct copy *copy, int64_t wall_ms); // timestamptz

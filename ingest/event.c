@@ -1,0 +1,111 @@
+// Events (docs/protocol.md, section 5). hello is stored like any other, and also tells about the device.
+#include "ingest/event.h"
+
+#include "ingest/kind.h"
+
+#include <string.h>
+
+#define TYPE_MAX 64
+#define AGENT_VERSION_MAX 64
+#define INTERVAL_MAX_S 86400
+
+static bool is_type(const char *text)
+{
+	size_t len = strlen(text);
+	if (len < 1 || len > TYPE_MAX || strchr("._-", text[0]))
+		return false;
+	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
+static bool is_body_member(const char *name)
+{
+	return stamp_is_member(name) || strcmp(name, "type") == 0;
+}
+
+static bool parse_hello(const struct json *object, const struct stamp *stamp, struct arena *arena,
+			const struct hello **out, struct error *error)
+{
+	struct hello *hello = arena_alloc(arena, sizeof(*hello));
+	const struct json *oldest = json_member(object, "oldest_seq");
+	const struct json *interval = json_member(object, "interval_s");
+	const struct json *version = json_member(object, "agent_version");
+	hello->epoch = stamp->epoch;
+	if (oldest && (!stamp->epoch || !json_as_int(oldest, &hello->oldest_seq) || hello->oldest_seq < 1 ||
+		       hello->oldest_seq > SEQ_MAX))
+		return error_set(error, ERROR_INVALID,
+				 "oldest_seq is not an integer from 1 to 2^53 - 1 beside an epoch");
+	if (interval) {
+		int64_t seconds;
+		if (!json_as_int(interval, &seconds) || seconds < 1 || seconds > INTERVAL_MAX_S)
+			return error_set(error, ERROR_INVALID, "interval_s is not an integer from 1 to %d",
+					 INTERVAL_MAX_S);
+		hello->interval_s = (int32_t)seconds;
+	}
+	if (version) {
+		const char *text;
+		if (!json_as_string(version, &text) || strlen(text) > AGENT_VERSION_MAX)
+			return error_set(error, ERROR_INVALID, "agent_version is not a string of up to %d bytes",
+					 AGENT_VERSION_MAX);
+		hello->agent_version = arena_string(arena, text);
+	}
+	*out = hello;
+	return true;
+}
+
+static bool event_parse(const struct input *in, struct arena *arena, struct message *out, struct error *error)
+{
+	// Only hello may give its epoch alone, and what it is shows after the parsing.
+	struct json *object auto_json = message_object(in, true, sizeof(struct event), arena, out, error);
+	if (!object)
+		return false;
+	struct event *event = out->rows;
+	const char *type;
+	if (!json_member_string(object, "type", &type) || !is_type(type))
+		return error_set(error, ERROR_INVALID,
+				 "type is missing or not of the form [a-z0-9][a-z0-9._-]{0,63}");
+	bool hello = strcmp(type, "hello") == 0;
+	if (!hello && out->stamps->epoch && !out->stamps->numbered)
+		return error_set(error, ERROR_INVALID, "epoch and seq belong together: seq is missing");
+	event->type = arena_string(arena, type);
+	event->body = message_rest(object, is_body_member, arena);
+	return !hello || parse_hello(object, out->stamps, arena, &out->hello, error);
+}
+
+static void event_tell(const struct message *message, size_t row, struct device_summary *device)
+{
+	const struct hello *hello = message->hello;
+	if (!hello || !message->alive)
+		return;
+	device_summary_presence(device, "online", "hello", message->received_ms);
+	if (hello->interval_s > 0)
+		device->interval_s = hello->interval_s;
+	if (hello->agent_version)
+		device->agent_version = hello->agent_version;
+}
+
+static void event_write(struct copy *copy, const struct message *message, size_t row)
+{
+	const struct stamp *stamp = &message->stamps[row];
+	const struct event *event = &((const struct event *)message->rows)[row];
+	copy_row(copy, 7);
+	copy_text(copy, message->device);
+	copy_text(copy, stamp->epoch);
+	copy_int8(copy, stamp->seq);
+	copy_time(copy, stamp->ts_ms);
+	copy_time(copy, message->received_ms);
+	copy_text(copy, event->type);
+	copy_json(copy, event->body);
+}
+
+#define COLUMNS "device, epoch, seq, ts, received_at, type, body"
+
+const struct kind event_kind = {
+	.topic = TOPIC_EVENT,
+	.parse = event_parse,
+	.tell = event_tell,
+	.stage_sql = "create temporary table stage_event (like event) on commit delete rows",
+	.copy_sql = "copy stage_event (" COLUMNS ") from stdin (format binary)",
+	.insert_sql = "insert into event (" COLUMNS ") select " COLUMNS " from stage_event on conflict do nothing",
+	.write = event_write,
+	.repeated_sql = REPEATED_SQL("event", " and t.ts = s.ts"),
+};

@@ -1,0 +1,16 @@
+// Events, and what the special one, hello, says.
+#pragma once
+
+#include <stdint.h>
+
+struct hello {
+	const char *epoch;         // NULL: it names no outbox
+	int64_t oldest_seq;        // 0: not given
+	int32_t interval_s;        // 0: not given
+	const char *agent_version; // NULL: not given
+};
+
+struct event {
+	const char *type;
+	const char *body; // JSON object of the other members
+};

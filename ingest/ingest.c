@@ -1,0 +1,294 @@
+// One turn of the loop: wait, read a batch, commit it, answer, write. Any write to the broker sends every queued PUBACK
+// with it, so nothing is written and no keepalive sent while a batch is not committed. While the database is away the
+// batch stays, nothing more is read, and the broker keeps the rest in our session; if it cuts us for keepalive, the
+// batch is thrown away, because all of it comes again.
+#include "ingest/ingest.h"
+
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/mqtt.h"
+#include "ingest/answers.h"
+#include "ingest/health.h"
+#include "ingest/inlet.h"
+#include "ingest/kind.h"
+#include "ingest/store.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#define READ_CHUNK 32               // messages between two looks at the size of the batch
+#define RETRY_BASE_MS 50            // full jitter, while a batch is held
+#define RETRY_MAX_MS 2000           // draining begins soon after the cure
+#define HEALTH_MS 100               // how long a request for /health may wait
+#define PARTITIONS_EVERY_MS ((int64_t)6 * 3600 * 1000) // "daily", without asking what the clock does meanwhile
+#define PARTITIONS_RETRY_MS ((int64_t)60 * 1000)
+#define DISCONNECT_MS 1000
+
+struct ingest {
+	const struct options *options;
+	int signal_fd;
+	struct metrics *metrics;
+	struct metric *dropped;
+	struct mqtt *mqtt;
+	struct store *store;
+	struct answers *answers;
+	struct health *health; // NULL: off
+	struct health_facts facts;
+	struct inlet inlet;
+	struct batch batch;
+	bool held; // the batch could not be committed
+	unsigned attempt;
+	int64_t retry_ms;
+	int64_t partitions_ms;
+	struct log_fault database_fault, broker_fault, partitions_fault;
+};
+
+static bool subscribe(struct mqtt *mqtt, const struct kind *kind, struct error *error)
+{
+	char filter[TOPIC_MAX_BYTES];
+	if (!topic_build(filter, kind->topic, "+", kind->detail))
+		return error_set(error, ERROR_FAILED, "no filter for %s", topic_kind_name(kind->topic));
+	return mqtt_subscribe(mqtt, filter, 1, error);
+}
+
+static void on_connect(void *user, bool session_present)
+{
+	struct ingest *ingest = user;
+	for (size_t i = 0; i < inlet_kind_count(); i++) {
+		struct error error = {0};
+		if (!subscribe(ingest->mqtt, inlet_kind(i), &error))
+			log_error("broker.subscribe", "error", error.what);
+	}
+	log_fault_over(&ingest->broker_fault, "broker.disconnected");
+	log_info("broker.connected", "session", session_present ? "kept" : "new");
+}
+
+static void forget_batch(struct ingest *ingest)
+{
+	batch_clear(&ingest->batch);
+	ingest->held = false;
+}
+
+static void on_disconnect(void *user, const struct error *error)
+{
+	struct ingest *ingest = user;
+	log_fault(&ingest->broker_fault, "broker.disconnected", error);
+	forget_batch(ingest); // not acknowledged: all of it comes again
+	answers_clear(ingest->answers);
+}
+
+static void on_message(void *user, const struct mqtt_message *message)
+{
+	struct ingest *ingest = user;
+	if (!inlet_take(&ingest->inlet, &ingest->batch, message, clock_wall_ms()))
+		metric_add(ingest->dropped, 1);
+}
+
+static void on_suback(void *user, int mid, const int *reason_codes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (reason_codes[i] >= 0x80)
+			log_error("broker.subscription_refused", "code", log_number(reason_codes[i]));
+}
+
+static const struct mqtt_handlers handlers = {
+	.on_connect = on_connect,
+	.on_disconnect = on_disconnect,
+	.on_message = on_message,
+	.on_suback = on_suback,
+};
+
+static bool make_parts(struct ingest *ingest, struct error *error)
+{
+	const struct options *options = ingest->options;
+	const struct store_options store = {
+		.conninfo = options->conninfo,
+		.auto_register = options->auto_register,
+		.metrics = ingest->metrics,
+	};
+	const struct mqtt_options mqtt = {
+		.host = options->broker_host,
+		.port = (int)options->broker_port,
+		.client_id = options->broker_client_id,
+		.ca_file = options->broker_ca_file,
+		.cert_file = options->broker_cert_file,
+		.key_file = options->broker_key_file,
+		.keepalive_s = MQTT_KEEPALIVE_S,
+		.clean_start = false,
+		.session_expiry_s = UINT32_MAX,
+		.receive_maximum = MQTT_RECEIVE_MAXIMUM,
+	};
+	if (!batch_init(&ingest->batch, (size_t)options->batch_max, error))
+		return false;
+	ingest->store = store_new(&store, error);
+	if (!ingest->store)
+		return false;
+	ingest->mqtt = mqtt_new(&mqtt, &handlers, ingest, error);
+	if (!ingest->mqtt)
+		return false;
+	ingest->answers = answers_new(ingest->mqtt, options->stored_interval_ms, error);
+	if (!ingest->answers)
+		return false;
+	if (options->http_port == 0)
+		return true;
+	ingest->health = health_new(options, ingest->metrics, &ingest->facts, error);
+	return ingest->health;
+}
+
+struct ingest *ingest_new(const struct options *options, int signal_fd, struct error *error)
+{
+	struct ingest *ingest cleanup(ingest_free_cleanup) = calloc(1, sizeof(*ingest));
+	if (!ingest) {
+		error_errno(error, ENOMEM, "cannot start");
+		return NULL;
+	}
+	ingest->options = options;
+	ingest->signal_fd = signal_fd;
+	ingest->metrics = metrics_new();
+	if (!ingest->metrics) {
+		error_errno(error, ENOMEM, "cannot start");
+		return NULL;
+	}
+	ingest->dropped = metrics_counter(ingest->metrics, "muster_ingest_dropped_total", NULL,
+					  "QoS 0 messages dropped because the batch was full.");
+	inlet_init(&ingest->inlet);
+	return make_parts(ingest, error) ? steal(ingest) : NULL;
+}
+
+void ingest_free(struct ingest *ingest)
+{
+	if (!ingest)
+		return;
+	health_free(ingest->health);
+	mqtt_free(ingest->mqtt);
+	answers_free(ingest->answers);
+	store_free(ingest->store);
+	batch_done(&ingest->batch);
+	metrics_free(ingest->metrics);
+	free(ingest);
+}
+
+static void on_committed(void *user, const struct summary *summary)
+{
+	struct ingest *ingest = user;
+	answers_committed(ingest->answers, summary, clock_mono_ms());
+}
+
+static void try_commit(struct ingest *ingest)
+{
+	struct error error = {0};
+	if (store_batch(ingest->store, &ingest->batch, on_committed, ingest, &error)) {
+		log_fault_over(&ingest->database_fault, "database.commit");
+		forget_batch(ingest);
+		ingest->attempt = 0;
+		return;
+	}
+	log_fault(&ingest->database_fault, "database.commit", &error);
+	ingest->held = true;
+	ingest->retry_ms = clock_mono_ms() + clock_backoff_ms(ingest->attempt, RETRY_BASE_MS, RETRY_MAX_MS);
+	if (ingest->attempt < 30)
+		ingest->attempt++;
+}
+
+static void read_batch(struct ingest *ingest)
+{
+	while (!batch_full(&ingest->batch)) {
+		size_t room = ingest->batch.max - ingest->batch.count;
+		size_t chunk = room < READ_CHUNK ? room : READ_CHUNK;
+		if (mqtt_read(ingest->mqtt, chunk) < chunk)
+			return;
+	}
+}
+
+static void make_partitions(struct ingest *ingest)
+{
+	int64_t now_ms = clock_mono_ms();
+	struct error error = {0};
+	if (now_ms < ingest->partitions_ms)
+		return;
+	bool made = store_partitions(ingest->store, &error);
+	if (made)
+		log_fault_over(&ingest->partitions_fault, "database.partitions");
+	else
+		log_fault(&ingest->partitions_fault, "database.partitions", &error);
+	ingest->partitions_ms = now_ms + (made ? PARTITIONS_EVERY_MS : PARTITIONS_RETRY_MS);
+}
+
+static int earlier(int a, int b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
+static int timeout_ms(const struct ingest *ingest)
+{
+	int64_t now_ms = clock_mono_ms();
+	int timeout;
+	if (ingest->held)
+		timeout = ingest->retry_ms > now_ms ? (int)(ingest->retry_ms - now_ms) : 0;
+	else
+		timeout = earlier(mqtt_timeout_ms(ingest->mqtt), answers_timeout_ms(ingest->answers, now_ms));
+	return ingest->health ? earlier(timeout, HEALTH_MS) : timeout;
+}
+
+enum { SIGNAL, BROKER, WATCHED };
+
+// False when poll failed.
+static bool wait_turn(struct ingest *ingest, bool *stop, bool *cut, struct error *error)
+{
+	int events = ingest->held ? POLLRDHUP : mqtt_poll_events(ingest->mqtt);
+	struct pollfd watched[WATCHED] = {
+		[SIGNAL] = {.fd = ingest->signal_fd, .events = POLLIN},
+		[BROKER] = {.fd = mqtt_fd(ingest->mqtt), .events = (short)events},
+	};
+	if (poll(watched, WATCHED, timeout_ms(ingest)) < 0 && errno != EINTR)
+		return error_errno(error, errno, "waiting");
+	*stop = watched[SIGNAL].revents;
+	*cut = watched[BROKER].revents & (POLLRDHUP | POLLHUP | POLLERR);
+	return true;
+}
+
+static void turn(struct ingest *ingest, bool cut)
+{
+	if (ingest->held && cut)
+		mqtt_cut(ingest->mqtt);
+	if (ingest->held && clock_mono_ms() >= ingest->retry_ms)
+		try_commit(ingest);
+	if (ingest->held)
+		return;
+	read_batch(ingest);
+	if (ingest->batch.count > 0)
+		try_commit(ingest);
+	if (ingest->held)
+		return;
+	answers_due(ingest->answers, clock_mono_ms());
+	mqtt_write(ingest->mqtt);
+	mqtt_tick(ingest->mqtt);
+	make_partitions(ingest);
+}
+
+bool ingest_run(struct ingest *ingest, struct error *error)
+{
+	for (;;) {
+		bool stop = false;
+		bool cut = false;
+		ingest->facts.broker = mqtt_connected(ingest->mqtt);
+		ingest->facts.database = store_connected(ingest->store);
+		ingest->facts.waiting = ingest->held;
+		if (!wait_turn(ingest, &stop, &cut, error))
+			return false;
+		if (stop)
+			break;
+		turn(ingest, cut);
+		if (ingest->health && !health_serve(ingest->health, error))
+			return false;
+	}
+	if (ingest->batch.count > 0) // a farewell would carry the acknowledgements with it
+		mqtt_cut(ingest->mqtt);
+	else
+		mqtt_disconnect(ingest->mqtt, DISCONNECT_MS);
+	return true;
+}

@@ -1,0 +1,32 @@
+#include "ingest/options.h"
+
+#include "common/limits.h"
+
+#include <stddef.h>
+
+#define AT(member) offsetof(struct options, member)
+
+static const struct config_option rows[] = {
+	{"broker.host", CONFIG_STRING, AT(broker_host), "localhost", 0, 253, false, "broker's host name or address"},
+	{"broker.port", CONFIG_INT, AT(broker_port), "8884", 1, 65535, false, "broker's port for services"},
+	{"broker.ca_file", CONFIG_STRING, AT(broker_ca_file), NULL, 0, 4000, false,
+	 "CA that signed the broker's certificate, PEM; without it: plain TCP"},
+	{"broker.cert_file", CONFIG_STRING, AT(broker_cert_file), NULL, 0, 4000, false, "own certificate, PEM"},
+	{"broker.key_file", CONFIG_STRING, AT(broker_key_file), NULL, 0, 4000, false, "its private key, PEM"},
+	{"broker.client_id", CONFIG_STRING, AT(broker_client_id), "svc.ingest", 0, 100, false,
+	 "MQTT client id, which names the persistent session; each ingest has its own"},
+	{"database.conninfo", CONFIG_STRING, AT(conninfo), "dbname=muster user=muster_ingest", 0, 4000, false,
+	 "libpq connection string"},
+	{"auto_register", CONFIG_BOOL, AT(auto_register), "false", 0, 0, false,
+	 "register unknown devices at their first message instead of quarantining it"},
+	{"batch_max", CONFIG_INT, AT(batch_max), "5000", 1, MQTT_RECEIVE_MAXIMUM, false,
+	 "most messages in a transaction"},
+	{"stored_interval_ms", CONFIG_INT, AT(stored_interval_ms), "1000", 10, 60000, false,
+	 "least time between two stored messages to a device, in milliseconds"},
+	{"http.address", CONFIG_STRING, AT(http_address), "127.0.0.1", 0, 253, false,
+	 "address of /health and /metrics, plain HTTP"},
+	{"http.port", CONFIG_INT, AT(http_port), "0", 0, 65535, false, "their port; 0: off"},
+	{"log_level", CONFIG_STRING, AT(log_level), "info", 0, 8, false, "error, warn, info or debug"},
+};
+
+const struct config_table options_table = {"ingest", rows, sizeof(rows) / sizeof(rows[0])};

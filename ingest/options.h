@@ -1,0 +1,19 @@
+// The options of muster-ingest.
+#pragma once
+
+#include "common/config.h"
+
+#include <stdbool.h>
+
+struct options {
+	char *broker_host, *broker_ca_file, *broker_cert_file, *broker_key_file, *broker_client_id;
+	long broker_port;
+	char *conninfo;
+	bool auto_register;
+	long batch_max, stored_interval_ms;
+	char *http_address;
+	long http_port;
+	char *log_level;
+};
+
+extern const struct config_table options_table;

@@ -1,0 +1,8 @@
+// Progress and results of commands.
+#pragma once
+
+struct result {
+	const char *command; // jti as sent; may be unknown here
+	const char *state;
+	const char *body; // JSON object of the other members
+};

@@ -1,0 +1,37 @@
+// Batches into PostgreSQL: one transaction each, set-based, so that its cost hangs on the database and not on round
+// trips.
+#pragma once
+
+#include "ingest/batch.h"
+#include "ingest/summary.h"
+
+#include "common/metrics.h"
+#include "common/pg.h"
+
+#include <stdbool.h>
+
+struct store;
+
+struct store_options {
+	const char *conninfo;
+	bool auto_register;
+	struct metrics *metrics;
+};
+
+struct store *store_new(const struct store_options *options, struct error *error) must_check;
+void store_free(struct store *store);
+DEFINE_CLEANUP(struct store, store_free)
+
+// After each COMMIT: what is stored now, and up to where (epoch_summary.contiguous).
+typedef void store_committed_fn(void *user, const struct summary *summary);
+
+// Commits what is left of the batch. A message that the database refuses for its content is found by halving the range,
+// and goes to quarantine with the server's reason. False: nothing may be acknowledged; call again later with the same
+// batch (what was committed of it meanwhile is not repeated, and a COMMIT whose outcome is unknown is harmless, because
+// every row has a key; only the counts of received and duplicates may then be too high).
+bool store_batch(struct store *store, struct batch *batch, store_committed_fn *committed, void *user,
+		 struct error *error) must_check;
+
+// Partitions of the next days; at the start and daily.
+bool store_partitions(struct store *store, struct error *error) must_check;
+bool store_connected(const struct store *store);

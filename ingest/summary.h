@@ -1,0 +1,65 @@
+// What a range of messages says about each device, and about each epoch of a device: one row each in the database,
+// however many messages there are.
+#pragma once
+
+#include "ingest/index.h"
+#include "ingest/message.h"
+#include "ingest/reading.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct device_summary {
+	const char *device;
+	int64_t seen_ms; // the latest sign of life; 0: none
+	const char *presence; // NULL: nothing new
+	const char *presence_why;
+	int64_t presence_ms;
+	int32_t interval_s;        // 0: nothing new
+	const char *agent_version; // NULL: nothing new
+	bool has_reading;
+	int64_t reading_ms;
+	struct reading reading; // the newest value of each field
+};
+
+struct run {
+	int64_t first, last;
+};
+
+struct epoch_summary {
+	const char *device, *epoch;
+	struct run *runs; // of the seqs in this range of messages; in order and apart
+	size_t run_count, run_max;
+	int64_t received;  // messages, repetitions included
+	int64_t repeated;  // of these within this range
+	int64_t floor;     // all below is stored or dropped, says the device; 0: it said nothing
+	bool unanswered;   // somebody did not set a response topic
+	struct reply_link *replies;
+	int64_t contiguous, highest; // the ledger's, filled by ledger_advance
+};
+
+struct reply_link {
+	const struct reply *reply;
+	struct reply_link *next;
+};
+
+struct summary {
+	struct arena arena;
+	struct index device_index, epoch_index;
+	struct device_summary **devices;
+	struct epoch_summary **epochs;
+	size_t device_count, epoch_count, device_max, epoch_max;
+	size_t refused;
+};
+
+void summary_init(struct summary *summary);
+void summary_done(struct summary *summary);
+// Devices and epochs come out in order of their names: all programs that lock
+// their rows do it in this order.
+void summary_make(struct summary *summary, const struct message *messages, size_t count);
+
+// One of the epochs that summary_make found.
+struct epoch_summary *summary_epoch(const struct summary *summary, const char *device, const char *epoch);
+
+void device_summary_presence(struct device_summary *device, const char *presence, const char *why, int64_t at_ms);
