@@ -1,0 +1,204 @@
+"""Starts, asks and stops a private Muster stack; waits for conditions; plays devices with clients we did not write."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+import time
+import uuid
+
+import paho.mqtt.client as paho
+import psycopg
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+BIN = pathlib.Path(os.environ.get("MUSTER_BIN", "build/sanitize/bin"))
+NEVER_EXPIRES = 0xFFFFFFFF
+
+
+def wait_for(condition, what, seconds=30):
+    """Returns the first true value of condition(); fails naming what was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{seconds} s passed waiting for {what}; last value: {value!r}")
+        threading.Event().wait(0.05)
+
+
+def run(*command, check=True, **options):
+    """Runs a command; its output as text. A failure shows what it printed."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+class Stack:
+    def __init__(self, name, arguments=(), bin_folder=BIN):
+        self.bin = pathlib.Path(bin_folder)
+        self.state = pathlib.Path(os.environ["MUSTER_TEST_DIR"]) / f"{name}-{os.getpid()}"
+        self.arguments = list(arguments)
+        self.failed = False
+
+    def __enter__(self):
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.up()
+        except BaseException:
+            self.failed = True
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def up(self):
+        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments)
+        self.info = json.loads(done.stdout)
+        self.ports = self.info["ports"]
+
+    def __exit__(self, *_):
+        if self.failed:
+            for log in sorted((self.state / "log").glob("*.log")):
+                print(f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+        self.muster("down", check=False)
+        self.muster("reset", "--yes", check=False)
+        if self.state.is_symlink():
+            self.state.unlink()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    # ---- the CLI and the parts ----
+    def muster(self, *arguments, check=True, **options):
+        return run(self.bin / "muster", *arguments, "--state", self.state, check=check, **options)
+
+    def muster_json(self, *arguments):
+        return json.loads(self.muster(*arguments, "--json").stdout)
+
+    def pid(self, part):
+        return int(self.muster("stack", "pid", part).stdout)
+
+    def kill(self, part):
+        """SIGKILL of one part, then waits until the supervisor has it running again."""
+        old = self.pid(part)
+        os.kill(old, signal.SIGKILL)
+
+        def replaced():
+            done = self.muster("stack", "pid", part, check=False)
+            return done.returncode == 0 and done.stdout.strip() not in ("", "0", str(old))
+
+        wait_for(replaced, f"{part} to be started again")
+
+    # ---- the database ----
+    def connect(self):
+        return psycopg.connect(
+            f"host={self.state}/run port=5432 dbname=muster user=muster_owner", autocommit=True
+        )
+
+    def rows(self, sql, *params):
+        with self.connect() as connection:
+            return connection.execute(sql, params or None).fetchall()
+
+    def value(self, sql, *params):
+        return self.rows(sql, *params)[0][0]
+
+    # ---- devices and operators ----
+    def token(self, *arguments):
+        return self.muster_json("token", "create", *arguments)["token"]
+
+    def post(self, path, body, port=None):
+        """POST to the bridge with curl: (status, parsed body)."""
+        done = run(
+            "curl", "-sS", "--cacert", self.state / "ca/service.crt", "-H", "Content-Type: application/json",
+            "-w", "\n%{http_code}", "--data-binary", "@-", f"https://localhost:{port or self.ports['bridge']}{path}",
+            input=body if isinstance(body, str) else json.dumps(body),
+        )
+        text, status = done.stdout.rsplit("\n", 1)
+        return int(status), json.loads(text)
+
+    def csr(self, name, folder=None):
+        """A fresh P-256 key made by openssl, and a request for it: (key path, PEM text)."""
+        folder = folder or self.state / "test-devices"
+        folder.mkdir(exist_ok=True)
+        key = folder / f"{name}.key"
+        run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-keyout", key, "-subj", f"/CN={name}", "-out", folder / f"{name}.csr")
+        return key, (folder / f"{name}.csr").read_text()
+
+    def enroll(self, name):
+        """Enrols a device over HTTPS with openssl and curl: (certificate path, key path, the bridge's answer)."""
+        key, csr = self.csr(name)
+        status, answer = self.post("/v1/enroll", {"token": self.token("--device", name), "csr": csr})
+        assert status == 201, answer
+        certificate = key.with_suffix(".crt")
+        certificate.write_text(answer["certificate"])
+        return certificate, key, answer
+
+    def operator_files(self, name):
+        return ["--cafile", str(self.state / "ca/service.crt"), "--cert", str(self.state / f"operators/{name}.crt"),
+                "--key", str(self.state / f"operators/{name}.key")]
+
+
+class Device:
+    """A device made of paho-mqtt: MQTT 5, mutual TLS, persistent session."""
+
+    def __init__(self, stack, name, certificate=None, key=None, client_id=None, port=None):
+        if certificate is None:
+            certificate, key, _ = stack.enroll(name)
+        self.stack, self.name = stack, name
+        self.epoch, self.seq = str(uuid.uuid4()), 0
+        self.messages, self.lock = [], threading.Lock()
+        self.connected, self.reason = threading.Event(), None
+        self.client = paho.Client(client_id or name, protocol=paho.MQTTv5)
+        self.client.tls_set(str(stack.state / "ca/service.crt"), str(certificate), str(key),
+                            tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        self.client.on_connect = self._on_connect
+        self.client.on_message = self._on_message
+        self.port = port or stack.ports["devices"]
+
+    def __enter__(self):
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = NEVER_EXPIRES
+        self.client.connect("localhost", self.port, clean_start=False, properties=properties)
+        self.client.loop_start()
+        wait_for(lambda: self.reason is not None, "CONNACK")
+        return self
+
+    def __exit__(self, *_):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def _on_connect(self, client, userdata, flags, reason, properties):
+        if reason == 0:
+            for topic in ("stored", "command"):
+                client.subscribe(f"fleet/v1/{self.name}/{topic}", qos=1)
+            self.connected.set()
+        self.reason = reason
+
+    def _on_message(self, client, userdata, message):
+        with self.lock:
+            self.messages.append((message.topic, message.payload))
+
+    def publish(self, kind, payload, properties=None):
+        if not isinstance(payload, (str, bytes)):
+            payload = json.dumps(payload)
+        self.client.publish(f"fleet/v1/{self.name}/{kind}", payload, qos=1, properties=properties)
+
+    def next(self, **members):
+        """A message of this device's own sequence."""
+        self.seq += 1
+        return {"epoch": self.epoch, "seq": self.seq, "ts": int(time.time() * 1000), **members}
+
+    def received(self, kind):
+        with self.lock:
+            return [payload for topic, payload in self.messages if topic.endswith(f"/{kind}")]
+
+    def stored(self):
+        """The highest seq that was said to be stored."""
+        return max((json.loads(text)["seq"] for text in self.received("stored")), default=0)
+
+    def wait_stored(self, seconds=30):
+        wait_for(lambda: self.stored() >= self.seq, f"stored up to {self.seq} for {self.name}", seconds)

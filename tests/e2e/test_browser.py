@@ -1,0 +1,31 @@
+"""The page in a real browser (Debian's Chromium, driven by browser.mjs)."""
+import json
+import os
+import pathlib
+
+from stack import Device, run
+
+STACK_ARGS = ["--sims", "5"]
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def test_a_person_watches_and_acts(stack):
+    with Device(stack, "script-1") as hostile:
+        hostile.publish("telemetry", hostile.next(note="<img src=x onerror='window.injected=1'>"))
+        hostile.publish("event", hostile.next(type="app.crashed", why="<script>window.injected=1</script>"))
+        hostile.wait_stored()
+    folder = stack.state / "door"
+    folder.mkdir()
+    token = folder / "token"
+    token.write_text(stack.token())
+    token.chmod(0o600)
+    simulator = [stack.bin / "muster-sim", "run", "--state", folder, "--bridge", f"https://localhost:{stack.ports['bridge']}",
+                 "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", "1", "--prefix", "door-",
+                 "--interval-ms", "1000"]
+    environment = os.environ | {
+        "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": stack.info["login_link"],
+        "MUSTER_SIM": json.dumps([str(word) for word in simulator]), "MUSTER_DEVICE": "door-001",
+        "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)), "HOME": str(folder),
+    }
+    done = run("node", HERE / "browser.mjs", check=False, env=environment)
+    assert done.returncode == 0 and "seen" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
