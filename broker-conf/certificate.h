@@ -18,8 +18,8 @@ void certificate_free(void *x509);
 
 struct authorities; // the two roots
 
-struct authorities *authorities_load(const char *device_ca_file, const char *service_ca_file, struct error *error)
-	must_check;
+struct authorities *authorities_load(const char *device_ca_file, const char *service_ca_file,
+				     struct error *error) must_check;
 void authorities_free(struct authorities *authorities);
 DEFINE_CLEANUP(struct authorities, authorities_free)
 // Which of the two issued it, by issuer name and key identifier; the signature itself was checked by TLS.

@@ -17,7 +17,7 @@ static bool known_members_only(const struct json *object)
 bool control_parse(const char *payload, size_t len_bytes, struct control_request *out, struct error *error)
 {
 	auto_json struct json *object = json_parse(payload, len_bytes, error);
-	struct control_request request = { 0 };
+	struct control_request request = {0};
 	const char *op = NULL;
 	const char *device = NULL;
 	const char *serial = NULL;

@@ -1,5 +1,5 @@
-// The broker's side of Muster's identities: a Mosquitto plugin (API version 5), kept thin. What it decides is decided in
-// identity.c, revocations.c and control.c; here the broker's events are turned into their questions.
+// The broker's side of Muster's identities: a Mosquitto plugin (API version 5), kept thin. What it decides is decided
+// in identity.c, revocations.c and control.c; here the broker's events are turned into their questions.
 //
 // The broker runs everything in one thread, so nothing here locks. Whatever goes wrong ends in "refused".
 
@@ -67,7 +67,7 @@ static bool remember(struct guard *guard, const void *client, const char *user, 
 static bool check_login(struct guard *guard, struct mosquitto *client, char user[PRINCIPAL_MAX],
 			struct certificate *certificate, struct error *error)
 {
-	struct identity_login login = { .client_id = mosquitto_client_id(client) };
+	struct identity_login login = {.client_id = mosquitto_client_id(client)};
 	void *x509 = mosquitto_client_certificate(client); // ours to free
 	bool ok;
 
@@ -94,7 +94,7 @@ static int on_login(int event, void *event_data, void *user_data)
 	struct guard *guard = user_data;
 	struct mosquitto_evt_basic_auth *login = event_data;
 	struct certificate certificate;
-	struct error error = { 0 };
+	struct error error = {0};
 	char user[PRINCIPAL_MAX];
 
 	if (!check_login(guard, login->client, user, &certificate, &error)) {
@@ -193,7 +193,7 @@ static int on_control(int event, void *event_data, void *user_data)
 	const struct mosquitto_evt_control *control = event_data;
 	const char *user = mosquitto_client_username(control->client);
 	struct control_request request;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	if (!identity_may_control(user)) { // the ACL file says so too
 		mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: control from %s refused", user ? user : "nobody");
@@ -204,8 +204,9 @@ static int on_control(int event, void *event_data, void *user_data)
 		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: control failed: %s", error.what);
 		return MOSQ_ERR_UNKNOWN;
 	}
-	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s %s %s", request.kind == REVOCATION_DEVICE ? "device" : "serial",
-			     request.name, request.op == CONTROL_REVOKE ? "revoked" : "restored");
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s %s %s",
+			     request.kind == REVOCATION_DEVICE ? "device" : "serial", request.name,
+			     request.op == CONTROL_REVOKE ? "revoked" : "restored");
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -234,7 +235,8 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 	const char *service_ca = option(options, count, "service_ca");
 
 	if (!revoked || !device_ca || !service_ca)
-		return error_set(error, ERROR_INVALID, "plugin_opt_revoked, plugin_opt_device_ca and "
+		return error_set(error, ERROR_INVALID,
+				 "plugin_opt_revoked, plugin_opt_device_ca and "
 				 "plugin_opt_service_ca are needed");
 	guard->authorities = authorities_load(device_ca, service_ca, error);
 	guard->revocations = guard->authorities ? revocations_new(revoked, error) : NULL;
@@ -249,10 +251,11 @@ static void tear_down(struct guard *guard)
 	free(guard);
 }
 
-exported int mosquitto_plugin_init(mosquitto_plugin_id_t *id, void **user_data, struct mosquitto_opt *options, int option_count)
+exported int mosquitto_plugin_init(mosquitto_plugin_id_t *id, void **user_data, struct mosquitto_opt *options,
+				   int option_count)
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
-	struct error error = { 0 };
+	struct error error = {0};
 
 	if (!guard)
 		return MOSQ_ERR_NOMEM;

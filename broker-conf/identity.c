@@ -29,7 +29,8 @@ static bool is_name_or_dotted(const char *client_id, const char *name)
 {
 	size_t len_bytes = strlen(name);
 
-	return strncmp(client_id, name, len_bytes) == 0 && (client_id[len_bytes] == '\0' || client_id[len_bytes] == '.');
+	return strncmp(client_id, name, len_bytes) == 0 &&
+	       (client_id[len_bytes] == '\0' || client_id[len_bytes] == '.');
 }
 
 static bool client_id_fits(enum identity_kind kind, const char *client_id, const char *name)

@@ -16,14 +16,14 @@
 
 struct revocations {
 	char *path;
-	bool open;         // the list was read whole and understood
+	bool open;	   // the list was read whole and understood
 	struct stat known; // the file as it was then
-	char *text;        // as read: written back with its comments
+	char *text;	   // as read: written back with its comments
 	size_t text_bytes;
 	char (*entries)[ENTRY_MAX_BYTES]; // normalised lines, sorted
 	size_t count;
-	// Revoked, but not stored yet (disk full, read-only): they hold until the broker stops, and go into the file with
-	// the next change that can be written.
+	// Revoked, but not stored yet (disk full, read-only): they hold until the broker stops, and go into the file
+	// with the next change that can be written.
 	char (*pending)[ENTRY_MAX_BYTES];
 	size_t pending_count;
 };
@@ -137,8 +137,10 @@ static bool parse(struct revocations *revocations, struct error *error)
 		number++;
 		if (*line != '#' &&
 		    !parse_line(line, (size_t)(newline - line), revocations->entries[revocations->count++]))
-			return error_set(error, ERROR_INVALID, "%s:%zu: neither \"device <id>\", \"serial <hex>\" nor a "
-					 "comment", revocations->path, number);
+			return error_set(error, ERROR_INVALID,
+					 "%s:%zu: neither \"device <id>\", \"serial <hex>\" nor a "
+					 "comment",
+					 revocations->path, number);
 		line = newline + 1;
 	}
 	qsort(revocations->entries, revocations->count, sizeof(revocations->entries[0]), compare_entries);
@@ -167,7 +169,8 @@ bool revocations_refresh(struct revocations *revocations, struct error *error)
 	if (revocations->open && unchanged(&now, &revocations->known))
 		return true;
 	forget(revocations);
-	// The file may change between fstat and this read; then it differs from `known` at the next login and is read again.
+	// The file may change between fstat and this read; then it differs from `known` at the next login and is read
+	// again.
 	revocations->text = file_read(revocations->path, REVOCATIONS_MAX_BYTES, &revocations->text_bytes, error);
 	if (!revocations->text || !parse(revocations, error)) {
 		forget(revocations);
@@ -269,7 +272,8 @@ bool revocations_remove(struct revocations *revocations, enum revocation_kind ki
 	at = find_pending(revocations, entry);
 	if (at < revocations->pending_count)
 		memcpy(revocations->pending[at], revocations->pending[--revocations->pending_count], ENTRY_MAX_BYTES);
-	for (const char *line = revocations->text ? revocations->text : ""; *line != '\0'; line += strcspn(line, "\n") + 1) {
+	for (const char *line = revocations->text ? revocations->text : ""; *line != '\0';
+	     line += strcspn(line, "\n") + 1) {
 		size_t len_bytes = strcspn(line, "\n");
 
 		if (!parse_line(line, len_bytes, other) || strcmp(other, entry) != 0)

@@ -6,13 +6,13 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct action_param set_interval_params[] = {
-	{ "seconds", JSON_INT, true, 5, 86400, "heartbeat interval in seconds" },
+	{"seconds", JSON_INT, true, 5, 86400, "heartbeat interval in seconds"},
 };
 
 static const struct action actions[] = {
-	{ "ping", NULL, 0, false, "ask the device whether it is there" },
-	{ "set_interval", set_interval_params, COUNT(set_interval_params), false, "set the heartbeat interval" },
-	{ "reboot", NULL, 0, true, "restart the device" },
+	{"ping", NULL, 0, false, "ask the device whether it is there"},
+	{"set_interval", set_interval_params, COUNT(set_interval_params), false, "set the heartbeat interval"},
+	{"reboot", NULL, 0, true, "restart the device"},
 };
 
 const struct action *action_find(const char *name)
@@ -85,8 +85,8 @@ bool action_check_params(const struct action *action, const struct json *params,
 		const struct action_param *param = &action->params[i];
 
 		if (param->required && !(params && json_member(params, param->name)))
-			return error_set(error, ERROR_INVALID, "action %s needs the parameter \"%s\" (%s)", action->name,
-					 param->name, param->description);
+			return error_set(error, ERROR_INVALID, "action %s needs the parameter \"%s\" (%s)",
+					 action->name, param->name, param->description);
 	}
 	return true;
 }

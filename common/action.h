@@ -13,7 +13,7 @@ struct action_param {
 	const char *name;
 	enum json_type type; // JSON_INT, JSON_STRING or JSON_BOOL
 	bool required;
-	int64_t min, max; // JSON_INT: the value; JSON_STRING: its length in bytes
+	int64_t min, max;	 // JSON_INT: the value; JSON_STRING: its length in bytes
 	const char *description; // one line: unit, meaning
 };
 

@@ -24,10 +24,12 @@ static X509 *make(const char *issuer, const char *name, int name_bytes, int name
 	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x509), serial), 1);
 	if (issuer)
 		assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_issuer_name(x509), "CN", MBSTRING_ASC,
-							    (const unsigned char *)issuer, -1, -1, 0), 1);
+							    (const unsigned char *)issuer, -1, -1, 0),
+				 1);
 	if (name)
 		assert_int_equal(X509_NAME_add_entry_by_NID(X509_get_subject_name(x509), NID_commonName, name_type,
-							    (const unsigned char *)name, name_bytes, -1, 0), 1);
+							    (const unsigned char *)name, name_bytes, -1, 0),
+				 1);
 	return x509;
 }
 
@@ -35,7 +37,7 @@ static void reads_name_and_serial(void **state)
 {
 	X509 *x509 = make("ca", "kiosk-7", 7, MBSTRING_UTF8, 0xab01);
 	struct certificate certificate;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(certificate_read(x509, &certificate, &error));
 	assert_string_equal(certificate.name, "kiosk-7");
@@ -48,7 +50,7 @@ static void shows_a_nul_in_the_name(void **state)
 {
 	X509 *x509 = make("ca", "kiosk-7\0x", 9, V_ASN1_UTF8STRING, 1);
 	struct certificate certificate;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(certificate_read(x509, &certificate, &error));
 	assert_int_equal(certificate.name_bytes, 9);
@@ -63,12 +65,13 @@ static void refuses_none_two_and_overlong_names(void **state)
 	X509 *two = make("ca", "kiosk-7", 7, MBSTRING_UTF8, 1);
 	X509 *overlong = NULL;
 	struct certificate certificate;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	memset(text, 'a', sizeof(text));
 	overlong = make("ca", text, sizeof(text), V_ASN1_UTF8STRING, 1);
 	assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(two), "CN", MBSTRING_ASC,
-						    (const unsigned char *)"kiosk-8", -1, -1, 0), 1);
+						    (const unsigned char *)"kiosk-8", -1, -1, 0),
+			 1);
 	assert_false(certificate_read(none, &certificate, &error));
 	assert_int_equal(error.kind, ERROR_DENIED);
 	assert_false(certificate_read(two, &certificate, &error));
@@ -82,7 +85,7 @@ static void refuses_broken_utf8_through_the_grammar(void **state)
 {
 	X509 *x509 = make("ca", "k\xff\xfe", 3, V_ASN1_UTF8STRING, 1);
 	struct certificate certificate;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(!certificate_read(x509, &certificate, &error) ||
 		    identity_kind_of(certificate.name, certificate.name_bytes) == IDENTITY_NONE);
@@ -132,7 +135,7 @@ static void tells_the_two_roots_apart(void **state)
 	char device[64];
 	char service[64];
 	struct authorities *authorities = NULL;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_non_null(mkdtemp(folder));
 	(void)snprintf(device, sizeof(device), "%s/device.crt", folder);

@@ -10,7 +10,7 @@
 
 static bool parse(const char *text, struct control_request *out)
 {
-	struct error error = { 0 };
+	struct error error = {0};
 
 	return control_parse(text, strlen(text), out, &error);
 }
@@ -32,7 +32,12 @@ static void takes_revoke_and_restore(void **state)
 static void refuses_everything_else(void **state)
 {
 	static const char *const texts[] = {
-		"", "x", "[]", "{}", "{\"op\":\"revoke\"}", "{\"device\":\"kiosk-7\"}",
+		"",
+		"x",
+		"[]",
+		"{}",
+		"{\"op\":\"revoke\"}",
+		"{\"device\":\"kiosk-7\"}",
 		"{\"op\":\"Revoke\",\"device\":\"kiosk-7\"}",
 		"{\"op\":\"revoke\",\"device\":7}",
 		"{\"op\":\"revoke\",\"device\":\"svc.ingest\"}",

@@ -12,9 +12,9 @@
 
 static bool login(const char *name, const char *client_id, enum identity_issuer issuer)
 {
-	struct identity_login login = { name, strlen(name), client_id, issuer };
+	struct identity_login login = {name, strlen(name), client_id, issuer};
 	char user[PRINCIPAL_MAX] = "";
-	struct error error = { 0 };
+	struct error error = {0};
 
 	if (!identity_check(&login, user, &error)) {
 		assert_int_equal(error.kind, ERROR_DENIED);
@@ -74,9 +74,11 @@ static void an_operator_takes_nobodys_id(void **state)
 
 static void names_outside_the_grammar_are_nobody(void **state)
 {
-	static const char *const names[] = { "", "+", "#", "a/b", "a+b", "kiosk#", "Kiosk-7", "-a", "svc.", "op.", "svc.A",
-					     "op.a.b", "root.x", "kiosk 7", "k\xc3\xb6sk", "k\xff", NAME_63 "4",
-					     "svc." NAME_63 "4", "svc.+" };
+	static const char *const names[] = {
+		"",	   "+",	      "#",	     "a/b",   "a+b",	   "kiosk#",
+		"Kiosk-7", "-a",      "svc.",	     "op.",   "svc.A",	   "op.a.b",
+		"root.x",  "kiosk 7", "k\xc3\xb6sk", "k\xff", NAME_63 "4", "svc." NAME_63 "4",
+		"svc.+"};
 	static const char with_nul[] = "kiosk-7\0.evil";
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

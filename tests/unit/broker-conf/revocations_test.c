@@ -19,7 +19,7 @@ struct fixture {
 
 static void put(const struct fixture *fixture, const char *text)
 {
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(file_write(fixture->path, text, strlen(text), 0600, &error));
 }
@@ -27,7 +27,7 @@ static void put(const struct fixture *fixture, const char *text)
 static int set_up(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_non_null(fixture);
 	(void)snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/revocations-XXXXXX");
@@ -60,7 +60,7 @@ static bool has(const struct fixture *fixture, const char *device)
 static void reads_devices_and_serials(void **state)
 {
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(revocations_refresh(fixture->list, &error));
 	assert_true(has(fixture, "kiosk-1"));
@@ -80,7 +80,7 @@ static void is_closed_before_it_was_read(void **state)
 static void is_closed_when_missing_and_opens_again(void **state)
 {
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(revocations_refresh(fixture->list, &error));
 	assert_int_equal(unlink(fixture->path), 0);
@@ -95,7 +95,7 @@ static void is_closed_when_missing_and_opens_again(void **state)
 static void is_closed_when_it_is_a_folder(void **state)
 {
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_int_equal(unlink(fixture->path), 0);
 	assert_int_equal(mkdir(fixture->path, 0700), 0);
@@ -107,17 +107,26 @@ static void is_closed_when_it_is_a_folder(void **state)
 static void is_closed_by_any_line_not_understood(void **state)
 {
 	static const char *const texts[] = {
-		"device kiosk-1",            // torn: kiosk-17 perhaps
-		"device kiosk-1\n\n",        // empty
-		"device Kiosk-1\n",          "device  kiosk-1\n", "device kiosk-1 \n", "device\n", "device \n",
-		"serial 0x12\n",             "serial \n",         "kiosk-1\n",         "revoke kiosk-1\n",
-		"device kiosk-1\r\n",        " # comment\n",      "\xef\xbb\xbf# bom\n",
+		"device kiosk-1",     // torn: kiosk-17 perhaps
+		"device kiosk-1\n\n", // empty
+		"device Kiosk-1\n",
+		"device  kiosk-1\n",
+		"device kiosk-1 \n",
+		"device\n",
+		"device \n",
+		"serial 0x12\n",
+		"serial \n",
+		"kiosk-1\n",
+		"revoke kiosk-1\n",
+		"device kiosk-1\r\n",
+		" # comment\n",
+		"\xef\xbb\xbf# bom\n",
 		"serial 123456789012345678901234567890123456789012\n",
 	};
 	struct fixture *fixture = *state;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		struct error error = { 0 };
+		struct error error = {0};
 
 		put(fixture, texts[i]);
 		if (revocations_refresh(fixture->list, &error))
@@ -130,7 +139,7 @@ static void is_closed_by_a_nul_byte(void **state)
 {
 	static const char text[] = "device kiosk-1\0x\n";
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(file_write(fixture->path, text, sizeof(text) - 1, 0600, &error));
 	assert_false(revocations_refresh(fixture->list, &error));
@@ -139,7 +148,7 @@ static void is_closed_by_a_nul_byte(void **state)
 static void adds_durably_and_keeps_comments(void **state)
 {
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 	auto_free char *text = NULL;
 	struct revocations *other = NULL;
 
@@ -158,7 +167,7 @@ static void adds_durably_and_keeps_comments(void **state)
 static void removes_what_it_is_told(void **state)
 {
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 	auto_free char *text = NULL;
 
 	assert_true(revocations_remove(fixture->list, REVOCATION_SERIAL, "ab01", &error));
@@ -173,7 +182,7 @@ static void removes_what_it_is_told(void **state)
 static void refuses_bad_names(void **state)
 {
 	struct fixture *fixture = *state;
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_false(revocations_add(fixture->list, REVOCATION_DEVICE, "a\ndevice b", &error));
 	assert_int_equal(error.kind, ERROR_INVALID);
@@ -186,7 +195,7 @@ static void holds_what_could_not_be_stored(void **state)
 {
 	struct fixture *fixture = *state;
 	char aside[128];
-	struct error error = { 0 };
+	struct error error = {0};
 	auto_free char *text = NULL;
 
 	(void)snprintf(aside, sizeof(aside), "%s.aside", fixture->path);

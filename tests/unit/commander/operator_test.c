@@ -18,8 +18,9 @@ static struct mqtt_message message_of(const char *payload)
 
 static void takes_a_request(void **state)
 {
-	struct mqtt_message message = message_of("{\"device\":\"kiosk-7\",\"action\":\"set_interval\",\"params\":{\"seconds\":60},"
-						 "\"ttl_s\":60,\"request\":\"my-1\"}");
+	struct mqtt_message message =
+		message_of("{\"device\":\"kiosk-7\",\"action\":\"set_interval\",\"params\":{\"seconds\":60},"
+			   "\"ttl_s\":60,\"request\":\"my-1\"}");
 	struct operator_request request;
 	int64_t seconds = 0;
 
@@ -84,8 +85,9 @@ static void refuses_and_names_the_fault(void **state)
 
 static void nobody_to_answer(void **state)
 {
-	static const char *const topics[] = {"ops/v1/kiosk-7/request", "ops/v1/svc.ingest/request", "ops/v1/op.alice/reply",
-					     "fleet/v1/kiosk-7/status", "ops/v1/op.alice/request/x"};
+	static const char *const topics[] = {"ops/v1/kiosk-7/request", "ops/v1/svc.ingest/request",
+					     "ops/v1/op.alice/reply", "fleet/v1/kiosk-7/status",
+					     "ops/v1/op.alice/request/x"};
 
 	for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
 		struct mqtt_message message = message_of(PING);
@@ -102,12 +104,10 @@ static void answers_only_below_the_operators_name(void **state)
 		const char *topic;
 		bool good;
 	} cases[] = {
-		{"ops/v1/op.alice/rr-1", true},          {"ops/v1/op.alice/a/b", true},
-		{"ops/v1/op.alice/reply", true},         {"ops/v1/op.alice/request", false},
-		{"ops/v1/op.alice/", false},             {"ops/v1/op.alice", false},
-		{"ops/v1/op.alice2/x", false},           {"ops/v1/op.bob/reply", false},
-		{"fleet/v1/kiosk-7/command", false},     {"$CONTROL/muster/v1", false},
-		{"ops/v1/op.alice/+", false},            {"ops/v1/op.alice/#", false},
+		{"ops/v1/op.alice/rr-1", true},	    {"ops/v1/op.alice/a/b", true},  {"ops/v1/op.alice/reply", true},
+		{"ops/v1/op.alice/request", false}, {"ops/v1/op.alice/", false},    {"ops/v1/op.alice", false},
+		{"ops/v1/op.alice2/x", false},	    {"ops/v1/op.bob/reply", false}, {"fleet/v1/kiosk-7/command", false},
+		{"$CONTROL/muster/v1", false},	    {"ops/v1/op.alice/+", false},   {"ops/v1/op.alice/#", false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

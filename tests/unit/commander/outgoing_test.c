@@ -10,8 +10,12 @@
 
 static struct outgoing_message make(const char *payload, bool keep)
 {
-	return (struct outgoing_message){.topic = "t", .payload = payload, .correlation = "\0x",
-					 .correlation_bytes = 2, .request_id = "r", .keep = keep};
+	return (struct outgoing_message){.topic = "t",
+					 .payload = payload,
+					 .correlation = "\0x",
+					 .correlation_bytes = 2,
+					 .request_id = "r",
+					 .keep = keep};
 }
 
 static bool add(struct outgoing *outgoing, const char *payload, bool keep)

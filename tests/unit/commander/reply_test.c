@@ -23,18 +23,23 @@ static void tells_a_state(void **state)
 
 	buf_init(&text, REPLY_MAX_BYTES);
 	reply_state_json(&reply, &text);
-	assert_string_equal(buf_str(&text),
-			    "{\"request\":\"my-1\",\"command\":\"0f8c2a10-0000-4000-8000-000000000001\",\"device\":\"kiosk-7\","
-			    "\"action\":\"ping\",\"state\":\"succeeded\",\"at\":\"2026-01-01T00:00:00.123Z\","
-			    "\"output\":{\"pong\": true}}");
+	assert_string_equal(
+		buf_str(&text),
+		"{\"request\":\"my-1\",\"command\":\"0f8c2a10-0000-4000-8000-000000000001\",\"device\":\"kiosk-7\","
+		"\"action\":\"ping\",\"state\":\"succeeded\",\"at\":\"2026-01-01T00:00:00.123Z\","
+		"\"output\":{\"pong\": true}}");
 	buf_done(&text);
 }
 
 static void leaves_out_what_there_is_not(void **state)
 {
 	struct buf text;
-	const struct reply_state reply = {
-		.request = "", .command = "c", .device = "d", .action = "a", .state = "failed", .reason = "it's \"broken\""};
+	const struct reply_state reply = {.request = "",
+					  .command = "c",
+					  .device = "d",
+					  .action = "a",
+					  .state = "failed",
+					  .reason = "it's \"broken\""};
 
 	buf_init(&text, REPLY_MAX_BYTES);
 	reply_state_json(&reply, &text);

@@ -44,7 +44,8 @@ static void nothing_leaves_a_final_state_but_the_truth_after_expiry(void **state
 							      to == STATE_SUCCEEDED || to == STATE_FAILED);
 
 			if (command_state_is_final((enum command_state)from))
-				assert_int_equal(transition_allowed((enum command_state)from, (enum command_state)to), late);
+				assert_int_equal(transition_allowed((enum command_state)from, (enum command_state)to),
+						 late);
 		}
 	}
 }

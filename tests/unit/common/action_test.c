@@ -36,7 +36,7 @@ static void knows_the_actions_of_the_protocol(void **state)
 
 static void accepts_what_is_in_range(void **state)
 {
-	struct error error = { 0 };
+	struct error error = {0};
 
 	assert_true(check("ping", NULL, &error));
 	assert_true(check("ping", "{}", &error));
@@ -50,20 +50,20 @@ static void refuses_and_names_the_fault(void **state)
 	static const struct {
 		const char *action, *params, *says;
 	} cases[] = {
-		{ "ping", "[]", "params must be a JSON object" },
-		{ "ping", "{\"x\":1}", "no parameter \"x\"" },
-		{ "set_interval", NULL, "needs the parameter \"seconds\"" },
-		{ "set_interval", "{}", "needs the parameter \"seconds\"" },
-		{ "set_interval", "{\"seconds\":4}", "from 5 to 86400" },
-		{ "set_interval", "{\"seconds\":86401}", "from 5 to 86400" },
-		{ "set_interval", "{\"seconds\":\"60\"}", "must be an integer" },
-		{ "set_interval", "{\"seconds\":60.5}", "must be an integer" },
-		{ "set_interval", "{\"seconds\":null}", "must be an integer" },
-		{ "set_interval", "{\"seconds\":60,\"more\":1}", "no parameter \"more\"" },
+		{"ping", "[]", "params must be a JSON object"},
+		{"ping", "{\"x\":1}", "no parameter \"x\""},
+		{"set_interval", NULL, "needs the parameter \"seconds\""},
+		{"set_interval", "{}", "needs the parameter \"seconds\""},
+		{"set_interval", "{\"seconds\":4}", "from 5 to 86400"},
+		{"set_interval", "{\"seconds\":86401}", "from 5 to 86400"},
+		{"set_interval", "{\"seconds\":\"60\"}", "must be an integer"},
+		{"set_interval", "{\"seconds\":60.5}", "must be an integer"},
+		{"set_interval", "{\"seconds\":null}", "must be an integer"},
+		{"set_interval", "{\"seconds\":60,\"more\":1}", "no parameter \"more\""},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct error error = { 0 };
+		struct error error = {0};
 
 		assert_false(check(cases[i].action, cases[i].params, &error));
 		assert_int_equal(error.kind, ERROR_INVALID);

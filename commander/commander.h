@@ -1,0 +1,69 @@
+// The one door from the database to devices: checks requests, signs them, publishes them, and closes them with what the
+// devices report.
+//
+// Everything runs in turns. A turn takes in what the broker and the database have to say, then does all the work that
+// is due in transactions (turn.c): operators' requests, requests, results, expiry, dispatch. What is to be published is
+// collected meanwhile and leaves after COMMIT only, as do the PUBACKs of operators' requests. So a crash anywhere
+// leaves either the whole step or none of it, and everything open is found again in the database at the next start: a
+// command that was marked `sent` and not published is published again when its device comes online or after resend_s,
+// byte for byte, and the device knows it by its id.
+#pragma once
+
+#include "commander/devices.h"
+#include "commander/operator.h"
+#include "commander/options.h"
+#include "commander/outgoing.h"
+
+#include "common/http.h"
+#include "common/jws.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/mqtt.h"
+#include "common/pg.h"
+
+#include <stdbool.h>
+
+// Work that is due; set by notifications, timers and connections, cleared by the step that finds nothing more to do.
+enum due {
+	DUE_REQUESTS = 1 << 0,
+	DUE_RESULTS = 1 << 1,
+	DUE_EXPIRY = 1 << 2,
+	DUE_DISPATCH = 1 << 3,	 // every device with a queued command
+	DUE_RESEND = 1 << 4,	 // commands unanswered for resend_s, of devices that are online
+	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
+};
+
+struct commander {
+	const struct options *options;
+	struct loop *loop;
+	struct pg *pg;
+	struct mqtt *mqtt;
+	struct jws_signer *signer;
+
+	struct operator_inbox inbox; // operators' requests, neither committed nor acknowledged
+	struct outgoing outgoing;
+	struct devices online; // came online: publish again what they have not answered
+	struct devices freed;  // answered, so the next command may go
+	unsigned due;
+	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set
+	bool moved;	       // commands changed in this transaction: one NOTIFY
+	bool failed;	       // the last transaction failed: wait for the retry timer
+
+	struct loop_watch *mqtt_watch, *pg_watch;
+	int mqtt_fd;	 // that mqtt_watch watches; -1 for none
+	bool pg_changed; // a new database connection: pg_watch is stale
+	struct loop_timer *tick, *retry, *expiry, *resend;
+	struct log_fault database_fault, broker_fault, work_fault, refused_fault;
+
+	bool subscribed; // to operators' requests, once
+	bool ready;	 // the supervisor was told
+	struct metrics *metrics;
+	struct http_server *http; // NULL: off
+};
+
+// Makes something due, from a step or a callback.
+void commander_due(struct commander *commander, unsigned due);
+
+bool commander_init(struct commander *commander, const struct options *options, struct error *error) must_check;
+void commander_done(struct commander *commander);

@@ -1,0 +1,158 @@
+#include "commander/result.h"
+
+#include "commander/commander.h"
+#include "commander/moves.h"
+
+#include "common/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH "500"
+#define BATCH_MAX 500
+#define LIST_MAX_BYTES 262144 // 500 short objects
+
+static const char select_sql[] =
+	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
+	" c.id, c.state, c.device from command_result r left join command c on c.id ="
+	" case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then r.command::uuid end"
+	" where r.applied_at is null order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
+	" for update of r skip locked";
+enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER };
+
+static const char applied_sql[] = "update command_result r set applied_at = now()"
+				  " from json_to_recordset($1::json) as m(device text, epoch text, seq bigint)"
+				  " where r.device = m.device and r.epoch = m.epoch and r.seq = m.seq";
+
+#define NO_MOVE SIZE_MAX
+
+// A command of this batch, and where it stands after the results before this one.
+struct course {
+	const char *id;
+	enum command_state state;
+};
+
+struct batch {
+	const struct pg_result *rows;
+	struct course courses[BATCH_MAX];
+	size_t course_count;
+	struct transition moves[BATCH_MAX];
+	size_t move_count;
+	size_t move_of[BATCH_MAX]; // by row; NO_MOVE when there is nothing to do
+	bool made[BATCH_MAX];	   // by move
+};
+
+const char *result_judge(const char *said, const char *device, const char *owner, enum command_state current,
+			 enum command_state *to)
+{
+	if (!owner)
+		return "no such command";
+	if (strcmp(device, owner) != 0)
+		return "the command is another device's";
+	if (!command_state_parse(said, to) || *to < STATE_ACCEPTED || *to > STATE_REJECTED)
+		return "not a state that a device can report";
+	if (*to == current)
+		return "reported before";
+	return transition_allowed(current, *to) ? NULL : "the command is past that";
+}
+
+static struct course *find_course(struct batch *batch, size_t row)
+{
+	const char *id = pg_text(batch->rows, row, ID);
+	struct course *course = NULL;
+
+	for (size_t i = 0; i < batch->course_count; i++) {
+		if (strcmp(batch->courses[i].id, id) == 0)
+			return &batch->courses[i];
+	}
+	course = &batch->courses[batch->course_count++];
+	course->id = id;
+	if (!command_state_parse(pg_text(batch->rows, row, STATE), &course->state))
+		course->state = STATE_CANCELLED; // not a state of ours: nothing moves it
+	return course;
+}
+
+static void judge(struct commander *commander, struct batch *batch, size_t row)
+{
+	const char *device = pg_text(batch->rows, row, DEVICE);
+	const char *said = pg_text(batch->rows, row, SAID);
+	struct course *course = pg_text(batch->rows, row, ID) ? find_course(batch, row) : NULL;
+	enum command_state to = STATE_CANCELLED;
+	const char *why = result_judge(said, device, pg_text(batch->rows, row, OWNER),
+				       course ? course->state : STATE_CANCELLED, &to);
+	struct transition *move = NULL;
+
+	batch->move_of[row] = NO_MOVE;
+	metric_add(metrics_counter(commander->metrics, "muster_command_results_total",
+				   why ? "applied=\"no\"" : "applied=\"yes\"",
+				   "Results of commands that devices reported"),
+		   1);
+	if (why || !course) {
+		// Devices repeat themselves after a reconnect: only what should not happen is worth a warning.
+		log_write(course && strcmp(device, pg_text(batch->rows, row, OWNER)) == 0 ? LOG_DEBUG : LOG_WARN,
+			  "result.ignored", "device", device, "command", pg_text(batch->rows, row, COMMAND), "said",
+			  said, "why", why, (const char *)NULL);
+		return;
+	}
+	batch->move_of[row] = batch->move_count;
+	move = &batch->moves[batch->move_count++];
+	*move = (struct transition){.command = course->id, .from = course->state, .to = to, .cause = "result"};
+	if (course->state == STATE_EXPIRED)
+		move->reason = ""; // "not answered in time" is no longer true
+	if (command_state_is_final(to)) {
+		if (pg_text(batch->rows, row, REASON))
+			move->reason = pg_text(batch->rows, row, REASON);
+		move->result = pg_text(batch->rows, row, OUTPUT);
+	}
+	course->state = to;
+}
+
+// All but those whose command was moved by somebody else meanwhile: they are judged again in the next transaction.
+static bool mark_applied(struct commander *commander, const struct batch *batch, struct error *error)
+{
+	auto_buf struct buf text = {0};
+	const char *params[1];
+	size_t count = 0;
+
+	buf_init(&text, LIST_MAX_BYTES);
+	for (size_t row = 0; row < pg_rows(batch->rows); row++) {
+		if (batch->move_of[row] != NO_MOVE && !batch->made[batch->move_of[row]])
+			continue;
+		(void)buf_addf(&text, "%c{\"device\":", count++ == 0 ? '[' : ',');
+		(void)json_quote(&text, pg_text(batch->rows, row, DEVICE));
+		(void)buf_add_str(&text, ",\"epoch\":");
+		(void)json_quote(&text, pg_text(batch->rows, row, EPOCH));
+		(void)buf_addf(&text, ",\"seq\":%s}", pg_text(batch->rows, row, SEQ));
+	}
+	(void)buf_add_str(&text, "]");
+	if (text.overflowed)
+		return error_set(error, ERROR_LIMIT, "the list of results is too long");
+	params[0] = buf_str(&text);
+	return count == 0 || pg_query(commander->pg, NULL, error, applied_sql, 1, params);
+}
+
+bool result_run(struct commander *commander, struct error *error)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	auto_free struct batch *batch = NULL;
+
+	if (!pg_query(commander->pg, &rows, error, select_sql, 0, NULL))
+		return error_prefix(error, "reading results");
+	if (pg_rows(rows) < BATCH_MAX)
+		commander->due &= ~(unsigned)DUE_RESULTS;
+	if (pg_rows(rows) == 0)
+		return true;
+	batch = calloc(1, sizeof(*batch));
+	if (!batch)
+		return error_set(error, ERROR_FAILED, "out of memory");
+	batch->rows = rows;
+	for (size_t row = 0; row < pg_rows(rows); row++)
+		judge(commander, batch, row);
+	if (!moves_make(commander, batch->moves, batch->move_count, batch->made, error))
+		return false;
+	for (size_t i = 0; i < batch->move_count; i++) {
+		if (!batch->made[i])
+			commander->due |= DUE_RESULTS;
+	}
+	return mark_applied(commander, batch, error) || error_prefix(error, "marking results");
+}

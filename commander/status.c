@@ -1,0 +1,60 @@
+#include "commander/status.h"
+
+#include "commander/commander.h"
+
+#include <string.h>
+
+#define METRICS_MAX_BYTES 1048576
+
+static void get_health(struct http_request *request, void *user)
+{
+	struct commander *commander = user;
+	bool database = pg_connected(commander->pg) && !commander->failed;
+	bool broker = mqtt_connected(commander->mqtt);
+	struct json *body = json_new_object();
+
+	json_set_string(body, "status", database && broker ? "ok" : "degraded");
+	json_set_bool(body, "database", database);
+	json_set_bool(body, "broker", broker);
+	json_set_string(body, "version", MUSTER_VERSION);
+	http_reply_json(request, database && broker ? 200 : 503, body);
+}
+
+static void get_metrics(struct http_request *request, void *user)
+{
+	struct commander *commander = user;
+	auto_buf struct buf text = {0};
+
+	metric_set(metrics_gauge(commander->metrics, "muster_broker_connected", NULL, "1 while the MQTT session is up"),
+		   mqtt_connected(commander->mqtt));
+	metric_set(metrics_gauge(commander->metrics, "muster_database_connected", NULL, "1 while the database answers"),
+		   pg_connected(commander->pg) && !commander->failed);
+	metric_set(metrics_gauge(commander->metrics, "muster_messages_waiting", NULL,
+				 "MQTT messages kept until the broker is back"),
+		   (double)commander->outgoing.count);
+	buf_init(&text, METRICS_MAX_BYTES);
+	metrics_write(commander->metrics, &text);
+	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);
+}
+
+static const struct http_route routes[] = {
+	{"GET", "/health", get_health, 0},
+	{"GET", "/metrics", get_metrics, 0},
+};
+
+bool status_start(struct commander *commander, struct error *error)
+{
+	struct http_options options = {
+		.address = commander->options->http_address,
+		.port = (int)commander->options->http_port,
+		.body_max_bytes = 1024,
+		.routes = routes,
+		.route_count = sizeof(routes) / sizeof(routes[0]),
+		.user = commander,
+	};
+
+	if (options.port == 0)
+		return true;
+	commander->http = http_server_new(commander->loop, &options, error);
+	return commander->http != NULL;
+}

@@ -1,0 +1,86 @@
+#include "commander/turn.h"
+
+#include "commander/commander.h"
+#include "commander/dispatch.h"
+#include "commander/expiry.h"
+#include "commander/result.h"
+
+#include <string.h>
+
+#define ROUNDS_MAX 8 // transactions in one turn
+
+static bool is_due(const struct commander *commander)
+{
+	return commander->due != 0 || commander->inbox.count > 0 || commander->online.count > 0 ||
+	       commander->freed.count > 0;
+}
+
+static bool run_steps(struct commander *commander, struct error *error)
+{
+	return (commander->inbox.count == 0 || operator_run(commander, error)) &&
+	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
+	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
+	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
+	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
+}
+
+// One transaction with a step of everything. On failure the lists may have lost what was rolled back: then all devices
+// are looked at.
+static bool run_transaction(struct commander *commander, struct error *error)
+{
+	unsigned due = commander->due;
+	bool listed = commander->online.count > 0 || commander->freed.count > 0;
+
+	commander->moved = false;
+	if (pg_begin(commander->pg, error) && run_steps(commander, error) && pg_commit(commander->pg, error)) {
+		outgoing_commit(&commander->outgoing);
+		operator_inbox_clear(&commander->inbox);
+		return true;
+	}
+	pg_rollback(commander->pg);
+	outgoing_rollback(&commander->outgoing);
+	commander->due |= due;
+	if (listed)
+		commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
+	return false;
+}
+
+static void note_notification(void *user, const char *channel, const char *payload)
+{
+	struct commander *commander = user;
+
+	if (strcmp(channel, "muster_request") == 0)
+		commander->due |= DUE_REQUESTS;
+	else if (strcmp(channel, "muster_result") == 0)
+		commander->due |= DUE_RESULTS;
+}
+
+void turn_work(struct commander *commander)
+{
+	struct error error = {0};
+
+	if (commander->failed)
+		return;
+	if (!pg_ready(commander->pg, &error)) {
+		commander->failed = true;
+		log_fault(&commander->database_fault, "database.away", &error);
+		return;
+	}
+	log_fault_over(&commander->database_fault, "database.away");
+	for (int round = 0; round < ROUNDS_MAX; round++) {
+		// Also those that came in together with the answers of the last transaction.
+		if (!pg_notifications(commander->pg, note_notification, commander, &error))
+			break;
+		if (!is_due(commander)) {
+			log_fault_over(&commander->work_fault, "work.failed");
+			return;
+		}
+		if (!run_transaction(commander, &error))
+			break;
+	}
+	if (error.kind == ERROR_NONE)
+		return;
+	commander->failed = true;
+	log_fault(error.kind == ERROR_UNREACHABLE ? &commander->database_fault : &commander->work_fault,
+		  error.kind == ERROR_UNREACHABLE ? "database.away" : "work.failed", &error);
+}
