@@ -1,0 +1,235 @@
+#include "tools/cli.h"
+
+#include "common/file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct cli_verb *const tables[] = {cmd_stack, cmd_device,	 cmd_command, cmd_token,
+						cmd_user,  cmd_operator, cmd_db};
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
+static const struct args_option common_options[] = {
+	{"state", "DIR", "folder of the local stack (default: $MUSTER_STATE, then .muster)"},
+	{"json", NULL, "for programs: JSON on stdout, and on stderr when it fails"},
+	{"help", NULL, "this text"},
+	{NULL, NULL, NULL},
+};
+static const struct args_option no_options[] = {{NULL, NULL, NULL}};
+
+// ---- help ----
+
+static void print_usage_line(const struct cli_verb *verb, FILE *out)
+{
+	(void)fprintf(out, "muster %s%s%s%s%s", verb->noun, verb->verb ? " " : "", verb->verb ? verb->verb : "",
+		      verb->operands ? " " : "", verb->operands ? verb->operands : "");
+}
+
+static void print_verbs(const char *noun, FILE *out)
+{
+	for (size_t i = 0; i < TABLES; i++) {
+		for (const struct cli_verb *verb = tables[i]; verb->noun; verb++) {
+			char name[80];
+			if (noun && strcmp(verb->noun, noun) != 0)
+				continue;
+			(void)snprintf(name, sizeof(name), "%s%s%s%s%s", verb->noun, verb->verb ? " " : "",
+				       verb->verb ? verb->verb : "", verb->operands ? " " : "",
+				       verb->operands ? verb->operands : "");
+			(void)fprintf(out, "  %-30s %s\n", name, verb->summary);
+		}
+	}
+}
+
+static void print_help(FILE *out)
+{
+	(void)fprintf(out, "usage: muster <verb>, or muster <noun> <verb>; --help behind it says more\n\n");
+	print_verbs(NULL, out);
+	(void)fprintf(out, "  %-30s %s\n\n", "test", "every test there is (./muster in the source tree)");
+	args_print_options(common_options, out);
+	(void)fprintf(out, "\nExit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 unreachable,\n"
+			   "6 timed out, 7 partly.\n");
+}
+
+static void print_verb_help(const struct cli_verb *verb)
+{
+	(void)printf("usage: ");
+	print_usage_line(verb, stdout);
+	(void)printf(" [options]\n%s\n\n", verb->summary);
+	if (verb->options)
+		args_print_options(verb->options, stdout);
+	args_print_options(common_options, stdout);
+}
+
+// ---- errors ----
+
+enum cli_exit cli_exit_of(enum error_kind kind)
+{
+	switch (kind) {
+	case ERROR_NONE:
+		return CLI_OK;
+	case ERROR_NOT_FOUND:
+		return CLI_NOT_FOUND;
+	case ERROR_DENIED:
+		return CLI_DENIED;
+	case ERROR_UNREACHABLE:
+		return CLI_UNREACHABLE;
+	case ERROR_TIMEOUT:
+		return CLI_TIMED_OUT;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+static const char *usual_next(enum error_kind kind)
+{
+	switch (kind) {
+	case ERROR_UNREACHABLE:
+		return "see muster status; muster up starts the local stack";
+	case ERROR_DENIED:
+		return "run it as the owner of the state folder";
+	case ERROR_TIMEOUT:
+		return "see muster status, and log/ in the state folder";
+	default:
+		return "see log/ in the state folder, or the command's --help";
+	}
+}
+
+static void print_error(bool json_wanted, const struct error *error, const char *next, int exit_code)
+{
+	if (!json_wanted) {
+		(void)fprintf(stderr, "muster: %s\n  next: %s\n", error->what, next);
+		return;
+	}
+	auto_json struct json *json = json_new_object();
+	json_set_string(json, "error", error->what);
+	json_set_string(json, "kind", error_kind_name(error->kind));
+	json_set_string(json, "next", next);
+	json_set_int(json, "exit_code", exit_code);
+	(void)fprintf(stderr, "%s\n", json_text(json));
+}
+
+int cli_fail(const struct cli *cli, const struct error *error, const char *next)
+{
+	enum cli_exit code = cli_exit_of(error->kind);
+	print_error(cli->json, error, next ? next : usual_next(error->kind), code);
+	return code;
+}
+
+int cli_usage(const struct cli *cli, const struct error *error)
+{
+	char next[160];
+	const struct cli_verb *verb = cli->verb;
+	(void)snprintf(next, sizeof(next), "muster %s%s%s --help", verb->noun, verb->verb ? " " : "",
+		       verb->verb ? verb->verb : "");
+	print_error(cli->json, error, next, CLI_USAGE);
+	return CLI_USAGE;
+}
+
+void cli_print_json(struct json *json)
+{
+	(void)printf("%s\n", json_text(json));
+	(void)fflush(stdout);
+}
+
+// ---- the local stack ----
+
+bool cli_open(struct cli *cli, struct error *error)
+{
+	if (!stack_exists(&cli->stack))
+		return error_set(error, ERROR_UNREACHABLE, "there is no stack in %s", cli->stack.root);
+	return stack_become_owner(&cli->stack, error) && stack_ports_load(&cli->stack, error);
+}
+
+struct pg *cli_database(struct cli *cli, const char *role, struct error *error)
+{
+	auto_free char *conninfo = stack_conninfo(&cli->stack, role, "muster");
+	struct pg *pg cleanup(pg_free_cleanup) = pg_new(conninfo, "muster", error);
+	if (!pg || !pg_ready(pg, error))
+		return NULL;
+	return steal(pg);
+}
+
+// ---- finding the verb ----
+
+static bool is_noun(const char *word)
+{
+	for (size_t i = 0; i < TABLES; i++) {
+		for (const struct cli_verb *verb = tables[i]; verb->noun; verb++) {
+			if (strcmp(verb->noun, word) == 0 && verb->verb)
+				return true;
+		}
+	}
+	return false;
+}
+
+// *words: how many of the command line name the verb.
+static const struct cli_verb *find_verb(int argc, char **argv, int *words)
+{
+	for (size_t i = 0; i < TABLES; i++) {
+		for (const struct cli_verb *verb = tables[i]; verb->noun; verb++) {
+			*words = verb->verb ? 2 : 1;
+			if (argc > *words && strcmp(verb->noun, argv[1]) == 0 &&
+			    (!verb->verb || strcmp(verb->verb, argv[2]) == 0))
+				return verb;
+		}
+	}
+	return NULL;
+}
+
+static int no_verb(int argc, char **argv)
+{
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help(stdout);
+		return argc < 2 ? CLI_USAGE : CLI_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)printf("muster " MUSTER_VERSION "\n");
+		return CLI_OK;
+	}
+	if (is_noun(argv[1])) {
+		bool asked = argc > 2 && strcmp(argv[2], "--help") == 0;
+		FILE *out = asked ? stdout : stderr;
+		if (!asked)
+			(void)fprintf(out, "muster: %s needs one of these verbs\n", argv[1]);
+		print_verbs(argv[1], out);
+		return asked ? CLI_OK : CLI_USAGE;
+	}
+	(void)fprintf(stderr, "muster: there is no verb \"%s\"\n  next: muster --help lists them all\n", argv[1]);
+	return CLI_USAGE;
+}
+
+static bool check_operands(const struct cli *cli, struct error *error)
+{
+	size_t count = cli->args.operand_count;
+	if (count < cli->verb->operands_min)
+		return error_set(error, ERROR_INVALID, "%s is missing", cli->verb->operands);
+	if (count > cli->verb->operands_max)
+		return error_set(error, ERROR_INVALID, "\"%s\" is one word too many",
+				 cli->args.operands[cli->verb->operands_max]);
+	return true;
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct error error = {0};
+	struct cli cli = {.argc = argc, .argv = argv};
+	int words = 0;
+	cli.verb = find_verb(argc, argv, &words);
+	if (!cli.verb)
+		return no_verb(argc, argv);
+	const struct args_option *const option_tables[] = {cli.verb->options ? cli.verb->options : no_options,
+							   common_options};
+	if (!args_parse(&cli.args, option_tables, 2, argc - 1 - words, argv + 1 + words, &error))
+		return cli_usage(&cli, &error);
+	if (args_has(&cli.args, "help")) {
+		print_verb_help(cli.verb);
+		return CLI_OK;
+	}
+	cli.json = args_has(&cli.args, "json");
+	if (!check_operands(&cli, &error))
+		return cli_usage(&cli, &error);
+	if (!stack_resolve(&cli.stack, args_value(&cli.args, "state"), &error))
+		return cli_fail(&cli, &error, "name another state folder: --state DIR");
+	return cli.verb->run(&cli);
+}

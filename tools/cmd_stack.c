@@ -1,0 +1,315 @@
+// The local stack as a whole: up, down, status, reset, login-link, and single parts for tests.
+#include "common/clock.h"
+#include "common/file.h"
+#include "tools/account.h"
+#include "tools/cli.h"
+#include "tools/table.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POLL_MS 20
+#define DOWN_TIMEOUT_MS 60000
+#define RESTART_TIMEOUT_MS 60000
+#define LINK_LIFETIME_S 900
+
+static const char not_running_next[] = "muster up starts it";
+
+// ---- status ----
+
+static const struct json *find_part(const struct json *facts, const char *name)
+{
+	const struct json *parts = json_member(facts, "parts");
+	for (size_t i = 0; i < json_array_length(parts); i++) {
+		const char *part = "";
+		if (json_member_string(json_array_at(parts, i), "name", &part) && strcmp(part, name) == 0)
+			return json_array_at(parts, i);
+	}
+	return NULL;
+}
+
+// The running stack's facts; ERROR_UNREACHABLE when nothing runs.
+static struct json *running(const struct cli *cli, struct error *error)
+{
+	if (!stack_exists(&cli->stack) || stack_supervisor(&cli->stack) == 0) {
+		error_set(error, ERROR_UNREACHABLE, "no stack runs in %s", cli->stack.root);
+		return NULL;
+	}
+	return stack_status(&cli->stack, error);
+}
+
+static const char *port_of(const char *part, const struct json *ports, char out[64])
+{
+	static const struct {
+		const char *part;
+		const char *ports[3];
+	} map[] = {{"broker", {"devices", "services", "websockets"}},
+		   {"dashboard", {"dashboard"}},
+		   {"bridge", {"bridge"}},
+		   {"ingest", {"ingest_metrics"}},
+		   {"commander", {"commander_metrics"}}};
+	int used = 0;
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
+		if (strcmp(map[i].part, part) != 0)
+			continue;
+		for (size_t k = 0; k < 3 && map[i].ports[k]; k++) {
+			int64_t port = 0;
+			if (json_member_int(ports, map[i].ports[k], &port))
+				used += snprintf(out + used, 64 - (size_t)used, "%s%d", k ? " " : "", (int)port);
+		}
+	}
+	return out;
+}
+
+static void print_uptime(char out[32], int64_t seconds)
+{
+	if (seconds >= 86400)
+		(void)snprintf(out, 32, "%d d %d h", (int)(seconds / 86400), (int)(seconds % 86400 / 3600));
+	else if (seconds >= 3600)
+		(void)snprintf(out, 32, "%d h %d min", (int)(seconds / 3600), (int)(seconds % 3600 / 60));
+	else if (seconds >= 60)
+		(void)snprintf(out, 32, "%d min %d s", (int)(seconds / 60), (int)(seconds % 60));
+	else
+		(void)snprintf(out, 32, "%d s", (int)seconds);
+}
+
+static void print_status(const struct cli *cli, const struct json *facts)
+{
+	static const struct table_column columns[] = {{.name = "part"},
+						      {.name = "state"},
+						      {.name = "pid", .number = true},
+						      {.name = "up"},
+						      {.name = "restarts", .number = true},
+						      {.name = "ports"}};
+	const struct json *parts = json_member(facts, "parts");
+	const char *state = "";
+	const char *address = "";
+	auto_table struct table *table = table_new("parts", columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < json_array_length(parts); i++) {
+		const struct json *part = json_array_at(parts, i);
+		const char *name = "";
+		const char *part_state = "";
+		int64_t pid = 0;
+		int64_t started_ms = 0;
+		int64_t restarts = 0;
+		char pid_text[24] = "";
+		char uptime[32] = "";
+		char restarts_text[24];
+		char port_text[64];
+		(void)json_member_string(part, "name", &name);
+		(void)json_member_string(part, "state", &part_state);
+		(void)json_member_int(part, "restarts", &restarts);
+		if (json_member_int(part, "pid", &pid) && pid > 0 && json_member_int(part, "started_ms", &started_ms)) {
+			(void)snprintf(pid_text, sizeof(pid_text), "%d", (int)pid);
+			print_uptime(uptime, (clock_wall_ms() - started_ms) / 1000);
+		}
+		(void)snprintf(restarts_text, sizeof(restarts_text), "%d", (int)restarts);
+		TABLE_ROW(table, name, part_state, pid_text, uptime, restarts_text,
+			  port_of(name, json_member(facts, "ports"), port_text));
+	}
+	table_print(table, false);
+	(void)json_member_string(facts, "state", &state);
+	(void)json_member_string(facts, "dashboard", &address);
+	(void)printf("\n%s, dashboard %s, data %s\n", state, address, cli->stack.root);
+}
+
+static int status_run(struct cli *cli)
+{
+	struct error error;
+	auto_json struct json *facts = running(cli, &error);
+	if (!facts)
+		return cli_fail(cli, &error, not_running_next);
+	if (cli->json)
+		cli_print_json(facts);
+	else
+		print_status(cli, facts);
+	return CLI_OK;
+}
+
+// ---- down, reset ----
+
+// Until the last process of the stack has let go of the lock that all of them inherit.
+static bool stop(const struct cli *cli, bool *was_running, struct error *error)
+{
+	int hold = -1;
+	pid_t supervisor = stack_exists(&cli->stack) ? stack_supervisor(&cli->stack) : 0;
+	*was_running = supervisor != 0;
+	if (supervisor == 0)
+		return true;
+	if (kill(supervisor, SIGTERM) != 0 && errno != ESRCH)
+		return error_errno(error, errno, "cannot stop the supervisor (process %d)", supervisor);
+	if (!stack_hold(&cli->stack, DOWN_TIMEOUT_MS, &hold, error))
+		return false;
+	(void)close(hold);
+	return true;
+}
+
+static int down_run(struct cli *cli)
+{
+	struct error error;
+	bool was_running = false;
+	if (!stop(cli, &was_running, &error))
+		return cli_fail(cli, &error, "muster status shows what still runs");
+	if (cli->json)
+		(void)printf("{\"was_running\":%s}\n", was_running ? "true" : "false");
+	else
+		(void)printf("%s\n", was_running ? "stopped" : "nothing was running");
+	return CLI_OK;
+}
+
+static bool confirmed(const struct cli *cli)
+{
+	char answer[8] = "";
+	if (args_has(&cli->args, "yes"))
+		return true;
+	if (!isatty(STDIN_FILENO))
+		return false;
+	(void)printf("Delete %s with all its data, keys and certificates? [y/N] ", cli->stack.root);
+	(void)fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int reset_run(struct cli *cli)
+{
+	struct error error;
+	bool was_running = false;
+	if (!file_exists(cli->stack.root)) {
+		(void)printf("%s\n", cli->json ? "{}" : "there is nothing to delete");
+		return CLI_OK;
+	}
+	// The programs alone are what root leaves when up fails early.
+	if (!stack_exists(&cli->stack) && !file_exists(stack_path(&cli->stack, "bin/muster").text)) {
+		error_set(&error, ERROR_INVALID, "%s was not made by muster up, so it is not deleted", cli->stack.root);
+		return cli_fail(cli, &error, "delete it by hand if it is to go");
+	}
+	if (!confirmed(cli)) {
+		error_set(&error, ERROR_FAILED, "nothing was deleted");
+		return cli_fail(cli, &error, "muster reset --yes deletes without asking");
+	}
+	if (!stop(cli, &was_running, &error) || !stack_delete(&cli->stack, args_value(&cli->args, "state"), &error))
+		return cli_fail(cli, &error, "run it as the owner of the folder, or as root");
+	(void)printf("%s\n", cli->json ? "{}" : "deleted");
+	return CLI_OK;
+}
+
+// ---- single parts ----
+
+static int64_t part_pid(const struct json *facts, const char *name)
+{
+	int64_t pid = 0;
+	(void)json_member_int(find_part(facts, name), "pid", &pid);
+	return pid;
+}
+
+static bool part_ready(const struct json *facts, const char *name)
+{
+	const char *state = "";
+	return json_member_string(find_part(facts, name), "state", &state) && strcmp(state, "ready") == 0;
+}
+
+// The facts, with an error when there is no such part.
+static struct json *facts_with(const struct cli *cli, const char *name, struct error *error)
+{
+	auto_json struct json *facts = running(cli, error);
+	if (!facts)
+		return NULL;
+	if (!find_part(facts, name)) {
+		error_set(error, ERROR_NOT_FOUND, "the stack has no part \"%s\"", name);
+		return NULL;
+	}
+	return steal(facts);
+}
+
+static int pid_run(struct cli *cli)
+{
+	struct error error;
+	const char *name = cli->args.operands[0];
+	auto_json struct json *facts = facts_with(cli, name, &error);
+	if (!facts)
+		return cli_fail(cli, &error, "muster status shows the parts");
+	(void)printf("%lld\n", (long long)part_pid(facts, name));
+	return CLI_OK;
+}
+
+static int restart_run(struct cli *cli)
+{
+	struct error error;
+	const char *name = cli->args.operands[0];
+	auto_json struct json *facts = facts_with(cli, name, &error);
+	if (!facts)
+		return cli_fail(cli, &error, "muster status shows the parts");
+	pid_t old = (pid_t)part_pid(facts, name);
+	// PostgreSQL would wait for its clients at SIGTERM.
+	if (old > 0 && kill(old, strcmp(name, "postgres") == 0 ? SIGINT : SIGTERM) != 0 && errno != ESRCH) {
+		error_errno(&error, errno, "cannot stop %s (process %d)", name, old);
+		return cli_fail(cli, &error, NULL);
+	}
+	int64_t deadline = clock_mono_ms() + RESTART_TIMEOUT_MS;
+	for (;;) {
+		auto_json struct json *now = facts_with(cli, name, &error);
+		if (now && part_pid(now, name) != old && part_ready(now, name))
+			break;
+		if (clock_mono_ms() >= deadline) {
+			error_set(&error, ERROR_TIMEOUT, "%s is not ready again after %d s", name,
+				  RESTART_TIMEOUT_MS / 1000);
+			return cli_fail(cli, &error, "see its log in the state folder");
+		}
+		(void)poll(NULL, 0, POLL_MS);
+	}
+	if (!cli->json)
+		(void)printf("%s was started again\n", name);
+	return CLI_OK;
+}
+
+// ---- login-link ----
+
+static int login_link_run(struct cli *cli)
+{
+	struct error error;
+	const char *user = cli->args.operand_count ? cli->args.operands[0] : STACK_ADMIN;
+	if (!cli_open(cli, &error))
+		return cli_fail(cli, &error, not_running_next);
+	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	auto_free char *link = pg ? stack_login_link(&cli->stack, pg, user, LINK_LIFETIME_S, &error) : NULL;
+	if (!link && pg && pg_sqlstate_is(&error, "23503"))
+		error_set(&error, ERROR_NOT_FOUND, "there is no user \"%s\"", user);
+	if (!link)
+		return cli_fail(cli, &error, NULL);
+	if (cli->json)
+		(void)printf("{\"login_link\":\"%s\",\"expires_s\":%d}\n", link, LINK_LIFETIME_S);
+	else
+		(void)printf("%s\n", link);
+	return CLI_OK;
+}
+
+static const struct args_option up_options[] = {
+	{"detach", NULL, "return when ready; muster down stops it"},
+	{"check", NULL, "prove the whole way, then stop everything: exit 0 when it held"},
+	{"sims", "N", "simulated devices (20)"},
+	{"sim-interval-ms", "N", "between two of their messages (10000)"},
+	{"sim-arg", "ARG", "passed on to muster-sim; may be repeated"},
+	{"no-agent", NULL, "do not enrol this machine"},
+	{"auto-ports", NULL, "free ports away from the usual ones (for tests beside a running stack)"},
+	{NULL, NULL, NULL},
+};
+static const struct args_option reset_options[] = {
+	{"yes", NULL, "do not ask"},
+	{NULL, NULL, NULL},
+};
+
+const struct cli_verb cmd_stack[] = {
+	{"up", NULL, NULL, 0, 0, "start the local stack: database, broker, daemons, devices", up_options, up_run},
+	{"down", NULL, NULL, 0, 0, "stop it", NULL, down_run},
+	{"status", NULL, NULL, 0, 0, "its parts: process, uptime, restarts, ports", NULL, status_run},
+	{"reset", NULL, NULL, 0, 0, "stop it and delete its data", reset_options, reset_run},
+	{"login-link", NULL, "[USER]", 0, 1, "a link that logs into the dashboard once", NULL, login_link_run},
+	{"stack", "pid", "PART", 1, 1, "process id of one part", NULL, pid_run},
+	{"stack", "restart", "PART", 1, 1, "stop one part and wait until it is ready again", NULL, restart_run},
+	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};

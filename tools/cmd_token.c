@@ -1,0 +1,109 @@
+// muster token create|list|revoke: what lets a device enrol.
+#include "common/topic.h"
+#include "tools/account.h"
+#include "tools/cli.h"
+#include "tools/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define USES_MAX 100000
+#define LIFETIME_S 3600
+
+static const char sql_list[] =
+	"select id, coalesce(device, ''), array_to_string(tags, ','), uses_left, created_by,"
+	" to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+	" to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+	" case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired'"
+	"  when uses_left = 0 then 'used' else 'valid' end"
+	" from enrollment_token order by created_at desc";
+
+static int create_run(struct cli *cli)
+{
+	struct error error;
+	struct enrollment enrollment = {.device = args_value(&cli->args, "device"),
+					.tags = args_value(&cli->args, "tags")};
+	char token[TOKEN_TEXT_BYTES];
+	char id[ENROLLMENT_ID_BYTES];
+	if (!args_int(&cli->args, "uses", 1, USES_MAX, 1, &enrollment.uses, &error) ||
+	    !args_duration(&cli->args, "expires", LIFETIME_S, &enrollment.lifetime_s, &error))
+		return cli_usage(cli, &error);
+	if (enrollment.device && !topic_is_device_id(enrollment.device)) {
+		error_set(&error, ERROR_INVALID, "\"%s\" is no device id: it must match [a-z0-9][a-z0-9-]{0,62}",
+			  enrollment.device);
+		return cli_usage(cli, &error);
+	}
+	if (!cli_open(cli, &error))
+		return cli_fail(cli, &error, NULL);
+	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	if (!pg || !enrollment_create(pg, &enrollment, token, id, &error))
+		return cli_fail(cli, &error, NULL);
+	if (cli->json) {
+		auto_json struct json *json = json_new_object();
+		json_set_string(json, "token", token);
+		json_set_string(json, "id", id);
+		json_set_string(json, "device", enrollment.device);
+		json_set_int(json, "uses", enrollment.uses);
+		json_set_int(json, "expires_s", enrollment.lifetime_s);
+		cli_print_json(json);
+	} else {
+		(void)printf("%s\n", token);
+		(void)fprintf(
+			stderr,
+			"token %s, %ld use%s; shown this once. On the device: muster-agent enroll --token-file FILE\n",
+			id, enrollment.uses, enrollment.uses == 1 ? "" : "s");
+	}
+	return CLI_OK;
+}
+
+static int list_run(struct cli *cli)
+{
+	static const struct table_column columns[] = {{.name = "id"},	      {.name = "device"},
+						      {.name = "tags"},	      {.name = "uses_left", .number = true},
+						      {.name = "created_by"}, {.name = "created_at"},
+						      {.name = "expires_at"}, {.name = "state"}};
+	const size_t count = sizeof(columns) / sizeof(columns[0]);
+	struct error error;
+	if (!cli_open(cli, &error))
+		return cli_fail(cli, &error, NULL);
+	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	auto_pg_result struct pg_result *rows = NULL;
+	if (!pg || !pg_query(pg, &rows, &error, sql_list, 0, NULL))
+		return cli_fail(cli, &error, NULL);
+	auto_table struct table *table = table_new("items", columns, count);
+	for (size_t row = 0; row < pg_rows(rows); row++) {
+		const char *cells[sizeof(columns) / sizeof(columns[0])];
+		for (size_t i = 0; i < count; i++)
+			cells[i] = pg_text(rows, row, i);
+		table_row(table, cells);
+	}
+	table_print(table, cli->json);
+	return CLI_OK;
+}
+
+static int revoke_run(struct cli *cli)
+{
+	struct error error;
+	if (!cli_open(cli, &error))
+		return cli_fail(cli, &error, NULL);
+	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	if (!pg || !enrollment_revoke(pg, cli->args.operands[0], &error))
+		return cli_fail(cli, &error, error.kind == ERROR_NOT_FOUND ? "muster token list shows them" : NULL);
+	(void)printf("%s\n", cli->json ? "{}" : "revoked");
+	return CLI_OK;
+}
+
+static const struct args_option create_options[] = {
+	{"device", "ID", "only for the device of this id"},
+	{"tags", "A,B", "tags of the devices that enrol with it"},
+	{"uses", "N", "how many devices may (1)"},
+	{"expires", "TIME", "90s, 15m, 12h, 7d (1h)"},
+	{NULL, NULL, NULL},
+};
+
+const struct cli_verb cmd_token[] = {
+	{"token", "create", NULL, 0, 0, "an enrolment token", create_options, create_run},
+	{"token", "list", NULL, 0, 0, "enrolment tokens, without their secrets", NULL, list_run},
+	{"token", "revoke", "ID", 1, 1, "make one worthless", NULL, revoke_run},
+	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
