@@ -11,7 +11,8 @@ struct health;
 
 // What /health tells; written by the owner.
 struct health_facts {
-	bool broker, database;
+	bool broker; // connected, and every subscription granted
+	bool database;
 	bool waiting; // a batch is held until the database is back
 };
 

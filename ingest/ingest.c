@@ -38,6 +38,7 @@ struct ingest {
 	struct health_facts facts;
 	struct inlet inlet;
 	struct batch batch;
+	size_t subscribing; // SUBACKs still awaited since CONNACK
 	bool held; // the batch could not be committed
 	unsigned attempt;
 	int64_t retry_ms;
@@ -56,6 +57,7 @@ static bool subscribe(struct mqtt *mqtt, const struct kind *kind, struct error *
 static void on_connect(void *user, bool session_present)
 {
 	struct ingest *ingest = user;
+	ingest->subscribing = inlet_kind_count();
 	for (size_t i = 0; i < inlet_kind_count(); i++) {
 		struct error error = {0};
 		if (!subscribe(ingest->mqtt, inlet_kind(i), &error))
@@ -88,9 +90,16 @@ static void on_message(void *user, const struct mqtt_message *message)
 
 static void on_suback(void *user, int mid, const int *reason_codes, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		if (reason_codes[i] >= 0x80)
-			log_error("broker.subscription_refused", "code", log_number(reason_codes[i]));
+	struct ingest *ingest = user;
+	bool granted = true;
+	for (size_t i = 0; i < count; i++) {
+		if (reason_codes[i] < 0x80)
+			continue;
+		granted = false;
+		log_error("broker.subscription_refused", "code", log_number(reason_codes[i]));
+	}
+	if (granted && ingest->subscribing > 0)
+		ingest->subscribing--;
 }
 
 static const struct mqtt_handlers handlers = {
@@ -275,7 +284,7 @@ bool ingest_run(struct ingest *ingest, struct error *error)
 	for (;;) {
 		bool stop = false;
 		bool cut = false;
-		ingest->facts.broker = mqtt_connected(ingest->mqtt);
+		ingest->facts.broker = mqtt_connected(ingest->mqtt) && ingest->subscribing == 0;
 		ingest->facts.database = store_connected(ingest->store);
 		ingest->facts.waiting = ingest->held;
 		if (!wait_turn(ingest, &stop, &cut, error))

@@ -77,6 +77,14 @@ def test_revoked_and_expired_tokens(stack):
     assert all(row[0] == 32 for row in stored)
 
 
+def test_every_port_is_on_loopback(stack):
+    """The local stack listens to this machine only."""
+    listening = run("ss", "-Hltn").stdout.split("\n")
+    for name, port in stack.ports.items():
+        addresses = {line.split()[3].rsplit(":", 1)[0] for line in listening if line and line.split()[3].endswith(f":{port}")}
+        assert addresses and addresses <= {"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"}, (name, addresses)
+
+
 def test_tls_floor_and_ports(stack):
     for port in (stack.ports["bridge"], stack.ports["dashboard"], stack.ports["devices"], stack.ports["services"]):
         old = subprocess.run(["openssl", "s_client", "-connect", f"localhost:{port}", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
