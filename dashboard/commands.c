@@ -1,5 +1,6 @@
 #include "dashboard/commands.h"
 
+#include "common/action.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "dashboard/api.h"
@@ -47,7 +48,6 @@ static const char KEY_FIND_SQL[] =
 	" and c.request_id = $3 and c.created_at > now() - interval '1 day' order by c.created_at desc limit 1";
 static const char ONE_SQL[] = "select " COMMAND " from command c where c.id = $1::uuid";
 
-#define ACTION_MAX 63
 
 struct request_body {
 	const char *device, *action;
@@ -106,31 +106,43 @@ void commands_get(struct http_request *request, void *user)
 		api_reply_row(request, rows, missing);
 }
 
-static bool is_action(const char *text)
+// The same table that commander and the device go by, so that a mistake is told to whoever makes it.
+static bool read_action(const struct json *json, struct request_body *body, struct error *error)
 {
-	size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+	const struct json *params = json_member(json, "params");
+	size_t count;
+	const struct action *table = action_table(&count);
 
-	return length > 0 && length <= ACTION_MAX && text[length] == '\0' && isalnum((unsigned char)text[0]);
+	if (!json_member_string(json, "action", &body->action))
+		body->action = "";
+	const struct action *action = action_find(body->action);
+	if (!action) {
+		auto_buf struct buf names;
+		buf_init(&names, sizeof(error->what) / 2);
+		for (size_t i = 0; i < count; i++)
+			buf_addf(&names, "%s%s", i > 0 ? ", " : "", table[i].name);
+		return error_set(error, ERROR_INVALID, "\"action\" must be one of: %s.", buf_str(&names));
+	}
+	if (params && json_type(params) != JSON_OBJECT)
+		return error_set(error, ERROR_INVALID, "\"params\" must be an object, {} when there are none.");
+	if (!action_check_params(action, params, error))
+		return false;
+	body->params = params ? json_copy(params) : json_new_object();
+	return strlen(json_text(body->params)) <= COMMAND_PARAMS_MAX_BYTES ||
+	       error_set(error, ERROR_INVALID, "\"params\" must not be above 32 kB.");
 }
 
-// What is wrong with the body, as a sentence for its sender; NULL when nothing is. body->params must be freed.
-static const char *read_body(const struct json *json, struct request_body *body)
+// body->params must be freed, also after a failure.
+static bool read_body(const struct json *json, struct request_body *body, struct error *error)
 {
-	const struct json *ttl = json_member(json, "ttl_s"), *params = json_member(json, "params");
+	const struct json *ttl = json_member(json, "ttl_s");
 
 	if (!json_member_string(json, "device", &body->device))
-		return "\"device\" is needed: the id of a device.";
-	if (!json_member_string(json, "action", &body->action) || !is_action(body->action))
-		return "\"action\" is needed: ping, set_interval, reboot, ... (a-z, 0-9, . _ -, up to 63).";
-	if (params && json_type(params) != JSON_OBJECT)
-		return "\"params\" must be an object, {} when there are none.";
+		return error_set(error, ERROR_INVALID, "\"device\" is needed: the id of a device.");
 	body->ttl_s = COMMAND_TTL_DEFAULT_S;
 	if (ttl && (!json_as_int(ttl, &body->ttl_s) || body->ttl_s < 1 || body->ttl_s > COMMAND_TTL_MAX_S))
-		return "\"ttl_s\" must be an integer from 1 to 2592000 (30 days).";
-	body->params = params ? json_copy(params) : json_new_object();
-	if (strlen(json_text(body->params)) > COMMAND_PARAMS_MAX_BYTES)
-		return "\"params\" must not be above 32 kB.";
-	return NULL;
+		return error_set(error, ERROR_INVALID, "\"ttl_s\" must be an integer from 1 to 2592000 (30 days).");
+	return read_action(json, body, error);
 }
 
 static bool is_key(const char *text)
@@ -233,13 +245,14 @@ void commands_create(struct http_request *request, void *user)
 	if (!json)
 		return;
 	struct request_body body = {0};
-	const char *fault = read_body(json, &body);
+	bool sound = read_body(json, &body, &error);
 	auto_json struct json *params = body.params;
 
-	if (!fault && key && !is_key(key))
-		fault = "Idempotency-Key must be 1 to 64 printable characters without spaces.";
-	if (fault) {
-		http_reply_problem(request, 422, fault);
+	if (sound && key && !is_key(key))
+		sound = error_set(&error, ERROR_INVALID,
+				  "Idempotency-Key must be 1 to 64 printable characters without spaces.");
+	if (!sound) {
+		http_reply_problem(request, 422, error.what);
 		return;
 	}
 

@@ -90,6 +90,9 @@ def test_errors_of_the_cli_say_what_to_do():
         cases = [(("device", "show", "nobody-1"), 3, "nobody-1"), (("device",), 2, "list"), (("fly",), 2, "fly"),
                  (("command", "send", "nobody-1", "ping"), 3, "nobody-1"), (("command", "status", "not-an-id"), 2, "not-an-id"),
                  (("token", "revoke", "ffffffff"), 3, "ffffffff")]
+        stack.enroll("cli-1")
+        cases += [(("command", "send", "cli-1", "explode"), 2, "ping"),
+                  (("command", "send", "cli-1", "set_interval", "--params", '{"seconds":1}'), 2, "seconds")]
         for arguments, code, word in cases:
             done = stack.muster(*arguments, check=False)
             assert (done.returncode, word in done.stderr) == (code, True), (arguments, done.returncode, done.stderr)
