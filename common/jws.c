@@ -2,14 +2,12 @@
 
 #include "common/buf.h"
 #include "common/crypto.h"
-#include "common/file.h"
 #include "common/json.h"
+#include "common/key.h"
 #include "common/limits.h"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +29,8 @@ static void digest_cleanup(EVP_MD_CTX **context)
 	EVP_MD_CTX_free(*context);
 }
 
-static void bio_cleanup(BIO **bio)
-{
-	BIO_free_all(*bio);
-}
-
 #define auto_pkey cleanup(pkey_cleanup)
 #define auto_digest cleanup(digest_cleanup)
-#define auto_bio cleanup(bio_cleanup)
 
 // ---- Keys ----
 
@@ -71,29 +63,13 @@ static struct jws_signer *signer_from_pkey(EVP_PKEY *pkey, struct error *error)
 	return signer;
 }
 
-// An encrypted key would make OpenSSL ask on the terminal: no passphrase is ever given.
-static int no_passphrase(char *out, int size, int writing, void *user)
-{
-	(void)out;
-	(void)size;
-	(void)writing;
-	(void)user;
-	return -1;
-}
-
 struct jws_signer *jws_signer_load(const char *path, struct error *error)
 {
-	char *pem = file_read_secret(path, PEM_MAX_BYTES, error);
-	if (!pem)
+	EVP_PKEY *pkey auto_pkey = key_load(path, error);
+	if (!pkey)
 		return NULL;
-	size_t pem_bytes = strlen(pem);
-	BIO *bio auto_bio = BIO_new_mem_buf(pem, (int)pem_bytes);
-	EVP_PKEY *pkey auto_pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-	crypto_wipe(pem, pem_bytes);
-	free(pem);
-	ERR_clear_error();
-	if (!pkey || EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519) {
-		(void)error_set(error, ERROR_INVALID, "%s is not an Ed25519 private key in PEM form", path);
+	if (EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519) {
+		(void)error_set(error, ERROR_INVALID, "%s is not an Ed25519 private key", path);
 		return NULL;
 	}
 	return signer_from_pkey(pkey, error);
@@ -101,15 +77,10 @@ struct jws_signer *jws_signer_load(const char *path, struct error *error)
 
 bool jws_signer_create(const char *path, struct error *error)
 {
-	if (file_exists(path))
-		return error_set(error, ERROR_EXISTS, "%s exists already", path);
 	EVP_PKEY *pkey auto_pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	BIO *bio auto_bio = BIO_new(BIO_s_secmem());
-	if (!pkey || !bio || PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) != 1)
+	if (!pkey)
 		return crypto_fail(error, "cannot make a signing key");
-	char *pem;
-	long len = BIO_get_mem_data(bio, &pem);
-	return file_write(path, pem, (size_t)len, 0600, error);
+	return key_store(pkey, path, error);
 }
 
 void jws_signer_free(struct jws_signer *signer)

@@ -1,6 +1,7 @@
 #include "common/pki.h"
 
 #include "common/file.h"
+#include "common/key.h"
 #include "common/limits.h"
 #include "common/topic.h"
 
@@ -58,35 +59,10 @@ static bool invalid(struct error *error, const char *what)
 
 // ---- PEM ----
 
-static int no_passphrase(char *out, int size, int writing, void *user)
-{
-	(void)out;
-	(void)size;
-	(void)writing;
-	(void)user;
-	return -1;
-}
-
-static EVP_PKEY *key_load(const char *path, struct error *error)
-{
-	char *pem = file_read_secret(path, PEM_MAX_BYTES, error);
-	if (!pem)
-		return NULL;
-	size_t pem_bytes = strlen(pem);
-	BIO *bio auto_bio = BIO_new_mem_buf(pem, (int)pem_bytes);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-	crypto_wipe(pem, pem_bytes);
-	free(pem);
-	ERR_clear_error();
-	if (!key)
-		(void)error_set(error, ERROR_INVALID, "%s is not a private key in PEM form without passphrase", path);
-	return key;
-}
-
 static X509 *certificate_parse(const char *pem)
 {
 	BIO *bio auto_bio = BIO_new_mem_buf(pem, -1);
-	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, key_no_passphrase, NULL) : NULL;
 	ERR_clear_error();
 	return certificate;
 }
@@ -96,7 +72,7 @@ static X509_REQ *request_parse(const char *pem, struct error *error)
 	X509_REQ *request = NULL;
 	if (strlen(pem) <= PEM_MAX_BYTES) {
 		BIO *bio auto_bio = BIO_new_mem_buf(pem, -1);
-		request = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
+		request = bio ? PEM_read_bio_X509_REQ(bio, NULL, key_no_passphrase, NULL) : NULL;
 	}
 	if (!request)
 		(void)invalid(error, "not a certificate request in PEM form");
@@ -123,21 +99,12 @@ static char *certificate_to_pem(X509 *certificate, struct error *error)
 
 static EVP_PKEY *key_generate(const char *path, struct error *error)
 {
-	if (file_exists(path)) {
-		(void)error_set(error, ERROR_EXISTS, "%s exists already", path);
-		return NULL;
-	}
 	EVP_PKEY *key auto_pkey = EVP_EC_gen("P-256");
-	BIO *bio auto_bio = BIO_new(BIO_s_secmem()); // wiped when it is freed
-	if (!key || !bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
+	if (!key) {
 		(void)crypto_fail(error, "cannot make a key");
 		return NULL;
 	}
-	char *pem;
-	long len = BIO_get_mem_data(bio, &pem);
-	if (!file_write(path, pem, (size_t)len, 0600, error))
-		return NULL;
-	return steal(key);
+	return key_store(key, path, error) ? steal(key) : NULL;
 }
 
 bool pki_key_create(const char *path, struct error *error)
