@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ANSWER_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define TOKEN_MAX_BYTES 256
@@ -38,8 +39,9 @@ static enum error_kind kind_of(int status)
 	static const struct {
 		int status;
 		enum error_kind kind;
-	} kinds[] = {{400, ERROR_INVALID}, {401, ERROR_DENIED},	 {403, ERROR_DENIED}, {404, ERROR_NOT_FOUND},
-		     {409, ERROR_EXISTS},  {422, ERROR_INVALID}, {429, ERROR_LIMIT},  {503, ERROR_UNREACHABLE}};
+	} kinds[] = {{400, ERROR_INVALID}, {401, ERROR_DENIED}, {403, ERROR_DENIED},	  {404, ERROR_NOT_FOUND},
+		     {409, ERROR_EXISTS},  {422, ERROR_INVALID}, {429, ERROR_UNREACHABLE}, {503, ERROR_UNREACHABLE},
+		     {504, ERROR_TIMEOUT}};
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (kinds[i].status == status)
 			return kinds[i].kind;
@@ -47,20 +49,96 @@ static enum error_kind kind_of(int status)
 	return ERROR_FAILED;
 }
 
+static void set_problem(const struct json *problem, int status, struct error *error)
+{
+	const char *detail = "";
+	(void)json_member_string(problem, "detail", &detail);
+	int length = (int)strlen(detail);
+	if (length > 0 && detail[length - 1] == '.') // messages here end without
+		length--;
+	if (length > 0)
+		error_set(error, kind_of(status), "%.*s", length, detail);
+	else
+		error_set(error, kind_of(status), "the dashboard gave no reason (HTTP %d)", status);
+	if (error)
+		error->code = status;
+}
+
 struct json *api_request(struct api *api, const char *method, const char *path, const char *body, struct error *error)
 {
 	int status = 0;
-	const char *detail = NULL;
 	auto_buf struct buf answer = {0};
 	buf_init(&answer, ANSWER_MAX_BYTES);
 	if (!http_client_request(api->client, method, path, body, &status, &answer, error))
 		return NULL;
 	auto_json struct json *json = json_parse(buf_str(&answer), answer.len_bytes, error);
 	if (status >= 400) {
-		if (!json || !json_member_string(json, "detail", &detail))
-			detail = "the dashboard gave no reason";
-		error_set(error, kind_of(status), "%s (HTTP %d)", detail, status);
+		set_problem(json, status, error);
 		return NULL;
 	}
 	return steal(json);
+}
+
+// ---- for the verbs ----
+
+struct api *api_open(struct cli *cli, int *exit_code)
+{
+	struct error error = {0};
+	char next[STACK_PATH_MAX + 128];
+	if (!cli_open(cli, &error)) {
+		*exit_code = cli_fail(cli, &error, NULL);
+		return NULL;
+	}
+	struct api *api = api_new(&cli->stack, &error);
+	if (!api) {
+		if (error.kind == ERROR_NOT_FOUND) // the file that lets us in, not what was asked for
+			error.kind = ERROR_DENIED;
+		(void)snprintf(next, sizeof(next),
+			       "%s/api-token must be yours with mode 0600; if it is lost or damaged, delete it: muster "
+			       "down and muster up make a new one",
+			       cli->stack.root);
+		*exit_code = cli_fail(cli, &error, next);
+	}
+	return api;
+}
+
+int api_fail(const struct cli *cli, const struct error *error)
+{
+	const char *root = cli->stack.root;
+	char next[STACK_PATH_MAX + 160];
+	struct error own = *error;
+	switch (error->code) {
+	case 400:
+	case 422:
+		return cli_usage(cli, error);
+	case 401:
+		error_set(&own, ERROR_DENIED, "the dashboard does not accept the token in %s/api-token", root);
+		(void)snprintf(next, sizeof(next), "muster down and muster up make a new one");
+		break;
+	case 403:
+		(void)snprintf(next, sizeof(next),
+			       "delete %s/api-token: muster down and muster up make one of the administrator's", root);
+		break;
+	case 404:
+	case 409:
+		(void)snprintf(next, sizeof(next), "muster device list and muster device show say how things stand");
+		break;
+	case 429:
+		(void)snprintf(next, sizeof(next), "wait a minute, then do it again");
+		break;
+	case 503:
+		(void)snprintf(next, sizeof(next), "if it lasts, see %s/log/postgres.log and dashboard.log there", root);
+		break;
+	default:
+		(void)snprintf(next, sizeof(next),
+			       "muster status shows whether the dashboard runs; its log is %s/log/dashboard.log", root);
+	}
+	return cli_fail(cli, &own, next);
+}
+
+int api_no_device(const struct cli *cli, const char *device)
+{
+	struct error error = {0};
+	error_set(&error, ERROR_NOT_FOUND, "there is no device \"%s\"", device);
+	return cli_fail(cli, &error, "muster device list shows them all");
 }

@@ -4,6 +4,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/json.h"
+#include "tools/cli.h"
 #include "tools/stack.h"
 
 #include <stdbool.h>
@@ -16,7 +17,14 @@ void api_free(struct api *api);
 DEFINE_CLEANUP(struct api, api_free)
 #define auto_api cleanup(api_free_cleanup)
 
-// body NULL: none; otherwise JSON text. A status of 400 and above becomes an error with the problem's detail and the
-// kind that fits. The answer is the caller's.
+// body NULL: none; otherwise JSON text. A status of 400 and above becomes an error with the problem's detail, the kind
+// that fits and the status as its code. The answer is the caller's.
 struct json *api_request(struct api *api, const char *method, const char *path, const char *body,
 			 struct error *error) must_check;
+
+// For the verbs. api_open finds the stack and makes the client; NULL when it cannot: it has said why, and *exit_code is
+// the verb's.
+struct api *api_open(struct cli *cli, int *exit_code) must_check;
+// Says why a request failed and what to do about it; returns the exit code.
+int api_fail(const struct cli *cli, const struct error *error);
+int api_no_device(const struct cli *cli, const char *device);

@@ -5,9 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cli_verb *const tables[] = {cmd_stack, cmd_device,	 cmd_command, cmd_token,
-						cmd_user,  cmd_operator, cmd_db};
+						cmd_user,  cmd_operator,  cmd_db};
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
 static const struct args_option common_options[] = {
@@ -81,18 +82,15 @@ enum cli_exit cli_exit_of(enum error_kind kind)
 	}
 }
 
-static const char *usual_next(enum error_kind kind)
+static void usual_next(const struct cli *cli, enum error_kind kind, char *out, size_t out_bytes)
 {
-	switch (kind) {
-	case ERROR_UNREACHABLE:
-		return "see muster status; muster up starts the local stack";
-	case ERROR_DENIED:
-		return "run it as the owner of the state folder";
-	case ERROR_TIMEOUT:
-		return "see muster status, and log/ in the state folder";
-	default:
-		return "see log/ in the state folder, or the command's --help";
-	}
+	const char *root = cli->stack.root;
+	if (kind == ERROR_DENIED)
+		(void)snprintf(out, out_bytes, "run it as the owner of %s, or as root", root);
+	else if (kind == ERROR_UNREACHABLE && stack_supervisor(&cli->stack) == 0)
+		(void)snprintf(out, out_bytes, "muster up starts it");
+	else
+		(void)snprintf(out, out_bytes, "muster status shows what runs; the logs are in %s/log", root);
 }
 
 static void print_error(bool json_wanted, const struct error *error, const char *next, int exit_code)
@@ -111,8 +109,10 @@ static void print_error(bool json_wanted, const struct error *error, const char 
 
 int cli_fail(const struct cli *cli, const struct error *error, const char *next)
 {
+	char usual[STACK_PATH_MAX + 64];
 	enum cli_exit code = cli_exit_of(error->kind);
-	print_error(cli->json, error, next ? next : usual_next(error->kind), code);
+	usual_next(cli, error->kind, usual, sizeof(usual));
+	print_error(cli->json, error, next ? next : usual, code);
 	return code;
 }
 
@@ -134,10 +134,19 @@ void cli_print_json(struct json *json)
 
 // ---- the local stack ----
 
+bool cli_may_look(const struct cli *cli, struct error *error)
+{
+	if (access(cli->stack.root, X_OK) == 0 || errno == ENOENT)
+		return true;
+	return error_errno(error, errno, "cannot look into the state folder %s", cli->stack.root);
+}
+
 bool cli_open(struct cli *cli, struct error *error)
 {
-	if (!stack_exists(&cli->stack))
-		return error_set(error, ERROR_UNREACHABLE, "there is no stack in %s", cli->stack.root);
+	if (!cli_may_look(cli, error))
+		return false;
+	if (!stack_exists(&cli->stack) || stack_supervisor(&cli->stack) == 0)
+		return error_set(error, ERROR_UNREACHABLE, "no stack runs in %s", cli->stack.root);
 	return stack_become_owner(&cli->stack, error) && stack_ports_load(&cli->stack, error);
 }
 
@@ -177,25 +186,62 @@ static const struct cli_verb *find_verb(int argc, char **argv, int *words)
 	return NULL;
 }
 
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	}
+	return false;
+}
+
+// "muster device" and "muster device fly".
+static int no_verb_of_noun(int argc, char **argv)
+{
+	struct error error = {0};
+	const char *noun = argv[1];
+	const char *word = argc > 2 && argv[2][0] != '-' ? argv[2] : NULL;
+	char next[160] = "";
+	if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+		print_verbs(noun, stdout);
+		return CLI_OK;
+	}
+	if (word)
+		error_set(&error, ERROR_INVALID, "%s has no verb \"%s\"", noun, word);
+	else
+		error_set(&error, ERROR_INVALID, "%s needs a verb, and options stand behind it", noun);
+	if (wants_json(argc, argv)) {
+		(void)snprintf(next, sizeof(next), "muster %s --help", noun);
+		print_error(true, &error, next, CLI_USAGE);
+		return CLI_USAGE;
+	}
+	(void)fprintf(stderr, "muster: %s; there are:\n", error.what);
+	print_verbs(noun, stderr);
+	return CLI_USAGE;
+}
+
 static int no_verb(int argc, char **argv)
 {
-	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
+	struct error error = {0};
+	if (argc < 2) {
+		print_help(stderr);
+		return CLI_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
 		print_help(stdout);
-		return argc < 2 ? CLI_USAGE : CLI_OK;
+		return CLI_OK;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		(void)printf("muster " MUSTER_VERSION "\n");
 		return CLI_OK;
 	}
-	if (is_noun(argv[1])) {
-		bool asked = argc > 2 && strcmp(argv[2], "--help") == 0;
-		FILE *out = asked ? stdout : stderr;
-		if (!asked)
-			(void)fprintf(out, "muster: %s needs one of these verbs\n", argv[1]);
-		print_verbs(argv[1], out);
-		return asked ? CLI_OK : CLI_USAGE;
-	}
-	(void)fprintf(stderr, "muster: there is no verb \"%s\"\n  next: muster --help lists them all\n", argv[1]);
+	if (is_noun(argv[1]))
+		return no_verb_of_noun(argc, argv);
+	if (argv[1][0] == '-')
+		error_set(&error, ERROR_INVALID, "%s stands before the verb: options go behind it", argv[1]);
+	else
+		error_set(&error, ERROR_INVALID, "there is no verb \"%s\"", argv[1]);
+	print_error(wants_json(argc, argv), &error, "muster --help lists them all", CLI_USAGE);
 	return CLI_USAGE;
 }
 
@@ -203,7 +249,8 @@ static bool check_operands(const struct cli *cli, struct error *error)
 {
 	size_t count = cli->args.operand_count;
 	if (count < cli->verb->operands_min)
-		return error_set(error, ERROR_INVALID, "%s is missing", cli->verb->operands);
+		return error_set(error, ERROR_INVALID, count > 0 ? "more is needed: %s" : "%s is missing",
+				 cli->verb->operands);
 	if (count > cli->verb->operands_max)
 		return error_set(error, ERROR_INVALID, "\"%s\" is one word too many",
 				 cli->args.operands[cli->verb->operands_max]);
@@ -218,6 +265,7 @@ int cli_main(int argc, char **argv)
 	cli.verb = find_verb(argc, argv, &words);
 	if (!cli.verb)
 		return no_verb(argc, argv);
+	cli.json = wants_json(argc, argv); // also for what is wrong with the other options
 	const struct args_option *const option_tables[] = {cli.verb->options ? cli.verb->options : no_options,
 							   common_options};
 	if (!args_parse(&cli.args, option_tables, 2, argc - 1 - words, argv + 1 + words, &error))

@@ -54,7 +54,9 @@ extern const struct cli_verb cmd_db[];
 // Parses the command line and runs the verb.
 int cli_main(int argc, char **argv);
 
-// Finds the local stack, and becomes its owner when started as root: the database knows people by their OS user,
+// False (ERROR_DENIED) when the state folder is closed to this user, so that nothing can be said about what is in it.
+bool cli_may_look(const struct cli *cli, struct error *error) __attribute__((warn_unused_result));
+// Finds the running stack, and becomes its owner when started as root: the database knows people by their OS user,
 // and no file may end up as root's.
 bool cli_open(struct cli *cli, struct error *error) __attribute__((warn_unused_result));
 // A connection as one of the database's roles ("muster_admin", "muster_owner"); after cli_open.

@@ -1,9 +1,12 @@
-// muster command send|status, over the dashboard's API.
+// muster command send|actions|status, over the dashboard's API.
+#include "common/action.h"
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/topic.h"
 #include "tools/api.h"
 #include "tools/cli.h"
+#include "tools/table.h"
+#include "tools/text.h"
 
 #include <ctype.h>
 #include <poll.h>
@@ -12,6 +15,7 @@
 #include <string.h>
 
 #define POLL_MS 50
+#define RESULT_MAX_BYTES ((size_t)1024 * 1024)
 
 static bool is_uuid(const char *text)
 {
@@ -49,32 +53,103 @@ static bool is_final(const char *state)
 	return false;
 }
 
-static void print_command(const struct json *command)
+// ---- for people ----
+
+static void print_safe(const char *text)
+{
+	auto_buf struct buf safe = {0};
+	buf_init(&safe, RESULT_MAX_BYTES);
+	text_add_safe(&safe, text);
+	(void)fputs(buf_str(&safe), stdout);
+}
+
+static void print_head(const struct json *command)
+{
+	(void)printf("%s\n  %s on %s, asked for by %s\n  %s\n", member(command, "id"), member(command, "action"),
+		     member(command, "device"), member(command, "requested_by"),
+		     text_time(member(command, "created_at"), clock_wall_ms()).s);
+}
+
+static double seconds_between(const char *from, const char *to)
+{
+	int64_t from_ms = 0;
+	int64_t to_ms = 0;
+	if (!clock_parse_rfc3339(from, strlen(from), &from_ms) || !clock_parse_rfc3339(to, strlen(to), &to_ms))
+		return 0;
+	return (double)(to_ms - from_ms) / 1000;
+}
+
+// The states from number *printed on.
+static void print_states(const struct json *command, size_t *printed)
 {
 	const struct json *events = json_member(command, "events");
-	const struct json *result = json_member(command, "result");
-	const char *reason = member(command, "reason");
-	(void)printf("%s  %s %s  %s%s%s\n", member(command, "id"), member(command, "device"), member(command, "action"),
-		     member(command, "state"), reason[0] ? ": " : "", reason);
-	for (size_t i = 0; i < json_array_length(events); i++) {
-		const struct json *event = json_array_at(events, i);
-		(void)printf("  %-32s %-10s by %s\n", member(event, "at"), member(event, "state"),
-			     member(event, "cause"));
+	for (; *printed < json_array_length(events); (*printed)++) {
+		const struct json *event = json_array_at(events, *printed);
+		(void)printf("  %s  %+9.3f s  %s\n", text_instant(member(event, "at")).s,
+			     seconds_between(member(command, "created_at"), member(event, "at")),
+			     member(event, "state"));
 	}
+	(void)fflush(stdout);
+}
+
+static void print_result(const struct json *command)
+{
+	const struct json *result = json_member(command, "result");
 	if (result && json_type(result) == JSON_OBJECT) {
 		auto_json struct json *copy = json_copy(result);
-		(void)printf("  result %s\n", json_text(copy));
+		(void)printf("  result: ");
+		print_safe(json_text(copy));
+		(void)printf("\n");
 	}
 }
 
-static int finish(const struct cli *cli, struct json *command)
+static void print_end(const struct json *command)
 {
-	if (cli->json)
-		cli_print_json(command);
-	else
-		print_command(command);
+	const char *reason = member(command, "reason");
+	print_result(command);
+	if (reason[0]) {
+		(void)printf("  reason: ");
+		print_safe(reason);
+		(void)printf("\n");
+	}
+	if (!is_final(member(command, "state")))
+		(void)printf("  %s; it expires %s\n", member(command, "state"),
+			     text_time(member(command, "expires_at"), clock_wall_ms()).s);
+}
+
+// ---- send ----
+
+static const char *next_after(const char *state)
+{
+	static const struct {
+		const char *state;
+		const char *next;
+	} table[] = {
+		{"failed", "correct what the device says, then send it again"},
+		{"rejected", "the device does not allow it: see \"actions\" in its agent's configuration"},
+		{"expired", "muster device show says whether the device is in contact; then send it again"},
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (strcmp(table[i].state, state) == 0)
+			return table[i].next;
+	}
+	return "send it again if it is still wanted";
+}
+
+// The exit code of a command that has ended.
+static int outcome(const struct cli *cli, const struct json *command)
+{
+	struct error error = {0};
 	const char *state = member(command, "state");
-	return is_final(state) && strcmp(state, "succeeded") != 0 ? CLI_FAILED : CLI_OK;
+	const char *reason = member(command, "reason");
+	if (strcmp(state, "succeeded") == 0)
+		return CLI_OK;
+	auto_buf struct buf safe = {0};
+	buf_init(&safe, RESULT_MAX_BYTES);
+	text_add_safe(&safe, reason);
+	error_set(&error, ERROR_FAILED, "%s on %s %s %s%s%.300s", member(command, "action"), member(command, "device"),
+		  strcmp(state, "failed") == 0 ? "has" : "was", state, reason[0] ? ": " : "", buf_str(&safe));
+	return cli_fail(cli, &error, next_after(state));
 }
 
 // {"device":..,"action":..,"params":..,"ttl_s":..}; the params are checked here, so that the message names them.
@@ -101,32 +176,62 @@ static struct json *request_body(const struct cli *cli, long ttl_s, struct error
 	return steal(body);
 }
 
+static int timed_out(const struct cli *cli, const char *id, const char *state, long timeout_s,
+		     const struct error *last)
+{
+	struct error error = {0};
+	char next[128];
+	if (last->kind != ERROR_NONE)
+		error_set(&error, ERROR_TIMEOUT, "after %ld s it is not known how the command went: %.300s", timeout_s,
+			  last->what);
+	else
+		error_set(&error, ERROR_TIMEOUT, "the command is still \"%s\" after %ld s", state, timeout_s);
+	(void)snprintf(next, sizeof(next), "it goes on by itself; muster command status %s says how far", id);
+	return cli_fail(cli, &error, next);
+}
+
+// Until the command has ended, telling each state as it comes.
 static int wait_final(struct cli *cli, struct api *api, const char *id, long timeout_s)
 {
-	struct error error;
+	size_t printed = 0;
 	int64_t deadline = clock_mono_ms() + timeout_s * 1000;
 	for (;;) {
+		struct error error = {0};
 		auto_json struct json *command = get(api, id, &error);
 		// The dashboard or its database may be starting again; the command goes on without them.
-		if (!command && error.kind != ERROR_UNREACHABLE)
-			return cli_fail(cli, &error, NULL);
-		if (command && is_final(member(command, "state")))
-			return finish(cli, command);
-		if (clock_mono_ms() >= deadline) {
-			char next[128];
-			if (command)
-				error_set(&error, ERROR_TIMEOUT, "the command is still \"%s\" after %ld s",
-					  member(command, "state"), timeout_s);
-			(void)snprintf(next, sizeof(next), "muster command status %s", id);
-			return cli_fail(cli, &error, next);
+		if (!command && error.kind != ERROR_UNREACHABLE && error.kind != ERROR_TIMEOUT)
+			return api_fail(cli, &error);
+		if (command && !cli->json)
+			print_states(command, &printed);
+		if (command && is_final(member(command, "state"))) {
+			if (cli->json)
+				cli_print_json(command);
+			else
+				print_result(command); // the reason comes with the outcome
+			return outcome(cli, command);
 		}
+		if (clock_mono_ms() >= deadline)
+			return timed_out(cli, id, command ? member(command, "state") : "", timeout_s, &error);
 		(void)poll(NULL, 0, POLL_MS);
 	}
 }
 
+static int sent(const struct cli *cli, struct json *command)
+{
+	if (cli->json) {
+		cli_print_json(command);
+		return CLI_OK;
+	}
+	print_head(command);
+	print_end(command);
+	(void)printf("\nmuster command status %s says how far it is\n", member(command, "id"));
+	return CLI_OK;
+}
+
 static int send_run(struct cli *cli)
 {
-	struct error error;
+	struct error error = {0};
+	int exit_code = CLI_OK;
 	const char *device = cli->args.operands[0];
 	char id[COMMAND_ID_BYTES];
 	long timeout_s = 0;
@@ -141,54 +246,130 @@ static int send_run(struct cli *cli)
 	auto_json struct json *body = request_body(cli, ttl_s, &error);
 	if (!body)
 		return cli_usage(cli, &error);
-	if (!cli_open(cli, &error))
-		return cli_fail(cli, &error, NULL);
-	auto_api struct api *api = api_new(&cli->stack, &error);
-	auto_json struct json *command =
-		api ? api_request(api, "POST", "/api/v1/commands", json_text(body), &error) : NULL;
-	if (!command) {
-		bool unknown = error.kind == ERROR_NOT_FOUND;
-		if (unknown)
-			error_set(&error, ERROR_NOT_FOUND, "there is no device \"%s\"", device);
-		return cli_fail(cli, &error, unknown ? "muster device list shows them all" : NULL);
-	}
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	auto_json struct json *command = api_request(api, "POST", "/api/v1/commands", json_text(body), &error);
+	if (!command)
+		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, device) : api_fail(cli, &error);
 	if (!args_has(&cli->args, "wait"))
-		return finish(cli, command);
+		return sent(cli, command);
+	if (!cli->json)
+		print_head(command);
 	(void)snprintf(id, sizeof(id), "%s", member(command, "id"));
 	return wait_final(cli, api, id, timeout_s);
 }
 
+// ---- status ----
+
 static int status_run(struct cli *cli)
 {
-	struct error error;
+	struct error error = {0};
+	int exit_code = CLI_OK;
+	size_t printed = 0;
 	const char *id = cli->args.operands[0];
 	if (!is_uuid(id)) {
 		error_set(&error, ERROR_INVALID, "\"%s\" is no command id", id);
 		return cli_usage(cli, &error);
 	}
-	if (!cli_open(cli, &error))
-		return cli_fail(cli, &error, NULL);
-	auto_api struct api *api = api_new(&cli->stack, &error);
-	auto_json struct json *command = api ? get(api, id, &error) : NULL;
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	auto_json struct json *command = get(api, id, &error);
+	if (!command && error.kind == ERROR_NOT_FOUND) {
+		error_set(&error, ERROR_NOT_FOUND, "there is no command %s", id);
+		return cli_fail(cli, &error, "muster device show DEVICE lists its latest");
+	}
 	if (!command)
-		return cli_fail(cli, &error, NULL);
-	if (cli->json)
+		return api_fail(cli, &error);
+	if (cli->json) {
 		cli_print_json(command);
-	else
-		print_command(command);
+		return CLI_OK;
+	}
+	print_head(command);
+	print_states(command, &printed);
+	print_end(command);
+	return CLI_OK;
+}
+
+// ---- actions ----
+
+static void add_params(struct buf *out, const struct action *action)
+{
+	for (size_t i = 0; i < action->param_count; i++) {
+		const struct action_param *param = &action->params[i];
+		buf_addf(out, "%s\"%s\": %s", i > 0 ? "; " : "", param->name, param->description);
+		if (param->type == JSON_INT)
+			buf_addf(out, ", %lld to %lld", (long long)param->min, (long long)param->max);
+		buf_add_str(out, param->required ? "" : " (may be left out)");
+	}
+}
+
+static void print_actions_json(const struct action *list, size_t count)
+{
+	static const char *const types[] = {[JSON_INT] = "integer", [JSON_STRING] = "string", [JSON_BOOL] = "boolean"};
+	auto_json struct json *answer = json_new_object();
+	struct json *items = json_new_array();
+	for (size_t i = 0; i < count; i++) {
+		struct json *item = json_new_object();
+		struct json *params = json_new_array();
+		for (size_t k = 0; k < list[i].param_count; k++) {
+			const struct action_param *param = &list[i].params[k];
+			struct json *one = json_new_object();
+			json_set_string(one, "name", param->name);
+			json_set_string(one, "type", types[param->type]);
+			json_set_bool(one, "required", param->required);
+			if (param->type != JSON_BOOL) {
+				json_set_int(one, "min", param->min);
+				json_set_int(one, "max", param->max);
+			}
+			json_set_string(one, "description", param->description);
+			json_append(params, one);
+		}
+		json_set_string(item, "action", list[i].name);
+		json_set_string(item, "description", list[i].description);
+		json_set_bool(item, "destructive", list[i].destructive);
+		json_set(item, "params", params);
+		json_append(items, item);
+	}
+	json_set(answer, "items", items);
+	cli_print_json(answer);
+}
+
+static int actions_run(struct cli *cli)
+{
+	static const struct table_column columns[] = {
+		{.name = "action"}, {.name = "description"}, {.name = "params"}};
+	size_t count = 0;
+	const struct action *list = action_table(&count);
+	if (cli->json) {
+		print_actions_json(list, count);
+		return CLI_OK;
+	}
+	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < count; i++) {
+		auto_buf struct buf params = {0};
+		buf_init(&params, RESULT_MAX_BYTES);
+		add_params(&params, &list[i]);
+		TABLE_ROW(table, list[i].name, list[i].description, buf_str(&params));
+	}
+	table_print(table, false);
+	(void)printf("\nParameters go as JSON: --params '{\"seconds\":30}'. "
+		     "A device refuses what its own configuration does not allow.\n");
 	return CLI_OK;
 }
 
 static const struct args_option send_options[] = {
 	{"params", "JSON", "an object, what the action takes"},
-	{"wait", NULL, "until it ended: exit 0 when it succeeded, 1 when not"},
+	{"wait", NULL, "until it ended, telling each state: exit 0 when it succeeded, 1 when not"},
 	{"timeout", "TIME", "of --wait (60s); the command goes on"},
 	{"ttl", "TIME", "when the device must have begun at the latest (1d)"},
 	{NULL, NULL, NULL},
 };
 
 const struct cli_verb cmd_command[] = {
-	{"command", "send", "DEVICE ACTION", 2, 2, "order one device to do something", send_options, send_run},
+	{"command", "send", "DEVICE ACTION", 2, 2, "order a device to do one of command actions", send_options, send_run},
+	{"command", "actions", NULL, 0, 0, "what devices can be ordered to do", NULL, actions_run},
 	{"command", "status", "ID", 1, 1, "how far a command has come, and its history", NULL, status_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

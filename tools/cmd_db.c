@@ -1,7 +1,9 @@
 // muster db migrate|status.
+#include "common/clock.h"
 #include "tools/cli.h"
 #include "tools/migrate.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +45,9 @@ static int status_run(struct cli *cli)
 		return cli_fail(cli, &error, NULL);
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < known; i++) {
-		TABLE_ROW(table, status[i].name, migration_state_name(status[i].state), status[i].applied_at);
+		const char *applied = status[i].applied_at;
+		TABLE_ROW(table, status[i].name, migration_state_name(status[i].state),
+			  cli->json || applied[0] == '\0' ? applied : text_time(applied, clock_wall_ms()).s);
 		good = good && status[i].state == MIGRATION_APPLIED;
 	}
 	table_print(table, cli->json);

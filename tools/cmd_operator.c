@@ -9,16 +9,34 @@
 static const char sql_add[] = "insert into operator (name, role) values ($1, $2)"
 			      " on conflict (name) do update set role = excluded.role, enabled = true";
 
-static void print_added(const struct cli *cli, const char *name)
+// Any device that answers now, so that what is printed can be pasted as it is.
+static const char sql_example[] = "select d.device from device d left join device_state s using (device)"
+				  " where d.enabled order by s.presence = 'online' desc nulls last, 1 limit 1";
+
+// The options by which mosquitto_pub and mosquitto_sub reach the broker as name.
+static void print_access(const struct cli *cli, const char *program, const char *name)
 {
 	const char *root = cli->stack.root;
-	(void)printf("%s may send commands. Certificate and key: %s/operators/%s.{crt,key}\n\n", name, root, name + 3);
-	(void)printf(
-		"  mosquitto_pub -V 5 -h localhost -p %d --cafile %s/ca/service.crt --cert %s/operators/%s.crt \\\n"
-		"    --key %s/operators/%s.key -q 1 -t ops/v1/%s/request -m "
-		"'{\"device\":\"DEVICE\",\"action\":\"ping\"}'\n"
-		"\nThe answers are on ops/v1/%s/reply (mosquitto_sub with the same files).\n",
-		cli->stack.ports[STACK_SERVICES], root, root, name + 3, root, name + 3, name, name);
+	(void)printf("  %s -V 5 -h localhost -p %d \\\n"
+		     "    --cafile %s/ca/service.crt \\\n"
+		     "    --cert %s/operators/%s.crt \\\n"
+		     "    --key %s/operators/%s.key \\\n",
+		     program, cli->stack.ports[STACK_SERVICES], root, root, name + 3, root, name + 3);
+}
+
+static void print_added(const struct cli *cli, struct pg *pg, const char *name)
+{
+	struct error ignored;
+	auto_pg_result struct pg_result *rows = NULL;
+	bool known = pg_query(pg, &rows, &ignored, sql_example, 0, NULL) && pg_rows(rows) > 0;
+	(void)printf("%s may send commands. To see the answers, in one terminal:\n\n", name);
+	print_access(cli, "mosquitto_sub", name);
+	(void)printf("    -q 1 -t ops/v1/%s/reply\n\nTo order a ping, in another:\n\n", name);
+	print_access(cli, "mosquitto_pub", name);
+	(void)printf("    -q 1 -t ops/v1/%s/request -m '{\"device\":\"%s\",\"action\":\"ping\"}'\n", name,
+		     known ? pg_text(rows, 0, 0) : "DEVICE");
+	if (!known)
+		(void)printf("\nNo device is enrolled yet: put the id of one that is in the place of DEVICE.\n");
 }
 
 static int add_run(struct cli *cli)
@@ -53,7 +71,7 @@ static int add_run(struct cli *cli)
 		json_set_string(json, "ca", stack_path(&cli->stack, "ca/service.crt").text);
 		cli_print_json(json);
 	} else {
-		print_added(cli, name);
+		print_added(cli, pg, name);
 	}
 	return CLI_OK;
 }

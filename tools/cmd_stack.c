@@ -4,6 +4,7 @@
 #include "tools/account.h"
 #include "tools/cli.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,8 +18,7 @@
 #define DOWN_TIMEOUT_MS 60000
 #define RESTART_TIMEOUT_MS 60000
 #define LINK_LIFETIME_S 900
-
-static const char not_running_next[] = "muster up starts it";
+#define PORTS_TEXT_BYTES 80
 
 // ---- status ----
 
@@ -36,6 +36,8 @@ static const struct json *find_part(const struct json *facts, const char *name)
 // The running stack's facts; ERROR_UNREACHABLE when nothing runs.
 static struct json *running(const struct cli *cli, struct error *error)
 {
+	if (!cli_may_look(cli, error))
+		return NULL;
 	if (!stack_exists(&cli->stack) || stack_supervisor(&cli->stack) == 0) {
 		error_set(error, ERROR_UNREACHABLE, "no stack runs in %s", cli->stack.root);
 		return NULL;
@@ -43,16 +45,17 @@ static struct json *running(const struct cli *cli, struct error *error)
 	return stack_status(&cli->stack, error);
 }
 
-static const char *port_of(const char *part, const struct json *ports, char out[64])
+static const char *port_of(const char *part, const struct json *ports, char out[PORTS_TEXT_BYTES])
 {
 	static const struct {
 		const char *part;
 		const char *ports[3];
-	} map[] = {{"broker", {"devices", "services", "websockets"}},
-		   {"dashboard", {"dashboard"}},
-		   {"bridge", {"bridge"}},
-		   {"ingest", {"ingest_metrics"}},
-		   {"commander", {"commander_metrics"}}};
+		const char *labels[3];
+	} map[] = {{"broker", {"devices", "services", "websockets"}, {"devices ", "services ", "websockets "}},
+		   {"dashboard", {"dashboard"}, {""}},
+		   {"bridge", {"bridge"}, {""}},
+		   {"ingest", {"ingest_metrics"}, {"metrics "}},
+		   {"commander", {"commander_metrics"}, {"metrics "}}};
 	int used = 0;
 	out[0] = '\0';
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
@@ -61,22 +64,11 @@ static const char *port_of(const char *part, const struct json *ports, char out[
 		for (size_t k = 0; k < 3 && map[i].ports[k]; k++) {
 			int64_t port = 0;
 			if (json_member_int(ports, map[i].ports[k], &port))
-				used += snprintf(out + used, 64 - (size_t)used, "%s%d", k ? " " : "", (int)port);
+				used += snprintf(out + used, PORTS_TEXT_BYTES - (size_t)used, "%s%s%d",
+						 used > 0 ? ", " : "", map[i].labels[k], (int)port);
 		}
 	}
 	return out;
-}
-
-static void print_uptime(char out[32], int64_t seconds)
-{
-	if (seconds >= 86400)
-		(void)snprintf(out, 32, "%d d %d h", (int)(seconds / 86400), (int)(seconds % 86400 / 3600));
-	else if (seconds >= 3600)
-		(void)snprintf(out, 32, "%d h %d min", (int)(seconds / 3600), (int)(seconds % 3600 / 60));
-	else if (seconds >= 60)
-		(void)snprintf(out, 32, "%d min %d s", (int)(seconds / 60), (int)(seconds % 60));
-	else
-		(void)snprintf(out, 32, "%d s", (int)seconds);
 }
 
 static void print_status(const struct cli *cli, const struct json *facts)
@@ -99,24 +91,24 @@ static void print_status(const struct cli *cli, const struct json *facts)
 		int64_t started_ms = 0;
 		int64_t restarts = 0;
 		char pid_text[24] = "";
-		char uptime[32] = "";
+		struct text uptime = {""};
 		char restarts_text[24];
-		char port_text[64];
+		char port_text[PORTS_TEXT_BYTES];
 		(void)json_member_string(part, "name", &name);
 		(void)json_member_string(part, "state", &part_state);
 		(void)json_member_int(part, "restarts", &restarts);
 		if (json_member_int(part, "pid", &pid) && pid > 0 && json_member_int(part, "started_ms", &started_ms)) {
 			(void)snprintf(pid_text, sizeof(pid_text), "%d", (int)pid);
-			print_uptime(uptime, (clock_wall_ms() - started_ms) / 1000);
+			uptime = text_duration((clock_wall_ms() - started_ms) / 1000);
 		}
 		(void)snprintf(restarts_text, sizeof(restarts_text), "%d", (int)restarts);
-		TABLE_ROW(table, name, part_state, pid_text, uptime, restarts_text,
+		TABLE_ROW(table, name, part_state, pid_text, uptime.s, restarts_text,
 			  port_of(name, json_member(facts, "ports"), port_text));
 	}
 	table_print(table, false);
 	(void)json_member_string(facts, "state", &state);
 	(void)json_member_string(facts, "dashboard", &address);
-	(void)printf("\n%s, dashboard %s, data %s\n", state, address, cli->stack.root);
+	(void)printf("\n%s: dashboard %s\ndata and logs: %s\n", state, address, cli->stack.root);
 }
 
 static int status_run(struct cli *cli)
@@ -124,7 +116,7 @@ static int status_run(struct cli *cli)
 	struct error error;
 	auto_json struct json *facts = running(cli, &error);
 	if (!facts)
-		return cli_fail(cli, &error, not_running_next);
+		return cli_fail(cli, &error, NULL);
 	if (cli->json)
 		cli_print_json(facts);
 	else
@@ -138,6 +130,8 @@ static int status_run(struct cli *cli)
 static bool stop(const struct cli *cli, bool *was_running, struct error *error)
 {
 	int hold = -1;
+	if (!cli_may_look(cli, error))
+		return false;
 	pid_t supervisor = stack_exists(&cli->stack) ? stack_supervisor(&cli->stack) : 0;
 	*was_running = supervisor != 0;
 	if (supervisor == 0)
@@ -155,7 +149,7 @@ static int down_run(struct cli *cli)
 	struct error error;
 	bool was_running = false;
 	if (!stop(cli, &was_running, &error))
-		return cli_fail(cli, &error, "muster status shows what still runs");
+		return cli_fail(cli, &error, error.kind == ERROR_DENIED ? NULL : "muster status shows what still runs");
 	if (cli->json)
 		(void)printf("{\"was_running\":%s}\n", was_running ? "true" : "false");
 	else
@@ -180,21 +174,24 @@ static int reset_run(struct cli *cli)
 	struct error error;
 	bool was_running = false;
 	if (!file_exists(cli->stack.root)) {
-		(void)printf("%s\n", cli->json ? "{}" : "there is nothing to delete");
+		(void)printf("%s\n", cli->json ? "{\"deleted\":false}" : "there is nothing to delete");
 		return CLI_OK;
 	}
+	if (!cli_may_look(cli, &error))
+		return cli_fail(cli, &error, NULL);
 	// The programs alone are what root leaves when up fails early.
 	if (!stack_exists(&cli->stack) && !file_exists(stack_path(&cli->stack, "bin/muster").text)) {
 		error_set(&error, ERROR_INVALID, "%s was not made by muster up, so it is not deleted", cli->stack.root);
 		return cli_fail(cli, &error, "delete it by hand if it is to go");
 	}
 	if (!confirmed(cli)) {
-		error_set(&error, ERROR_FAILED, "nothing was deleted");
+		error_set(&error, ERROR_FAILED, "nothing was deleted%s",
+			  isatty(STDIN_FILENO) ? "" : ": there is no terminal to ask at");
 		return cli_fail(cli, &error, "muster reset --yes deletes without asking");
 	}
 	if (!stop(cli, &was_running, &error) || !stack_delete(&cli->stack, args_value(&cli->args, "state"), &error))
 		return cli_fail(cli, &error, "run it as the owner of the folder, or as root");
-	(void)printf("%s\n", cli->json ? "{}" : "deleted");
+	(void)printf("%s\n", cli->json ? "{\"deleted\":true}" : "deleted");
 	return CLI_OK;
 }
 
@@ -226,14 +223,30 @@ static struct json *facts_with(const struct cli *cli, const char *name, struct e
 	return steal(facts);
 }
 
+static int part_fail(const struct cli *cli, const struct error *error)
+{
+	return cli_fail(cli, error, error->kind == ERROR_NOT_FOUND ? "muster status shows the parts" : NULL);
+}
+
+static void print_pid(const struct cli *cli, const char *name, int64_t pid)
+{
+	auto_json struct json *json = json_new_object();
+	json_set_string(json, "part", name);
+	json_set_int(json, "pid", pid);
+	if (cli->json)
+		cli_print_json(json);
+	else
+		(void)printf("%lld\n", (long long)pid);
+}
+
 static int pid_run(struct cli *cli)
 {
 	struct error error;
 	const char *name = cli->args.operands[0];
 	auto_json struct json *facts = facts_with(cli, name, &error);
 	if (!facts)
-		return cli_fail(cli, &error, "muster status shows the parts");
-	(void)printf("%lld\n", (long long)part_pid(facts, name));
+		return part_fail(cli, &error);
+	print_pid(cli, name, part_pid(facts, name));
 	return CLI_OK;
 }
 
@@ -243,7 +256,7 @@ static int restart_run(struct cli *cli)
 	const char *name = cli->args.operands[0];
 	auto_json struct json *facts = facts_with(cli, name, &error);
 	if (!facts)
-		return cli_fail(cli, &error, "muster status shows the parts");
+		return part_fail(cli, &error);
 	pid_t old = (pid_t)part_pid(facts, name);
 	// PostgreSQL would wait for its clients at SIGTERM.
 	if (old > 0 && kill(old, strcmp(name, "postgres") == 0 ? SIGINT : SIGTERM) != 0 && errno != ESRCH) {
@@ -253,8 +266,13 @@ static int restart_run(struct cli *cli)
 	int64_t deadline = clock_mono_ms() + RESTART_TIMEOUT_MS;
 	for (;;) {
 		auto_json struct json *now = facts_with(cli, name, &error);
-		if (now && part_pid(now, name) != old && part_ready(now, name))
-			break;
+		if (now && part_pid(now, name) != old && part_ready(now, name)) {
+			if (cli->json)
+				print_pid(cli, name, part_pid(now, name));
+			else
+				(void)printf("%s was started again\n", name);
+			return CLI_OK;
+		}
 		if (clock_mono_ms() >= deadline) {
 			error_set(&error, ERROR_TIMEOUT, "%s is not ready again after %d s", name,
 				  RESTART_TIMEOUT_MS / 1000);
@@ -262,9 +280,6 @@ static int restart_run(struct cli *cli)
 		}
 		(void)poll(NULL, 0, POLL_MS);
 	}
-	if (!cli->json)
-		(void)printf("%s was started again\n", name);
-	return CLI_OK;
 }
 
 // ---- login-link ----
@@ -274,11 +289,13 @@ static int login_link_run(struct cli *cli)
 	struct error error;
 	const char *user = cli->args.operand_count ? cli->args.operands[0] : STACK_ADMIN;
 	if (!cli_open(cli, &error))
-		return cli_fail(cli, &error, not_running_next);
+		return cli_fail(cli, &error, NULL);
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	auto_free char *link = pg ? stack_login_link(&cli->stack, pg, user, LINK_LIFETIME_S, &error) : NULL;
-	if (!link && pg && pg_sqlstate_is(&error, "23503"))
+	if (!link && pg && pg_sqlstate_is(&error, "23503")) {
 		error_set(&error, ERROR_NOT_FOUND, "there is no user \"%s\"", user);
+		return cli_fail(cli, &error, "muster user add NAME --role ROLE makes one");
+	}
 	if (!link)
 		return cli_fail(cli, &error, NULL);
 	if (cli->json)

@@ -1,8 +1,10 @@
 // muster token create|list|revoke: what lets a device enrol.
+#include "common/clock.h"
 #include "common/topic.h"
 #include "tools/account.h"
 #include "tools/cli.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,20 +58,16 @@ static int create_run(struct cli *cli)
 	return CLI_OK;
 }
 
-static int list_run(struct cli *cli)
+// Columns of sql_list.
+enum { ID, DEVICE, TAGS, USES_LEFT, CREATED_BY, CREATED_AT, EXPIRES_AT, STATE };
+
+static void print_json(const struct pg_result *rows)
 {
 	static const struct table_column columns[] = {{.name = "id"},	      {.name = "device"},
 						      {.name = "tags"},	      {.name = "uses_left", .number = true},
 						      {.name = "created_by"}, {.name = "created_at"},
 						      {.name = "expires_at"}, {.name = "state"}};
 	const size_t count = sizeof(columns) / sizeof(columns[0]);
-	struct error error;
-	if (!cli_open(cli, &error))
-		return cli_fail(cli, &error, NULL);
-	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
-	auto_pg_result struct pg_result *rows = NULL;
-	if (!pg || !pg_query(pg, &rows, &error, sql_list, 0, NULL))
-		return cli_fail(cli, &error, NULL);
 	auto_table struct table *table = table_new("items", columns, count);
 	for (size_t row = 0; row < pg_rows(rows); row++) {
 		const char *cells[sizeof(columns) / sizeof(columns[0])];
@@ -77,7 +75,40 @@ static int list_run(struct cli *cli)
 			cells[i] = pg_text(rows, row, i);
 		table_row(table, cells);
 	}
-	table_print(table, cli->json);
+	table_print(table, true);
+}
+
+static void print_list(const struct pg_result *rows)
+{
+	static const struct table_column columns[] = {{.name = "id"},	     {.name = "state"},
+						      {.name = "expires"},   {.name = "uses_left", .number = true},
+						      {.name = "device"},    {.name = "tags"},
+						      {.name = "created_by"}};
+	int64_t now_ms = clock_wall_ms();
+	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t row = 0; row < pg_rows(rows); row++) {
+		TABLE_ROW(table, pg_text(rows, row, ID), pg_text(rows, row, STATE),
+			  text_ago(pg_text(rows, row, EXPIRES_AT), now_ms).s, pg_text(rows, row, USES_LEFT),
+			  pg_text(rows, row, DEVICE), pg_text(rows, row, TAGS), pg_text(rows, row, CREATED_BY));
+	}
+	table_print(table, false);
+	if (pg_rows(rows) == 0)
+		(void)printf("no token was made yet: muster token create\n");
+}
+
+static int list_run(struct cli *cli)
+{
+	struct error error;
+	if (!cli_open(cli, &error))
+		return cli_fail(cli, &error, NULL);
+	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	auto_pg_result struct pg_result *rows = NULL;
+	if (!pg || !pg_query(pg, &rows, &error, sql_list, 0, NULL))
+		return cli_fail(cli, &error, NULL);
+	if (cli->json)
+		print_json(rows);
+	else
+		print_list(rows);
 	return CLI_OK;
 }
 
@@ -89,7 +120,14 @@ static int revoke_run(struct cli *cli)
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	if (!pg || !enrollment_revoke(pg, cli->args.operands[0], &error))
 		return cli_fail(cli, &error, error.kind == ERROR_NOT_FOUND ? "muster token list shows them" : NULL);
-	(void)printf("%s\n", cli->json ? "{}" : "revoked");
+	if (cli->json) {
+		auto_json struct json *json = json_new_object();
+		json_set_string(json, "id", cli->args.operands[0]);
+		json_set_bool(json, "revoked", true);
+		cli_print_json(json);
+	} else {
+		(void)printf("revoked\n");
+	}
 	return CLI_OK;
 }
 

@@ -54,9 +54,14 @@ static int add_run(struct cli *cli)
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	if (!pg || !account_add(pg, name, role, hash, &error)) {
 		bool bad_name = pg && pg_error_is_data(&error);
-		if (bad_name)
+		if (bad_name) {
 			error_set(&error, ERROR_INVALID, "\"%s\" is no user name: [a-z0-9][a-z0-9._-]{0,62}", name);
-		return cli_fail(cli, &error, bad_name || error.kind == ERROR_EXISTS ? "choose another name" : NULL);
+			return cli_usage(cli, &error);
+		}
+		return cli_fail(cli, &error,
+				error.kind == ERROR_EXISTS ? "choose another name; muster login-link USER lets a user "
+							     "in who is there already"
+							   : NULL);
 	}
 	if (!hash && !(link = stack_login_link(&cli->stack, pg, name, LINK_LIFETIME_S, &error)))
 		return cli_fail(cli, &error, "muster login-link USER");

@@ -81,7 +81,5 @@ void table_print(struct table *table, bool json)
 	if (!json)
 		head_in_capitals(table);
 	(void)scols_print_table(table->scols);
-	if (json)
-		(void)putchar('\n');
 	(void)fflush(stdout);
 }

@@ -25,7 +25,6 @@ struct up_step {
 struct up_telemetry {
 	char device[64];
 	char json[2048]; // an object: ts, cpu_pct, mem_total, ...
-	char text[128];	 // the same for people
 };
 
 struct up {

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "tools/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,48 @@ void up_print_json(const struct up *up)
 	cli_print_json(facts);
 }
 
+// "" when muster finds this folder by itself, otherwise the option that names it.
+static const char *state_option(const struct up *up, char out[STACK_PATH_MAX + 16])
+{
+	struct stack usual;
+	struct error ignored;
+	out[0] = '\0';
+	if (!stack_resolve(&usual, NULL, &ignored) || strcmp(usual.root, up->stack.root) != 0)
+		(void)snprintf(out, STACK_PATH_MAX + 16, " --state %s", up->stack.root);
+	return out;
+}
+
+static void print_next(const struct up *up)
+{
+	char option[STACK_PATH_MAX + 16];
+	const char *state = state_option(up, option);
+	(void)printf("\nTo try:\n  ./muster device list%s\n  ./muster command send %s ping --wait%s\n"
+		     "  ./muster operator add alice%s    (then, by plain MQTT, what it prints)\n\n",
+		     state, up->example[0] ? up->example : "DEVICE", state, state);
+	if (up->detach)
+		(void)printf("./muster down%s stops it.\n", state);
+	else
+		(void)printf("Ctrl-C stops it. From here on: what the parts log.\n\n");
+}
+
+static void print_machine(const struct up *up)
+{
+	double total = 0;
+	double unused = 0;
+	int64_t uptime_s = 0;
+	auto_json struct json *reading = json_parse(up->telemetry.json, strlen(up->telemetry.json), NULL);
+	(void)printf("  This one   %s", up->machine);
+	if (json_member_double(reading, "mem_total", &total) &&
+	    json_member_double(reading, "mem_available", &unused))
+		(void)printf(", memory %s", text_free_of(unused, total).s);
+	if (json_member_double(reading, "disk_total", &total) &&
+	    json_member_double(reading, "disk_free", &unused))
+		(void)printf(", disk %s", text_free_of(unused, total).s);
+	if (json_member_int(reading, "uptime_s", &uptime_s))
+		(void)printf(", up for %s", text_duration(uptime_s).s);
+	(void)printf("\n");
+}
+
 static void print_devices(const struct up *up)
 {
 	if (up->devices == 0)
@@ -71,7 +114,7 @@ static void print_devices(const struct up *up)
 	(void)printf("  Devices    %ld online, each has answered a signed ping%s\n", up->devices,
 		     up->sims > 0 ? " (simulated: sim-...)" : "");
 	if (up->agent)
-		(void)printf("  This one   %s: %s\n", up->machine, up->telemetry.text);
+		print_machine(up);
 }
 
 static void print_login(const struct up *up)
@@ -103,13 +146,7 @@ void up_print_block(const struct up *up)
 		(void)fflush(stdout);
 		return;
 	}
-	(void)printf("\nTo try:\n  ./muster device list\n  ./muster command send %s ping --wait\n"
-		     "  ./muster operator add alice    (then the mosquitto_pub line it prints)\n\n",
-		     up->example[0] ? up->example : "DEVICE");
-	if (up->detach)
-		(void)printf("./muster down stops it.\n");
-	else
-		(void)printf("Ctrl-C stops it. From here on: what the parts log.\n\n");
+	print_next(up);
 	(void)fflush(stdout);
 }
 

@@ -20,10 +20,7 @@ static const char sql_succeeded[] = "select count(*) from command where id = any
 static const char sql_ended[] = "select device, state, reason from command where id = any ($1::uuid[])"
 				" and state in ('failed', 'rejected', 'expired', 'cancelled') limit 1";
 static const char sql_telemetry[] =
-	"select row_to_json(t), concat_ws(', ', 'CPU ' || round(cpu_pct::numeric) || ' %',"
-	" 'memory ' || round((100 - 100.0 * mem_available / nullif(mem_total, 0))::numeric) || ' % of '"
-	"  || pg_size_pretty(mem_total), 'disk ' || pg_size_pretty(disk_free) || ' free',"
-	" 'up ' || uptime_s / 3600 || ' h') from (select ts, cpu_pct, load1, mem_total, mem_available, disk_total,"
+	"select row_to_json(t) from (select ts, cpu_pct, load1, mem_total, mem_available, disk_total,"
 	" disk_free, uptime_s, network_type from telemetry where device = $1 order by ts desc limit 1) t";
 
 // Asks the database until it gives wanted rows, or for a number, that many; false when time is over.
@@ -108,7 +105,6 @@ static bool read_telemetry(struct up *up, struct error *error)
 	}
 	(void)snprintf(up->telemetry.device, sizeof(up->telemetry.device), "%s", up->machine);
 	(void)snprintf(up->telemetry.json, sizeof(up->telemetry.json), "%s", pg_text(row, 0, 0));
-	(void)snprintf(up->telemetry.text, sizeof(up->telemetry.text), "%s", pg_text(row, 0, 1));
 	return true;
 }
 

@@ -43,11 +43,11 @@ class Stack:
     def __init__(self, name, arguments=(), bin_folder=BIN):
         self.bin = pathlib.Path(bin_folder)
         self.state = pathlib.Path(os.environ["MUSTER_TEST_DIR"]) / f"{name}-{os.getpid()}"
+        self.state.parent.mkdir(parents=True, exist_ok=True)
         self.arguments = list(arguments)
         self.failed = False
 
     def __enter__(self):
-        self.state.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.up()
         except BaseException:

@@ -2,10 +2,14 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 
+import pytest
 from stack import Stack, run, wait_for
 
 RELEASE = pathlib.Path(os.environ.get("MUSTER_RELEASE_BIN", "build/release/bin"))
@@ -93,9 +97,107 @@ def test_errors_of_the_cli_say_what_to_do():
         stack.enroll("cli-1")
         cases += [(("command", "send", "cli-1", "explode"), 2, "ping"),
                   (("command", "send", "cli-1", "set_interval", "--params", '{"seconds":1}'), 2, "seconds")]
+        cases += [(("device", "list", "--status", "odd"), 2, "online"), (("user", "add", "No!", "--role", "viewer"), 2, "No!"),
+                  (("login-link", "nobody"), 3, "user add"), (("device", "fly"), 2, "show"), (("--json", "status"), 2, "behind"),
+                  (("reset",), 1, "--yes")]
         for arguments, code, word in cases:
-            done = stack.muster(*arguments, check=False)
+            done = stack.muster(*arguments, check=False, stdin=subprocess.DEVNULL)
             assert (done.returncode, word in done.stderr) == (code, True), (arguments, done.returncode, done.stderr)
+            done = stack.muster(*arguments, "--json", check=False, stdin=subprocess.DEVNULL)
+            problem = json.loads(done.stderr)
+            assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stdout)
+            assert problem["exit_code"] == code and problem["error"] and problem["next"], problem
+
+        token = (stack.state / "api-token").read_text()
+        for bad in ("not-a-token", None):
+            (stack.state / "api-token").unlink()
+            if bad:
+                (stack.state / "api-token").write_text(bad)
+                (stack.state / "api-token").chmod(0o600)
+                shutil.chown(stack.state / "api-token", stack.state.stat().st_uid, stack.state.stat().st_gid)
+            done = stack.muster("device", "list", check=False)
+            assert done.returncode == 4 and "muster up make a new one" in done.stderr, done.stderr
+        stack.muster("down")
+        assert stack.muster("down").stdout == "nothing was running\n"
+        done = stack.muster("device", "list", check=False)
+        assert done.returncode == 5 and "muster up" in done.stderr, done.stderr
+        stack.up()
+        assert (stack.state / "api-token").read_text() != token
+        assert stack.muster_json("device", "list")["items"][0]["device"] == "cli-1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user than the folder's")
+def test_a_closed_state_folder_is_not_taken_for_an_empty_one():
+    stack = Stack("up-closed", ["--sims", "0", "--no-agent"], bin_folder=RELEASE)
+    with stack, tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(stack.bin / "muster", folder)
+        for verb in ("status", "down", "device list", "reset --yes"):
+            done = run(program, *verb.split(), "--state", stack.state, check=False, user="nobody", group="nogroup", extra_groups=[])
+            assert done.returncode == 4 and "Permission denied" in done.stderr, (verb, done.stdout, done.stderr)
+        assert stack.pid("broker") > 0
+
+
+def test_every_verb_speaks_json_and_text():
+    stack = Stack("up-json", ["--sims", "1", "--no-agent"], bin_folder=RELEASE)
+    with stack:
+        sent = stack.muster_json("command", "send", "sim-001", "ping")
+        token = stack.muster_json("token", "create")
+        answers = {verb: stack.muster_json(*verb) for verb in (
+            ("status",), ("login-link",), ("stack", "pid", "sim"), ("stack", "restart", "sim"), ("device", "list"),
+            ("device", "show", "sim-001"), ("command", "actions"), ("command", "send", "sim-001", "ping", "--wait"),
+            ("command", "status", sent["id"]), ("token", "list"), ("token", "revoke", token["id"]),
+            ("user", "add", "anna", "--role", "viewer"), ("operator", "add", "alice"), ("db", "status"), ("db", "migrate"))}
+        assert answers[("stack", "restart", "sim")]["pid"] == stack.pid("sim") != answers[("stack", "pid", "sim")]["pid"]
+        assert answers[("token", "revoke", token["id"])] == {"id": token["id"], "revoked": True}
+        assert answers[("command", "actions")]["items"][1]["params"][0]["name"] == "seconds"
+        assert answers[("command", "send", "sim-001", "ping", "--wait")]["state"] == "succeeded"
+
+        shown = stack.muster("device", "show", "sim-001").stdout
+        assert re.search(r"Last seen     \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, (now|\d+ s ago)\n", shown), shown
+        for part in (" GB free", "Battery", "ping by admin: succeeded", " 0 lost,"):
+            assert part in shown, shown
+        waited = stack.muster("command", "send", "sim-001", "ping", "--wait").stdout
+        states = [line.split()[-1] for line in waited.splitlines() if " s  " in line]
+        assert states == ["queued", "sent", "accepted", "succeeded"], waited
+        for text in (shown, waited, *(stack.muster(*verb).stdout for verb in (("token", "list"), ("status",), ("device", "list")))):
+            assert max(map(len, text.splitlines())) <= 100, text
+        assert stack.muster("command", "status", sent["id"]).stdout.startswith(sent["id"])
+
+
+def test_a_refused_or_expired_command_fails_the_wait():
+    stack = Stack("up-refused", ["--sims", "0"], bin_folder=RELEASE)
+    with stack:
+        machine = stack.info["machine"]
+        harmless = stack.state / "rebooted"
+        configuration = stack.state / "conf/agent.conf"
+        configuration.write_text(configuration.read_text() + f'reboot_command = ["/usr/bin/touch", "{harmless}"];\n')
+        stack.muster("stack", "restart", "agent")
+        stack.enroll("asleep-1")
+        for device, action, more, code, word in ((machine, "reboot", (), 1, "not allowed"),
+                                                 ("asleep-1", "ping", ("--ttl", "1s"), 1, "expired"),
+                                                 ("asleep-1", "ping", ("--timeout", "1s"), 6, "command status")):
+            done = stack.muster("command", "send", device, action, "--wait", *more, check=False)
+            assert (done.returncode, word in done.stderr) == (code, True), (done.stdout, done.stderr)
+        assert not harmless.exists()
+
+        configuration.write_text(configuration.read_text() + 'actions = ["ping", "reboot"];\n')
+        stack.muster("stack", "restart", "agent")
+        stack.muster("command", "send", machine, "reboot", "--wait")
+        assert harmless.exists(), "allowed by the device's own configuration, it is done"
+
+
+def test_what_operator_add_prints_can_be_pasted():
+    stack = Stack("up-paste", ["--sims", "1", "--no-agent"], bin_folder=RELEASE)
+    with stack:
+        blocks = stack.muster("operator", "add", "alice").stdout.split("\n\n")
+        subscribe, publish = (block for block in blocks if block.lstrip().startswith("mosquitto_"))
+        answers = subprocess.Popen(["bash", "-c", f"exec stdbuf -oL {subscribe.strip()} -C 4 -W 30 -d"], stdout=subprocess.PIPE, text=True)
+        while "SUBACK" not in answers.stdout.readline():
+            assert answers.poll() is None
+        run("bash", "-c", publish)
+        lines = [line for line in answers.communicate(timeout=60)[0].splitlines() if line.startswith("{")]
+        assert [json.loads(line)["state"] for line in lines] == ["queued", "sent", "accepted", "succeeded"], lines
 
 
 def test_unknown_option_is_named_with_its_line():

@@ -9,14 +9,16 @@ static const struct table_column columns[] = {
 	{.name = "id"}, {.name = "uses_left", .number = true}, {.name = "valid", .boolean = true}};
 
 // What table_print writes onto stdout, malloc'd.
-static char *printed(void **state, bool json)
+static char *printed(void **state, bool json, bool filled)
 {
 	auto_table struct table *table = table_new("items", columns, 3);
 	char *path auto_free = scratch_path(state, "out");
 	struct error error;
-	TABLE_ROW(table, "a\"1\n<", "12", "1");
-	TABLE_ROW(table, "b", "", "0");
-	TABLE_ROW(table, NULL, NULL, NULL);
+	if (filled) {
+		TABLE_ROW(table, "a\"1\n<", "12", "1");
+		TABLE_ROW(table, "b", "", "0");
+		TABLE_ROW(table, NULL, NULL, NULL);
+	}
 	(void)fflush(stdout);
 	int saved auto_close = dup(STDOUT_FILENO);
 	int file auto_close = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -28,7 +30,7 @@ static char *printed(void **state, bool json)
 
 static void json_has_types_and_is_json(void **state)
 {
-	char *text auto_free = printed(state, true);
+	char *text auto_free = printed(state, true, true);
 	struct error error = {0};
 	size_t length = strlen(text);
 	while (length > 0 && text[length - 1] == '\n')
@@ -48,9 +50,19 @@ static void json_has_types_and_is_json(void **state)
 	assert_int_equal(json_type(json_member(json_array_at(items, 1), "uses_left")), JSON_NULL);
 }
 
+static void empty_is_json_too(void **state)
+{
+	char *text auto_free = printed(state, true, false);
+	struct error error = {0};
+	auto_json struct json *json = json_parse(text, strlen(text), &error);
+	if (!json)
+		fail_msg("%s in \"%s\"", error.what, text);
+	assert_int_equal(json_type(json_member(json, "items")), JSON_ARRAY);
+}
+
 static void people_get_headings(void **state)
 {
-	char *text auto_free = printed(state, false);
+	char *text auto_free = printed(state, false, true);
 	assert_memory_equal(text, "ID", 2);
 	assert_non_null(strstr(text, "USES LEFT"));
 }
@@ -58,6 +70,7 @@ static void people_get_headings(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(json_has_types_and_is_json), TEST(people_get_headings)};
+	const struct CMUnitTest tests[] = {TEST(json_has_types_and_is_json), TEST(empty_is_json_too),
+					   TEST(people_get_headings)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

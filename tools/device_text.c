@@ -1,0 +1,216 @@
+#include "tools/device_text.h"
+
+#include "tools/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FACT_MAX_BYTES ((size_t)64 * 1024)
+
+static const char *member(const struct json *object, const char *name)
+{
+	const char *text = "";
+	(void)json_member_string(object, name, &text);
+	return text;
+}
+
+static int64_t number(const struct json *object, const char *name)
+{
+	int64_t value = 0;
+	(void)json_member_int(object, name, &value);
+	return value;
+}
+
+// A string without its quotes, everything else as JSON.
+static void add_value(struct buf *out, const struct json *value)
+{
+	const char *text = NULL;
+	if (json_as_string(value, &text)) {
+		text_add_safe(out, text);
+		return;
+	}
+	auto_json struct json *copy = json_copy(value);
+	text_add_safe(out, json_text(copy));
+}
+
+static void add_fact(struct buf *out, const char *label, const char *words)
+{
+	auto_buf struct buf safe = {0};
+	buf_init(&safe, FACT_MAX_BYTES);
+	text_add_safe(&safe, words);
+	text_add_fact(out, label, buf_str(&safe));
+}
+
+// ---- who it is ----
+
+static void add_names(const struct json *device, struct buf *out)
+{
+	const struct json *tags = json_member(device, "tags");
+	auto_buf struct buf text = {0};
+	buf_init(&text, FACT_MAX_BYTES);
+	if (member(device, "display_name")[0])
+		add_fact(out, "Name", member(device, "display_name"));
+	for (size_t i = 0; i < json_array_length(tags); i++) {
+		buf_add_str(&text, i > 0 ? ", " : "");
+		add_value(&text, json_array_at(tags, i));
+	}
+	if (text.len_bytes > 0)
+		text_add_fact(out, "Tags", buf_str(&text));
+}
+
+static void add_inventory(const struct json *inventory, struct buf *out)
+{
+	auto_buf struct buf text = {0};
+	buf_init(&text, FACT_MAX_BYTES);
+	for (struct json_iterator it = json_begin(inventory); json_next(&it);)
+		buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "", it.name);
+	if (text.len_bytes == 0)
+		return;
+	buf_add_str(&text, " (--json shows it)");
+	add_fact(out, "Inventory", buf_str(&text));
+}
+
+static void add_identity(const struct json *device, int64_t now_ms, struct buf *out)
+{
+	const struct json *certificate = json_member(device, "certificate");
+	const char *revoked = member(certificate, "revoked_at");
+	char text[192];
+	const char *since = member(device, "since");
+	bool enabled = true;
+	(void)json_member_bool(device, "enabled", &enabled);
+	(void)snprintf(text, sizeof(text), "%s%.20s%s%s", enabled ? "" : "disabled, ", member(device, "status"),
+		       since[0] ? " since " : "", since[0] ? text_time(since, now_ms).s : "");
+	add_fact(out, "Status", text);
+	if (member(device, "why")[0])
+		add_fact(out, "", member(device, "why"));
+	add_names(device, out);
+	add_fact(out, "Last seen", text_time(member(device, "last_seen"), now_ms).s);
+	if (number(device, "interval_s") > 0) {
+		(void)snprintf(text, sizeof(text), "every %.40s", text_duration(number(device, "interval_s")).s);
+		add_fact(out, "Reports", text);
+	}
+	if (member(device, "agent_version")[0])
+		add_fact(out, "Agent", member(device, "agent_version"));
+	add_fact(out, "Enrolled", text_time(member(device, "enrolled_at"), now_ms).s);
+	if (member(certificate, "serial")[0]) {
+		add_fact(out, "Certificate", member(certificate, "serial"));
+		(void)snprintf(text, sizeof(text), "%s %.90s", revoked[0] ? "revoked" : "valid until",
+			       text_time(revoked[0] ? revoked : member(certificate, "not_after"), now_ms).s);
+		add_fact(out, "", text);
+	}
+	add_inventory(json_member(device, "inventory"), out);
+}
+
+// ---- its latest reading ----
+
+// Appends "<before><value> <unit>" when the reading has that member.
+static void add_measure(struct buf *out, const struct json *latest, const char *name, const char *before,
+			const char *unit)
+{
+	double value = 0;
+	if (json_member_double(latest, name, &value))
+		buf_addf(out, "%s%s%.4g%s%s", out->len_bytes > 0 ? ", " : "", before, value, unit[0] ? " " : "", unit);
+}
+
+// Ends one line of the reading; it is left out when there is nothing to say.
+static void end_fact(struct buf *out, const char *label, struct buf *text)
+{
+	if (text->len_bytes > 0)
+		add_fact(out, label, buf_str(text));
+	buf_clear(text);
+}
+
+static void add_free(const struct json *latest, const char *free_name, const char *total_name, const char *label,
+		     struct buf *out)
+{
+	double free_bytes = 0;
+	double total_bytes = 0;
+	if (json_member_double(latest, free_name, &free_bytes) && json_member_double(latest, total_name, &total_bytes))
+		add_fact(out, label, text_free_of(free_bytes, total_bytes).s);
+}
+
+static void add_custom(const struct json *custom, struct buf *out)
+{
+	for (struct json_iterator it = json_begin(custom); json_next(&it);) {
+		auto_buf struct buf text = {0};
+		buf_init(&text, FACT_MAX_BYTES);
+		add_value(&text, it.value);
+		add_fact(out, it.name, buf_str(&text));
+	}
+}
+
+static void add_reading(const struct json *latest, int64_t now_ms, struct buf *out)
+{
+	bool charging = false;
+	auto_buf struct buf text = {0};
+	buf_init(&text, FACT_MAX_BYTES);
+	if (!member(latest, "ts")[0]) {
+		buf_add_str(out, "\nLatest reading: none yet\n");
+		return;
+	}
+	buf_addf(out, "\nLatest reading, %s\n", text_time(member(latest, "ts"), now_ms).s);
+	add_measure(&text, latest, "battery_pct", "", "%");
+	if (json_member_bool(latest, "charging", &charging))
+		buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "", charging ? "charging" : "not charging");
+	end_fact(out, "Battery", &text);
+	add_measure(&text, latest, "cpu_pct", "", "%");
+	add_measure(&text, latest, "load1", "load ", "");
+	end_fact(out, "CPU", &text);
+	add_free(latest, "mem_available", "mem_total", "Memory", out);
+	add_free(latest, "disk_free", "disk_total", "Disk", out);
+	buf_add_str(&text, member(latest, "network_type"));
+	add_measure(&text, latest, "rssi_dbm", "", "dBm");
+	end_fact(out, "Network", &text);
+	add_measure(&text, latest, "temperature_c", "", "C");
+	end_fact(out, "Temperature", &text);
+	if (json_member(latest, "uptime_s"))
+		add_fact(out, "Up for", text_duration(number(latest, "uptime_s")).s);
+	add_custom(json_member(latest, "custom"), out);
+}
+
+// ---- what came of its messages and commands ----
+
+static void add_ledger(const struct json *ledger, int64_t now_ms, struct buf *out)
+{
+	buf_add_str(out, "\nLedger: its messages by epoch, which is a life of its outbox\n");
+	if (json_array_length(ledger) == 0)
+		buf_add_str(out, "  nothing yet\n");
+	for (size_t i = 0; i < json_array_length(ledger); i++) {
+		const struct json *epoch = json_array_at(ledger, i);
+		long long dropped = number(epoch, "dropped");
+		buf_add_str(out, "  ");
+		text_add_safe(out, member(epoch, "epoch"));
+		buf_addf(out, "\n    begun %s,", text_time(member(epoch, "first_at"), now_ms).s);
+		buf_addf(out, " last heard %s\n", text_ago(member(epoch, "last_at"), now_ms).s);
+		buf_addf(out, "    %lld stored, %lld lost%s, %lld still on their way;",
+			 (long long)number(epoch, "contiguous") - dropped, dropped,
+			 dropped > 0 ? " (dropped by its full outbox)" : "", (long long)number(epoch, "open"));
+		buf_addf(out, "%s%lld came twice, stored once\n", dropped > 0 ? "\n    " : " ",
+			 (long long)number(epoch, "duplicates"));
+	}
+}
+
+static void add_commands(const struct json *commands, int64_t now_ms, struct buf *out)
+{
+	buf_add_str(out, "\nLatest commands\n");
+	if (json_array_length(commands) == 0)
+		buf_add_str(out, "  none yet\n");
+	for (size_t i = 0; i < json_array_length(commands); i++) {
+		const struct json *command = json_array_at(commands, i);
+		const char *reason = member(command, "reason");
+		buf_addf(out, "  %s  %s by %s: %s", text_time(member(command, "created_at"), now_ms).s,
+			 member(command, "action"), member(command, "requested_by"), member(command, "state"));
+		buf_add_str(out, reason[0] ? ", " : "");
+		text_add_safe(out, reason);
+		buf_addf(out, "\n    %s\n", member(command, "id"));
+	}
+}
+
+void device_text(const struct json *device, int64_t now_ms, struct buf *out)
+{
+	buf_addf(out, "%s\n\n", member(device, "device"));
+	add_identity(device, now_ms, out);
+	add_reading(json_member(device, "latest"), now_ms, out);
+	add_ledger(json_member(device, "ledger"), now_ms, out);
+	add_commands(json_member(device, "commands"), now_ms, out);
+}
