@@ -18,6 +18,7 @@
 #include "common/topic.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,10 @@
 #define INVENTORY_EVERY_MS 10000 // at most; it is read with a heartbeat
 #define READ_BATCH 64
 #define GOODBYE_MS 1000          // for the last status message and DISCONNECT
+#define SESSIONS_RESERVED 1000   // taken at a time, so that a connection costs no write
+#define AGE_TOLD_MS 1000         // a younger message is as good as new
 #define RECEIVE_MAXIMUM 20       // commands come one at a time
+#define NO_MATCHING_SUBSCRIBERS 0x10 // MQTT 5 section 3.4.2.1: in no queue, so lost
 
 struct agent {
 	const struct agent_options *options;
@@ -43,6 +47,8 @@ struct agent {
 
 	int64_t heartbeat_ms; // when the next is due
 	int64_t inventory_ms;
+	int64_t session;          // number of the connection, or of the try to make one
+	int64_t session_reserved; // the highest that may be given without a write
 	bool settle; // a connection was made since the last heartbeat
 
 	struct log_fault broker_fault, outbox_fault, send_fault, stored_fault, refused_fault, counter_fault;
@@ -97,6 +103,7 @@ static void heartbeat(struct agent *agent, int64_t now_ms)
 	json_set_int(reading, "outbox_dropped", outbox_dropped(agent->outbox));
 	bool ok = outbox_push(agent->outbox, agent->telemetry_topic, reading, NULL, &error);
 	outbox_result(agent, ok, &error);
+	uplink_latest(&agent->uplink, reading);
 
 	if (now_ms >= agent->inventory_ms) {
 		agent->inventory_ms = now_ms + INVENTORY_EVERY_MS;
@@ -121,28 +128,70 @@ static void on_interval_changed(void *user, int64_t seconds)
 
 // ---- the session ----
 
-static bool publish_outbox(void *user, const char *topic, const void *payload, size_t payload_bytes,
+static bool publish_outbox(void *user, const char *topic, const void *payload, size_t payload_bytes, int64_t age_ms,
 			   struct error *error)
 {
 	struct agent *agent = user;
-	struct mqtt_publish publish = {.topic = topic, .payload = payload, .payload_bytes = payload_bytes, .qos = 1};
+	char age[24];
+	(void)snprintf(age, sizeof(age), "%" PRId64, age_ms);
+	const struct mqtt_property property = {"age-ms", age};
+	struct mqtt_publish publish = {
+		.topic = topic,
+		.payload = payload,
+		.payload_bytes = payload_bytes,
+		.qos = 1,
+		.properties = &property,
+		.property_count = age_ms >= AGE_TOLD_MS ? 1 : 0,
+	};
 	return mqtt_publish(agent->mqtt, &publish, NULL, error);
 }
 
-static void publish_status(struct agent *agent, const char *status)
+// A status message, or the will. The server can tell by the number which connection it is about.
+struct status {
+	char session[24];
+	struct mqtt_property properties[2];
+	struct mqtt_publish publish;
+};
+
+static void make_status(const struct agent *agent, const char *text, const char *why, struct status *out)
 {
-	struct error error = {0};
-	struct mqtt_publish publish = {
+	(void)snprintf(out->session, sizeof(out->session), "%" PRId64, agent->session);
+	out->properties[0] = (struct mqtt_property){"session", out->session};
+	out->properties[1] = (struct mqtt_property){"why", why};
+	out->publish = (struct mqtt_publish){
 		.topic = agent->status_topic,
-		.payload = status,
-		.payload_bytes = strlen(status),
+		.payload = text,
+		.payload_bytes = strlen(text),
 		.qos = 1,
 		.retain = true,
+		.properties = out->properties,
+		.property_count = why ? 2 : 1,
 	};
-	if (mqtt_publish(agent->mqtt, &publish, NULL, &error))
+}
+
+static void publish_status(struct agent *agent, const char *text, const char *why)
+{
+	struct error error = {0};
+	struct status status;
+	make_status(agent, text, why, &status);
+	if (mqtt_publish(agent->mqtt, &status.publish, NULL, &error))
 		agent->uplink.unacknowledged++; // its PUBACK can't be told from the others
 	else
 		log_fault(&agent->send_fault, "uplink.send", &error);
+}
+
+// Rises with every try to connect, for one that seems to fail may have got through.
+static bool next_session(struct agent *agent, struct error *error)
+{
+	struct status will;
+	if (++agent->session > agent->session_reserved) {
+		agent->session_reserved = agent->session + SESSIONS_RESERVED;
+		struct error fault = {0};
+		// If it can't be written, the numbers still rise while this program runs.
+		outbox_result(agent, outbox_set_int(agent->outbox, "session", agent->session_reserved, &fault), &fault);
+	}
+	make_status(agent, "offline", "will", &will);
+	return mqtt_set_will(agent->mqtt, &will.publish, error);
 }
 
 static void on_connect(void *user, bool session_present)
@@ -161,14 +210,17 @@ static void on_connect(void *user, bool session_present)
 	}
 	agent->settle = true;
 	uplink_connected(&agent->uplink);
-	publish_status(agent, "online");
+	publish_status(agent, "online", NULL);
 }
 
 static void on_disconnect(void *user, const struct error *error)
 {
 	struct agent *agent = user;
+	struct error fault = {0};
 	uplink_disconnected(&agent->uplink);
 	log_fault(&agent->broker_fault, "broker.connection", error);
+	if (!next_session(agent, &fault))
+		log_fault(&agent->send_fault, "uplink.send", &fault);
 	daemon_status("not connected to the broker");
 }
 
@@ -215,6 +267,8 @@ static void on_puback(void *user, int mid, int reason_code)
 	struct agent *agent = user;
 	struct error error = {0};
 	uplink_acknowledged(&agent->uplink);
+	if (reason_code == NO_MATCHING_SUBSCRIBERS)
+		uplink_undelivered(&agent->uplink, clock_mono_ms());
 	if (reason_code >= 0x80) {
 		(void)error_set(&error, ERROR_DENIED, "the broker refused a message with reason code 0x%02x",
 				reason_code);
@@ -284,6 +338,7 @@ static bool replace_damaged(struct agent *agent, struct error *error)
 	agent->executor.counter_unsaved = true;
 	return outbox_set_int(agent->outbox, "counter", agent->executor.counter_high, error) &&
 	       outbox_set_int(agent->outbox, "server_time", agent->executor.server_time_s, error) &&
+	       outbox_set_int(agent->outbox, "session", agent->session_reserved, error) &&
 	       outbox_set_int(agent->outbox, "interval_s", agent->facts.interval_s, error);
 }
 
@@ -319,9 +374,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 
 static bool read_facts(struct agent *agent, struct error *error)
 {
-	char *boot_id auto_free = system_read("", "/proc/sys/kernel/random/boot_id");
 	bool hidden = false;
-	(void)snprintf(agent->boot_id, sizeof(agent->boot_id), "%s", boot_id ? boot_id : "");
 	if (!fingerprint_read("", agent->fingerprint, &hidden) || hidden) {
 		// What root saw at enrolment, this user may not see: the same machine must not look like another.
 		(void)snprintf(agent->fingerprint, sizeof(agent->fingerprint), "%s", agent->identity.fingerprint);
@@ -341,8 +394,11 @@ static bool read_facts(struct agent *agent, struct error *error)
 
 static bool open_outbox(struct agent *agent, struct error *reset, struct error *error)
 {
+	char *boot_id auto_free = system_read("", "/proc/sys/kernel/random/boot_id");
+	(void)snprintf(agent->boot_id, sizeof(agent->boot_id), "%s", boot_id ? boot_id : "");
 	struct outbox_options options = {
 		.path = agent->identity.outbox_file,
+		.boot_id = *agent->boot_id ? agent->boot_id : NULL,
 		.rows_max = agent->options->outbox_rows_max,
 		.bytes_max = agent->options->outbox_bytes_max,
 		.crash = &agent->crash,
@@ -372,13 +428,18 @@ static bool start_session(struct agent *agent, struct error *error)
 		.clean_start = false,
 		.session_expiry_s = UINT32_MAX,
 		.receive_maximum = RECEIVE_MAXIMUM,
-		.will_topic = agent->status_topic,
-		.will_payload = "offline",
 	};
 	struct uplink_port port = {publish_outbox, agent};
+	// A new outbox begins where no earlier one of this device has come to.
+	agent->session = outbox_get_int(agent->outbox, "session", clock_wall_ms());
+	agent->session_reserved = agent->session;
 	agent->mqtt = mqtt_new(&mqtt, &handlers, agent, error);
-	return agent->mqtt && uplink_init(&agent->uplink, agent->outbox, agent->identity.device, &port, &agent->facts,
-					  &agent->crash, error);
+	if (!agent->mqtt || !next_session(agent, error) ||
+	    !uplink_init(&agent->uplink, agent->outbox, agent->identity.device, &port, &agent->facts, &agent->crash,
+			 error))
+		return false;
+	agent->uplink.replay_per_s = options->replay_per_s;
+	return true;
 }
 
 static bool start_executor(struct agent *agent, struct error *error)
@@ -426,7 +487,7 @@ static void stop(struct agent *agent)
 	daemon_stopping();
 	int64_t deadline_ms = clock_mono_ms() + GOODBYE_MS;
 	if (mqtt_connected(agent->mqtt))
-		publish_status(agent, "offline"); // a proper DISCONNECT makes the broker drop the will
+		publish_status(agent, "offline", "goodbye"); // a proper DISCONNECT makes the broker drop the will
 	while (mqtt_connected(agent->mqtt) && agent->uplink.unacknowledged > 0 && clock_mono_ms() < deadline_ms) {
 		struct pollfd watch = {.fd = mqtt_fd(agent->mqtt)};
 		mqtt_write(agent->mqtt);
@@ -444,6 +505,7 @@ static void agent_done(struct agent *agent)
 {
 	executor_done(&agent->executor);
 	mqtt_free(agent->mqtt);
+	uplink_done(&agent->uplink);
 	outbox_free(agent->outbox);
 	identity_done(&agent->identity);
 }

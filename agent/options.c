@@ -1,5 +1,6 @@
 #include "agent/options.h"
 
+#include "agent/uplink.h"
 #include "common/limits.h"
 
 #include <stddef.h>
@@ -27,10 +28,13 @@ static const struct config_option options[] = {
 	 "messages that may wait; beyond, the oldest are dropped and counted"},
 	{"outbox.bytes_max", CONFIG_INT, AT(outbox_bytes_max), "67108864", 262144, 1L << 36, false,
 	 "bytes of these messages"},
+	{"outbox.replay_per_s", CONFIG_INT, AT(replay_per_s), "200", 1, 100000, false,
+	 "readings sent a second when many wait, 1 kB of a larger one counting as one"},
 	{"log_level", CONFIG_STRING, AT(log_level), "info", 0, 8, false, "error, warn, info or debug"},
 };
 
 _Static_assert(OUTBOX_ROWS_MAX == 100000 && OUTBOX_BYTES_MAX == 67108864, "the defaults above are those of limits.h");
+_Static_assert(UPLINK_REPLAY_PER_S == 200, "and of uplink.h");
 
 const struct config_table agent_options_table = {
 	.program = "agent",

@@ -13,7 +13,7 @@ struct agent_options {
 	long interval_s;
 	char **actions;        // what this device may be ordered to do
 	char **reboot_command; // argv; the first is a path
-	long outbox_rows_max, outbox_bytes_max;
+	long outbox_rows_max, outbox_bytes_max, replay_per_s;
 	char *log_level;
 };
 

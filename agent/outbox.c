@@ -1,6 +1,7 @@
 #include "agent/outbox.h"
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
 
@@ -13,7 +14,7 @@
 #include <sys/file.h>
 
 // Small on purpose: the agent's memory counts, and its working set is a few rows.
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 static const char setup_sql[] = "pragma cache_size = -200;"
 				"pragma temp_store = memory;"
 				"pragma journal_mode = wal;"
@@ -22,10 +23,18 @@ static const char setup_sql[] = "pragma cache_size = -200;"
 				"pragma journal_size_limit = 1048576;";
 static const char schema_sql[] =
 	"create table value (name text primary key, value) without rowid;"
-	"create table message (seq integer primary key, topic text not null, body text not null);"
+	"create table message (seq integer primary key, topic text not null, body text not null,"
+	" made_ms integer not null);"
 	"create table command (id integer primary key, jti text not null unique, action text not null,"
 	" state text not null, params text not null, result text not null, result_seq integer not null,"
 	" boot_id text not null);";
+
+// made_ms is on the clock that counts from the boot; below 0 for what is from an earlier one.
+static const char upgrade_sql[] = "begin immediate;"
+				  "alter table message add column made_ms integer not null default 0;"
+				  "pragma user_version = 2;"
+				  "commit";
+static const char new_boot_sql[] = "update message set made_ms = made_ms - (select max(made_ms) from message)";
 
 enum statement {
 	BEGIN,
@@ -55,8 +64,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 	[VALUE_SET] =
 		"insert into value (name, value) values (?, ?) on conflict (name) do update set value = excluded.value",
 	[VALUE_GET] = "select value from value where name = ?",
-	[MESSAGE_INSERT] = "insert into message (seq, topic, body) values (?, ?, ?)",
-	[MESSAGE_NEXT] = "select seq, topic, body from message where seq > ? order by seq limit 1",
+	[MESSAGE_INSERT] = "insert into message (seq, topic, body, made_ms) values (?, ?, ?, ?)",
+	[MESSAGE_NEXT] = "select seq, topic, body, made_ms from message where seq > ? order by seq limit 1",
 	[MESSAGE_DELETE_TO] = "delete from message where seq <= ?",
 	[MESSAGE_SUM_TO] = "select count(*), coalesce(sum(length(cast(body as blob))), 0) from message where seq <= ?",
 	[MESSAGE_TOTALS] =
@@ -85,6 +94,7 @@ struct totals {
 
 struct outbox {
 	char *path;
+	char *boot_id; // NULL: unknown
 	int64_t rows_max, bytes_max;
 	struct crash *crash;
 	int lock_fd;
@@ -302,6 +312,21 @@ static bool load_totals(struct outbox *outbox, struct error *error)
 	return true;
 }
 
+// Ages go on from what they were: the newest message is taken to be as old as this boot.
+static bool note_boot(struct outbox *outbox, struct error *error)
+{
+	char *known auto_free = outbox_get(outbox, "clock_boot_id");
+	if (!outbox->boot_id || (known && strcmp(known, outbox->boot_id) == 0))
+		return true;
+	if (!outbox_begin(outbox, error))
+		return false;
+	if ((!known || execute(outbox, new_boot_sql, "noting the boot", error)) &&
+	    outbox_set(outbox, "clock_boot_id", outbox->boot_id, error))
+		return outbox_commit(outbox, error);
+	outbox_rollback(outbox);
+	return false;
+}
+
 // One transaction: a file without its epoch never exists.
 static bool create(struct outbox *outbox, struct error *error)
 {
@@ -311,7 +336,8 @@ static bool create(struct outbox *outbox, struct error *error)
 		return false;
 	bool ok = execute(outbox, schema_sql, "making the tables", error) &&
 		  execute(outbox, version_sql, "making the tables", error) && prepare(outbox, error) &&
-		  new_epoch(outbox, 1, error);
+		  new_epoch(outbox, 1, error) &&
+		  (!outbox->boot_id || outbox_set(outbox, "clock_boot_id", outbox->boot_id, error));
 	return ok && execute(outbox, "commit", "committing", error);
 }
 
@@ -350,12 +376,18 @@ static bool open_db(struct outbox *outbox, struct error *error)
 		return false;
 	if (strcmp(text, "0") == 0)
 		return create(outbox, error);
-	if (strcmp(text, "1") != 0)
+	if (strcmp(text, "1") == 0) {
+		if (!execute(outbox, upgrade_sql, "bringing the tables up to date", error)) {
+			(void)sqlite3_exec(outbox->db, "rollback", NULL, NULL, NULL);
+			return false;
+		}
+	} else if (strcmp(text, "2") != 0) {
 		return error_set(error, ERROR_FAILED,
 				 "the outbox %s has version %s, this program knows %d: install the "
 				 "agent that made it, or a newer one",
 				 outbox->path, text, SCHEMA_VERSION);
-	return prepare(outbox, error) && load_totals(outbox, error);
+	}
+	return prepare(outbox, error) && load_totals(outbox, error) && note_boot(outbox, error);
 }
 
 static bool move_aside(const struct outbox *outbox, const char *suffix, struct error *error)
@@ -403,11 +435,12 @@ struct outbox *outbox_open(const struct outbox_options *options, struct error *r
 		abort();
 	outbox->lock_fd = -1;
 	outbox->path = strdup(options->path);
+	outbox->boot_id = options->boot_id ? strdup(options->boot_id) : NULL;
 	outbox->rows_max = options->rows_max;
 	outbox->bytes_max = options->bytes_max;
 	outbox->crash = options->crash;
 	buf_init(&outbox->payload, PAYLOAD_MAX_BYTES + 1);
-	if (!outbox->path)
+	if (!outbox->path || (options->boot_id && !outbox->boot_id))
 		abort();
 
 	struct error why = {0};
@@ -436,6 +469,7 @@ void outbox_free(struct outbox *outbox)
 		(void)close(outbox->lock_fd);
 	buf_done(&outbox->payload);
 	free(outbox->path);
+	free(outbox->boot_id);
 	free(outbox);
 }
 
@@ -537,7 +571,8 @@ static bool insert(struct outbox *outbox, const char *topic, const char *body, s
 		return false;
 	sqlite3_stmt *statement = ready(outbox, MESSAGE_INSERT);
 	if (sqlite3_bind_int64(statement, 1, outbox->now.next_seq) != SQLITE_OK || !bind_text(statement, 2, topic) ||
-	    sqlite3_bind_text(statement, 3, body, (int)body_bytes, SQLITE_TRANSIENT) != SQLITE_OK)
+	    sqlite3_bind_text(statement, 3, body, (int)body_bytes, SQLITE_TRANSIENT) != SQLITE_OK ||
+	    sqlite3_bind_int64(statement, 4, clock_boot_ms()) != SQLITE_OK)
 		return sql_error(outbox, error, "adding a message");
 	if (!run(outbox, statement, "adding a message", error) ||
 	    !outbox_set_int(outbox, "next_seq", outbox->now.next_seq + 1, error))
@@ -597,6 +632,7 @@ bool outbox_next(struct outbox *outbox, int64_t after, struct outbox_message *ou
 	buf_clear(&outbox->payload);
 	(void)buf_addf(&outbox->payload, "{\"epoch\":\"%s\",\"seq\":%" PRId64 ",", outbox->now.epoch, message.seq);
 	(void)buf_add_str(&outbox->payload, (const char *)sqlite3_column_text(statement, 2));
+	message.age_ms = clock_boot_ms() - sqlite3_column_int64(statement, 3);
 	idle(statement);
 	if (outbox->payload.overflowed)
 		return error_set(error, ERROR_FAILED, "message %" PRId64 " of the outbox is too large to be sent",

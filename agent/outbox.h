@@ -22,6 +22,7 @@ struct outbox;
 
 struct outbox_options {
 	const char *path;
+	const char *boot_id; // of this boot of the machine; NULL: unknown, and taken for the same as before
 	int64_t rows_max;
 	int64_t bytes_max;   // of payloads; the file is somewhat larger
 	struct crash *crash; // may be NULL
@@ -63,6 +64,9 @@ struct outbox_message {
 	char topic[TOPIC_MAX_BYTES];
 	const char *payload; // the outbox's, until its next call; the same bytes however often it is read
 	size_t payload_bytes;
+	// How long it has waited, by a clock that nobody sets. Across a reboot at least as long as is known: the time
+	// while the machine was off is not.
+	int64_t age_ms;
 };
 // The first message with a seq above after.
 bool outbox_next(struct outbox *outbox, int64_t after, struct outbox_message *out, struct error *error) must_check;

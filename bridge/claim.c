@@ -90,8 +90,8 @@ static void answer_granted(struct server *server, struct http_request *request, 
 	struct json *broker = json_new_object();
 
 	clock_format_rfc3339(result->not_after_s * 1000, not_after);
-	json_set_string(broker, "host", server->options->devices_host);
-	json_set_int(broker, "port", server->options->devices_port);
+	json_set_string(broker, "host", result->cell->host);
+	json_set_int(broker, "port", result->cell->port);
 	json_set_string(answer, "device", result->device);
 	json_set_string(answer, "certificate", result->certificate);
 	json_set_string(answer, "ca", server->trust_pem);

@@ -9,19 +9,26 @@
 #define ID_TRIES 4 // 48 random bits collide next to never; a few tries make it never
 
 static const char sql_token[] =
-	"select id, device, tags, uses_left > 0, expires_at <= clock_timestamp(), revoked_at is not null"
+	"select id, device, tags, uses_left > 0, expires_at <= clock_timestamp(), revoked_at is not null, cell"
 	" from enrollment_token where token_hash = decode($1, 'hex') for update";
 static const char sql_same_key[] =
-	"select c.pem, c.device, c.revoked_at is null and c.not_after > now() and d.enabled, d.fingerprint"
+	"select c.pem, c.device, c.revoked_at is null and c.not_after > now() and d.enabled, d.fingerprint,"
+	" d.cell"
 	" from certificate c join device d on d.device = c.device where c.token_id = $1 and c.key_sha256 = $2";
 static const char sql_take_free[] =
-	"insert into device (device, tags, fingerprint, enrolled_at) values ($1, $2::text[], $3, now())"
-	" on conflict (device) do nothing";
+	"insert into device (device, tags, fingerprint, enrolled_at, cell)"
+	" values ($1, $2::text[], $3, now(), $4::integer) on conflict (device) do nothing";
+// Of our cells the one with the fewest devices.
+static const char sql_least_loaded[] =
+	"select c.cell from unnest($1::integer[]) c (cell) left join device d on d.cell = c.cell and d.enabled"
+	" group by c.cell order by count(d.device), c.cell limit 1";
+static const char sql_current[] = "select cell from device where device = $1";
 // The token names the device: an administrator wants it (again), so it may exist, with other hardware. One that was
 // disabled stays out.
 static const char sql_take_bound[] =
-	"insert into device as d (device, tags, fingerprint, enrolled_at) values ($1, $2::text[], $3, now())"
-	" on conflict (device) do update set enrolled_at = now(),"
+	"insert into device as d (device, tags, fingerprint, enrolled_at, cell)"
+	" values ($1, $2::text[], $3, now(), $4::integer)"
+	" on conflict (device) do update set enrolled_at = now(), cell = excluded.cell,"
 	" fingerprint = coalesce(excluded.fingerprint, d.fingerprint),"
 	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')"
 	" where d.enabled";
@@ -50,7 +57,7 @@ struct attempt {
 	struct pg_result *token;
 };
 
-enum token_column { TOKEN_ID, TOKEN_DEVICE, TOKEN_TAGS, TOKEN_USABLE, TOKEN_EXPIRED, TOKEN_REVOKED };
+enum token_column { TOKEN_ID, TOKEN_DEVICE, TOKEN_TAGS, TOKEN_USABLE, TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_CELL };
 
 void enroll_result_done(struct enroll_result *result)
 {
@@ -130,6 +137,9 @@ static bool answer_again(struct attempt *attempt, bool *found, struct error *err
 		return deny(result, "certificate revoked or expired, or device disabled");
 	if (bound && told && !same_text(bound, told))
 		return deny(result, "another fingerprint");
+	result->cell = cells_find(&attempt->enroll->cells, pg_int(rows, 0, 4));
+	if (!result->cell)
+		return deny(result, "the device's cell is not one of this bridge's");
 	if (!pki_certificate_info(pg_text(rows, 0, 0), &info, error))
 		return false;
 	result->certificate = strdup(pg_text(rows, 0, 0));
@@ -143,12 +153,43 @@ static bool answer_again(struct attempt *attempt, bool *found, struct error *err
 static bool take(struct attempt *attempt, const char *sql, bool *taken, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
+	char cell[16];
 
+	(void)snprintf(cell, sizeof(cell), "%d", (int)attempt->result->cell->id);
 	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql, attempt->result->device,
-		      pg_text(attempt->token, 0, TOKEN_TAGS), attempt->claim->fingerprint))
+		      pg_text(attempt->token, 0, TOKEN_TAGS), attempt->claim->fingerprint, cell))
 		return false;
 	*taken = pg_affected(rows) == 1;
 	return true;
+}
+
+// The cell that the token names, else the one that the device named by the token has, else the least loaded.
+static bool choose_cell(struct attempt *attempt, struct error *error)
+{
+	const struct cells *cells = &attempt->enroll->cells;
+	struct enroll_result *result = attempt->result;
+	auto_pg_result struct pg_result *current = NULL;
+	auto_pg_result struct pg_result *least = NULL;
+	const char *bound = pg_text(attempt->token, 0, TOKEN_DEVICE);
+
+	if (pg_text(attempt->token, 0, TOKEN_CELL)) {
+		result->cell = cells_find(cells, pg_int(attempt->token, 0, TOKEN_CELL));
+		return result->cell || deny(result, "the token's cell is not one of this bridge's");
+	}
+	if (bound) {
+		if (!PG_QUERY(attempt->enroll->pg, &current, error, sql_current, bound))
+			return false;
+		if (pg_rows(current) > 0)
+			result->cell = cells_find(cells, pg_int(current, 0, 0));
+	}
+	if (!result->cell && cells->count == 1)
+		result->cell = &cells->cells[0];
+	if (result->cell)
+		return true;
+	if (!PG_QUERY(attempt->enroll->pg, &least, error, sql_least_loaded, cells->ids))
+		return false;
+	result->cell = cells_find(cells, pg_int(least, 0, 0));
+	return result->cell || error_set(error, ERROR_FAILED, "no cell was found");
 }
 
 // Puts the device's row in place, under the id that the token, the device or chance gives it.
@@ -243,6 +284,10 @@ static bool decide(struct attempt *attempt, struct error *error)
 		return refuse(result, ENROLL_DENIED, "expired", "token expired");
 	if (!pg_bool(attempt->token, 0, TOKEN_USABLE))
 		return deny(result, "token used up");
+	if (!choose_cell(attempt, error))
+		return false;
+	if (result->event)
+		return true;
 	if (!take_device(attempt, error))
 		return false;
 	return result->event || issue(attempt, error);

@@ -3,6 +3,7 @@
 // there are.
 #pragma once
 
+#include "bridge/cells.h"
 #include "bridge/options.h"
 #include "common/limits.h"
 #include "common/json.h"
@@ -13,6 +14,7 @@ struct enroll {
 	struct pg *pg;
 	struct pki_ca *ca;
 	const struct options *options;
+	struct cells cells;
 };
 
 // What a device asks for. The strings belong to the caller.
@@ -40,6 +42,7 @@ struct enroll_result {
 	const char *reason;
 	char token_id[16];  // "" when the token is unknown
 	char device[DEVICE_ID_MAX + 1];
+	const struct cell *cell; // where the device belongs; the enroll's
 	char *certificate;  // PEM; owned
 	int64_t not_after_s;
 	size_t revoked;     // earlier certificates of this device that are revoked by this enrolment

@@ -25,6 +25,8 @@ static const struct config_option rows[] = {
 	OPTION("devices.host", CONFIG_STRING, devices_host, "localhost", 0, 253, false,
 	       "broker host that devices are told"),
 	OPTION("devices.port", CONFIG_INT, devices_port, "8883", 1, 65535, false, "broker port that devices are told"),
+	OPTION("cells", CONFIG_LIST, cells, NULL, 0, 0, false,
+	       "brokers among which devices are divided, each \"<id> <host> <port>\"; none: the one of devices.*, cell 1"),
 	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false,
 	       "error, warn, info (the default) or debug"),
 };

@@ -16,6 +16,7 @@ struct options {
 	char *trust_file; // service CA: what devices are told to trust
 	char *devices_host;
 	long devices_port;
+	char **cells; // NULL or empty: one, the broker above
 	char *log_level;
 };
 

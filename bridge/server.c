@@ -48,6 +48,9 @@ static bool open_parts(struct server *server, struct error *error)
 	if (!server->enroll.pg)
 		return false;
 	pg_set_timeout(server->enroll.pg, DATABASE_TIMEOUT_MS);
+	if (!cells_parse(options->cells, options->devices_host, (int)options->devices_port, &server->enroll.cells,
+			 error))
+		return false;
 	server->throttle = throttle_new(ENROLL_ADDRESSES_MAX, ENROLL_FAILURES_MAX, ENROLL_WINDOW_MS);
 	server->metrics = metrics_new();
 	if (!server->throttle || !server->metrics)

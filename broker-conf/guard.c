@@ -6,17 +6,24 @@
 #include "broker-conf/certificate.h"
 #include "broker-conf/control.h"
 #include "broker-conf/identity.h"
+#include "broker-conf/limiter.h"
 #include "broker-conf/revocations.h"
 
+#include "common/clock.h"
 #include "common/topic.h"
 
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
 
+#include <errno.h>
+#include <inttypes.h>
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LIMIT_MAX 1000000000 // of an option; products of it fit
 
 // The plugin's only three names that the broker sees.
 #define exported __attribute__((visibility("default")))
@@ -34,6 +41,8 @@ struct guard {
 	struct revocations *revocations;
 	struct authorities *authorities;
 	void *sessions; // a tree of tsearch(3), by client
+	struct limiter *limiter;
+	struct limits device_limits, operator_limits;
 };
 
 static int compare_sessions(const void *a, const void *b)
@@ -121,6 +130,65 @@ static int on_acl_check(int event, void *event_data, void *user_data)
 	if (!identity_may_touch(mosquitto_client_username(check->client), check->topic))
 		return MOSQ_ERR_ACL_DENIED;
 	return MOSQ_ERR_PLUGIN_DEFER; // the ACL file decides
+}
+
+// Only what the ACL let through: at ACL_CHECK a will, too, would be counted, and a device that went away in a flood
+// would stay online for ever. The broker offers a plugin no other reason code than 0x87 for the PUBACK.
+static int on_publish(int event, void *event_data, void *user_data)
+{
+	struct guard *guard = user_data;
+	const struct mosquitto_evt_message *message = event_data;
+	const char *user = mosquitto_client_username(message->client);
+	const struct limits *limits = NULL;
+
+	if (user && topic_is_device_id(user))
+		limits = &guard->device_limits;
+	else if (user && topic_is_operator(user))
+		limits = &guard->operator_limits;
+	if (!limits || limiter_take(guard->limiter, limits, user, message->payload, message->payloadlen,
+				     clock_mono_ms()))
+		return MOSQ_ERR_SUCCESS;
+	return MOSQ_ERR_ACL_DENIED;
+}
+
+static void tell_device(const struct limits *limits, const struct limiter_notice *notice, const char *topic)
+{
+	char text[512];
+	int bytes = snprintf(text, sizeof(text),
+			     "{\"type\":\"limit.exceeded\",\"ts\":%" PRId64 ",\"messages\":%" PRId64
+			     ",\"bytes\":%" PRId64 ",\"span_ms\":%" PRId64 ",\"messages_per_s\":%" PRId64
+			     ",\"bytes_per_s\":%" PRId64 "}",
+			     clock_wall_ms(), notice->messages, notice->bytes, notice->span_ms, limits->messages_per_s,
+			     limits->bytes_per_s);
+	(void)mosquitto_broker_publish_copy(NULL, topic, bytes, text, 1, false, NULL);
+}
+
+static void tell_operator(const struct limits *limits, const struct limiter_notice *notice, const char *topic)
+{
+	char text[512];
+	int bytes = snprintf(text, sizeof(text),
+			     "{\"error\":\"limit exceeded\",\"detail\":\"%" PRId64
+			     " messages were refused; %" PRId64 " a second are allowed\"}",
+			     notice->messages, limits->messages_per_s);
+	(void)mosquitto_broker_publish_copy(NULL, topic, bytes, text, 1, false, NULL);
+}
+
+static int on_tick(int event, void *event_data, void *user_data)
+{
+	struct guard *guard = user_data;
+	struct limiter_notice notice;
+	char topic[TOPIC_MAX_BYTES];
+
+	while (limiter_due(guard->limiter, clock_mono_ms(), &notice)) {
+		mosquitto_log_printf(MOSQ_LOG_WARNING,
+				     "guard: %s is over its limit: %" PRId64 " messages of %" PRId64 " bytes refused",
+				     notice.name, notice.messages, notice.bytes);
+		if (topic_build(topic, TOPIC_LIMIT, notice.name, NULL))
+			tell_device(&guard->device_limits, &notice, topic);
+		else if (topic_build(topic, TOPIC_REPLY, notice.name, NULL))
+			tell_operator(&guard->operator_limits, &notice, topic);
+	}
+	return MOSQ_ERR_SUCCESS;
 }
 
 static int on_disconnect(int event, void *event_data, void *user_data)
@@ -228,6 +296,38 @@ static const char *option(const struct mosquitto_opt *options, int count, const 
 	return NULL;
 }
 
+static bool read_number(const struct mosquitto_opt *options, int count, const char *name, int64_t otherwise,
+			int64_t *out, struct error *error)
+{
+	const char *text = option(options, count, name);
+	char *end = NULL;
+
+	*out = otherwise;
+	if (!text)
+		return true;
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || *out < 0 || *out > LIMIT_MAX)
+		return error_set(error, ERROR_INVALID, "plugin_opt_%s %.64s is not a number from 0 to %d", name, text,
+				 LIMIT_MAX);
+	return true;
+}
+
+// What is not set is limited all the same.
+static bool read_limits(struct guard *guard, const struct mosquitto_opt *options, int count, struct error *error)
+{
+	struct limits *device = &guard->device_limits;
+	struct limits *person = &guard->operator_limits;
+
+	return read_number(options, count, "messages_per_s", 400, &device->messages_per_s, error) &&
+	       read_number(options, count, "messages_burst", 4000, &device->messages_burst, error) &&
+	       read_number(options, count, "bytes_per_s", 524288, &device->bytes_per_s, error) &&
+	       read_number(options, count, "bytes_burst", 16777216, &device->bytes_burst, error) &&
+	       read_number(options, count, "requests_per_s", 100, &person->messages_per_s, error) &&
+	       read_number(options, count, "requests_burst", 2000, &person->messages_burst, error) &&
+	       limits_check(device, error) && limits_check(person, error);
+}
+
 static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int count, struct error *error)
 {
 	const char *revoked = option(options, count, "revoked");
@@ -238,6 +338,11 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 		return error_set(error, ERROR_INVALID,
 				 "plugin_opt_revoked, plugin_opt_device_ca and "
 				 "plugin_opt_service_ca are needed");
+	if (!read_limits(guard, options, count, error))
+		return false;
+	guard->limiter = limiter_new(clock_mono_ms());
+	if (!guard->limiter)
+		return error_set(error, ERROR_FAILED, "out of memory");
 	guard->authorities = authorities_load(device_ca, service_ca, error);
 	guard->revocations = guard->authorities ? revocations_new(revoked, error) : NULL;
 	return guard->revocations != NULL;
@@ -248,6 +353,7 @@ static void tear_down(struct guard *guard)
 	tdestroy(guard->sessions, free);
 	revocations_free(guard->revocations);
 	authorities_free(guard->authorities);
+	limiter_free(guard->limiter);
 	free(guard);
 }
 
@@ -269,6 +375,8 @@ exported int mosquitto_plugin_init(mosquitto_plugin_id_t *id, void **user_data, 
 		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s; until it can be read nobody is let in", error.what);
 	if (mosquitto_callback_register(id, MOSQ_EVT_BASIC_AUTH, on_login, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, guard) != MOSQ_ERR_SUCCESS ||
+	    mosquitto_callback_register(id, MOSQ_EVT_MESSAGE, on_publish, NULL, guard) != MOSQ_ERR_SUCCESS ||
+	    mosquitto_callback_register(id, MOSQ_EVT_TICK, on_tick, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_DISCONNECT, on_disconnect, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_CONTROL, on_control, TOPIC_CONTROL, guard) != MOSQ_ERR_SUCCESS) {
 		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: cannot register with the broker");
@@ -286,6 +394,8 @@ exported int mosquitto_plugin_cleanup(void *user_data, struct mosquitto_opt *opt
 		return MOSQ_ERR_SUCCESS;
 	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_BASIC_AUTH, on_login, NULL);
 	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL);
+	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_MESSAGE, on_publish, NULL);
+	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_TICK, on_tick, NULL);
 	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_DISCONNECT, on_disconnect, NULL);
 	(void)mosquitto_callback_unregister(guard->id, MOSQ_EVT_CONTROL, on_control, TOPIC_CONTROL);
 	tear_down(guard);

@@ -28,6 +28,11 @@ int64_t clock_mono_ms(void)
 	return read_clock_ms(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_ms(void)
+{
+	return read_clock_ms(CLOCK_BOOTTIME);
+}
+
 // Days from 1970-01-01 in the proleptic Gregorian calendar. The year is taken to begin in March, so that the leap
 // day is its last; 400 years have 146,097 days.
 static int64_t days_from_date(int year, int month, int day)

@@ -8,6 +8,7 @@
 
 int64_t clock_wall_ms(void);
 int64_t clock_mono_ms(void);
+int64_t clock_boot_ms(void); // monotonic, and goes on while the machine sleeps: for how long something has waited
 
 #define CLOCK_RFC3339_BYTES 32
 // "2026-01-31T08:15:30.123Z"

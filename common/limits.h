@@ -25,16 +25,18 @@
 #define COMMAND_TTL_MAX_S 2592000           // 30 days
 
 #define MQTT_RECEIVE_MAXIMUM 5000           // unacknowledged messages in flight, so the largest batch
+#define MQTT_PROPERTIES_MAX 8               // user properties of a message that are looked at
 #define MQTT_KEEPALIVE_S 60                 // x 1.5 must exceed the longest stall of the database
 #define MQTT_BACKOFF_BASE_MS 500
 #define MQTT_BACKOFF_MAX_MS 30000
+#define MQTT_BACKOFF_SERVICE_MAX_MS 2000    // of a service, for which all devices wait
 #define MQTT_CONNECT_TIMEOUT_S 20           // TCP, TLS and CONNACK together
 #define MQTT_STABLE_MS 10000                // a shorter connection does not reset the backoff
 
 #define PG_CONNECT_TIMEOUT_S 5              // each host of a list
 #define PG_ANSWER_TIMEOUT_MS 60000          // below MQTT_KEEPALIVE_S x 1.5, so that a stall costs no session
 #define PG_BACKOFF_BASE_MS 200
-#define PG_BACKOFF_MAX_MS 10000
+#define PG_BACKOFF_MAX_MS 2000             // a few services: draining is to begin within 5 s of the cure
 #define PG_STABLE_MS 5000                   // a shorter connection does not reset the backoff
 
 #define HTTP_BODY_MAX_BYTES 65536           // API calls and enrolment; uploads have their own ceiling

@@ -9,7 +9,8 @@
 //   an address at which it gives up before any system call; the real connect is non-blocking.
 // - A non-blocking connect tries only the first address of a name. try_other_family() makes up for it.
 // - During the TLS handshake mosquitto_loop_read() drives SSL_connect, whatever poll said, and mosquitto_loop_write()
-//   does nothing. A reset is success the first time and an error the next.
+//   does nothing. A reset is success the first time and an error the next. A connection refused at once, as on
+//   loopback, is swallowed by the first try to write ClientHello, and is success for ever: give_up_greeting() sees it.
 // - No call closes the socket short of mosquitto_destroy(): drop() shuts it down, the next connect closes it.
 // - Each queued packet writes a byte into a socket pair meant for the library's own thread; new_session() keeps it
 //   from being made.
@@ -53,6 +54,7 @@ struct mqtt {
 	int port;
 	int keepalive_s;
 	int connect_timeout_ms;
+	int backoff_max_ms;
 
 	enum state state;
 	unsigned attempt;
@@ -148,6 +150,38 @@ static void on_disconnect(struct mosquitto *mosq, void *user, int code, const mo
 	errno = 0;
 }
 
+struct user_properties {
+	struct mqtt_property items[MQTT_PROPERTIES_MAX];
+	char *texts[2 * MQTT_PROPERTIES_MAX];
+	size_t count;
+};
+
+static void read_user_properties(const mosquitto_property *properties, struct user_properties *out)
+{
+	const mosquitto_property *at = properties;
+	out->count = 0;
+	for (bool skip = false; at && out->count < MQTT_PROPERTIES_MAX; skip = true) {
+		char **texts = &out->texts[2 * out->count];
+		at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &texts[0], &texts[1], skip);
+		if (at)
+			out->items[out->count++] = (struct mqtt_property){texts[0], texts[1]};
+	}
+}
+
+static void free_user_properties(struct user_properties *properties)
+{
+	for (size_t i = 0; i < 2 * properties->count; i++)
+		free(properties->texts[i]);
+}
+
+const char *mqtt_property(const struct mqtt_message *message, const char *name)
+{
+	for (size_t i = 0; i < message->property_count; i++)
+		if (strcmp(message->properties[i].name, name) == 0)
+			return message->properties[i].value;
+	return NULL;
+}
+
 static void on_message(struct mosquitto *mosq, void *user, const struct mosquitto_message *message,
 		       const mosquitto_property *properties)
 {
@@ -164,26 +198,21 @@ static void on_message(struct mosquitto *mosq, void *user, const struct mosquitt
 		};
 		auto_free char *response_topic = NULL;
 		auto_free void *correlation = NULL;
-		auto_free char *name = NULL;
-		auto_free char *value = NULL;
+		struct user_properties cleanup(free_user_properties) user_properties;
 		uint16_t correlation_bytes = 0;
+		user_properties.count = 0;
 		if (properties) {
 			(void)mosquitto_property_read_string(properties, MQTT_PROP_RESPONSE_TOPIC, &response_topic,
 							     false);
 			(void)mosquitto_property_read_binary(properties, MQTT_PROP_CORRELATION_DATA, &correlation,
 							     &correlation_bytes, false);
-			const mosquitto_property *at = mosquitto_property_read_string_pair(
-				properties, MQTT_PROP_USER_PROPERTY, &name, &value, false);
-			while (at && name && strcmp(name, "request-id") != 0) {
-				free(steal(name));
-				free(steal(value));
-				at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &name, &value,
-									 true);
-			}
+			read_user_properties(properties, &user_properties);
 			view.response_topic = response_topic;
 			view.correlation = correlation;
 			view.correlation_bytes = correlation_bytes;
-			view.request_id = value;
+			view.properties = user_properties.items;
+			view.property_count = user_properties.count;
+			view.request_id = mqtt_property(&view, "request-id");
 		}
 		mqtt->handlers.on_message(mqtt->user, &view);
 	}
@@ -314,6 +343,7 @@ struct mqtt *mqtt_new(const struct mqtt_options *options, const struct mqtt_hand
 		mqtt->keepalive_s = options->keepalive_s;
 		mqtt->connect_timeout_ms =
 			options->connect_timeout_ms > 0 ? options->connect_timeout_ms : MQTT_CONNECT_TIMEOUT_S * 1000;
+		mqtt->backoff_max_ms = options->backoff_max_ms > 0 ? options->backoff_max_ms : MQTT_BACKOFF_MAX_MS;
 		mqtt->host = strdup(options->host);
 		mqtt->mosq = new_session(options->client_id, options->clean_start, mqtt);
 	}
@@ -379,7 +409,8 @@ static void drop(struct mqtt *mqtt)
 	if (mqtt->state == CONNECTING && try_other_family(mqtt)) {
 		mqtt->next_try_ms = now_ms;
 	} else {
-		mqtt->next_try_ms = now_ms + clock_backoff_ms(mqtt->attempt, MQTT_BACKOFF_BASE_MS, MQTT_BACKOFF_MAX_MS);
+		mqtt->next_try_ms =
+			now_ms + clock_backoff_ms(mqtt->attempt, MQTT_BACKOFF_BASE_MS, mqtt->backoff_max_ms);
 		if (mqtt->attempt < 30)
 			mqtt->attempt++;
 	}
@@ -492,7 +523,7 @@ int mqtt_timeout_ms(const struct mqtt *mqtt)
 	enum { CHECK_MIN_MS = 1000, CHECK_MAX_MS = 15000 };
 	switch (mqtt->state) {
 	case WAITING:
-		return mqtt->rest ? 0 : clamp(mqtt->next_try_ms - clock_mono_ms(), 0, MQTT_BACKOFF_MAX_MS);
+		return mqtt->rest ? 0 : clamp(mqtt->next_try_ms - clock_mono_ms(), 0, mqtt->backoff_max_ms);
 	case CONNECTING:
 	case GREETING:
 		return clamp(mqtt->deadline_ms - clock_mono_ms(), 0, mqtt->connect_timeout_ms);
@@ -523,6 +554,25 @@ static bool read_once(struct mqtt *mqtt)
 	return end_call(mqtt, rc) && !drained;
 }
 
+// Nothing more will come, and what is written is refused.
+static bool peer_gone(int fd)
+{
+	char byte;
+	ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void give_up_greeting(struct mqtt *mqtt)
+{
+	if (!peer_gone(mosquitto_socket(mqtt->mosq)))
+		return;
+	(void)read_once(mqtt); // what the TLS layer may still hold says more
+	if (mqtt->state != GREETING)
+		return;
+	error_set(&mqtt->reason, ERROR_UNREACHABLE, "the broker closed the connection before it answered");
+	drop(mqtt);
+}
+
 size_t mqtt_read(struct mqtt *mqtt, size_t max_messages)
 {
 	mqtt->received = 0;
@@ -532,6 +582,8 @@ size_t mqtt_read(struct mqtt *mqtt, size_t max_messages)
 	}
 	if (mqtt->state == GREETING)
 		(void)read_once(mqtt);
+	if (mqtt->state == GREETING)
+		give_up_greeting(mqtt);
 	if (mqtt->state != CONNECTED)
 		return mqtt->received;
 
@@ -650,6 +702,14 @@ bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, int qos, struct error
 	return rc == MOSQ_ERR_SUCCESS || describe(error, rc, errno, "", "cannot subscribe");
 }
 
+bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct error *error)
+{
+	if (mqtt->state != CONNECTED)
+		return error_set(error, ERROR_UNREACHABLE, "cannot unsubscribe: there is no connection to the broker");
+	int rc = mosquitto_unsubscribe_v5(mqtt->mosq, NULL, filter, NULL);
+	return rc == MOSQ_ERR_SUCCESS || describe(error, rc, errno, "", "cannot unsubscribe");
+}
+
 static int publish_properties(const struct mqtt_publish *publish, mosquitto_property **out)
 {
 	int rc = MOSQ_ERR_SUCCESS;
@@ -664,7 +724,23 @@ static int publish_properties(const struct mqtt_publish *publish, mosquitto_prop
 	if (rc == MOSQ_ERR_SUCCESS && publish->request_id)
 		rc = mosquitto_property_add_string_pair(out, MQTT_PROP_USER_PROPERTY, "request-id",
 							publish->request_id);
+	for (size_t i = 0; rc == MOSQ_ERR_SUCCESS && i < publish->property_count; i++)
+		rc = mosquitto_property_add_string_pair(out, MQTT_PROP_USER_PROPERTY, publish->properties[i].name,
+							publish->properties[i].value);
 	return rc;
+}
+
+bool mqtt_set_will(struct mqtt *mqtt, const struct mqtt_publish *will, struct error *error)
+{
+	mosquitto_property *properties = NULL;
+	int rc = publish_properties(will, &properties);
+	if (rc == MOSQ_ERR_SUCCESS) // takes the properties over, unless it fails
+		rc = mosquitto_will_set_v5(mqtt->mosq, will->topic, (int)will->payload_bytes, will->payload, will->qos,
+					   will->retain, properties);
+	if (rc == MOSQ_ERR_SUCCESS)
+		return true;
+	mosquitto_property_free_all(&properties);
+	return describe(error, rc, errno, "", "cannot set the will");
 }
 
 bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mid, struct error *error)

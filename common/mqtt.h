@@ -28,6 +28,11 @@
 
 struct mqtt;
 
+// MQTT 5 section 3.3.2.3.7.
+struct mqtt_property {
+	const char *name, *value;
+};
+
 struct mqtt_message {
 	const char *topic;
 	const void *payload; // not NUL-terminated; NULL when empty
@@ -38,7 +43,11 @@ struct mqtt_message {
 	const void *correlation;         // MQTT 5 section 3.3.2.3.6; NULL without
 	size_t correlation_bytes;
 	const char *request_id;          // user property "request-id"; NULL without
+	const struct mqtt_property *properties; // user properties, that one included; the first MQTT_PROPERTIES_MAX
+	size_t property_count;
 };
+// The value of the first user property of this name; NULL without.
+const char *mqtt_property(const struct mqtt_message *message, const char *name);
 
 struct mqtt_handlers {
 	// CONNACK: subscribe here, every time (Mosquitto does not keep shared subscriptions).
@@ -67,6 +76,9 @@ struct mqtt_options {
 	const char *will_topic;    // NULL: no will; retained, QoS 1
 	const char *will_payload;
 	int connect_timeout_ms; // TCP, TLS and CONNACK together; 0: MQTT_CONNECT_TIMEOUT_S
+	// Longest wait between two tries; 0: MQTT_BACKOFF_MAX_MS, which many devices need. For a service, which is one
+	// and for which all devices wait, it is short.
+	int backoff_max_ms;
 };
 
 // Strings are copied. Does not connect yet: the first mqtt_tick does.
@@ -97,6 +109,8 @@ void mqtt_cut(struct mqtt *mqtt);
 void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms);
 
 bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, int qos, struct error *error) must_check;
+// Harmless for a filter that was not subscribed.
+bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct error *error) must_check;
 struct mqtt_publish {
 	const char *topic;
 	const void *payload;
@@ -107,7 +121,11 @@ struct mqtt_publish {
 	const void *correlation;
 	size_t correlation_bytes;
 	const char *request_id;
+	const struct mqtt_property *properties; // further user properties
+	size_t property_count;
 };
+// The will of the next connect and those after it, in place of that of the options.
+bool mqtt_set_will(struct mqtt *mqtt, const struct mqtt_publish *will, struct error *error) must_check;
 // Queues only. *mid may be NULL. ERROR_UNREACHABLE without a connection (nothing is queued then).
 bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mid, struct error *error) must_check;
 

@@ -19,6 +19,7 @@ struct pg {
 	bool (*on_connect)(struct pg *pg, void *user, struct error *error);
 	void *on_connect_user;
 	int answer_timeout_ms; // 0: none
+	int interrupt_fd;      // -1: none
 	unsigned attempt;
 	int64_t next_try_ms;  // monotonic
 	int64_t connected_ms; // monotonic
@@ -68,6 +69,7 @@ struct pg *pg_new(const char *conninfo, const char *application_name, struct err
 		pg->conninfo = strdup(conninfo);
 		pg->application_name = strdup(application_name);
 		pg->answer_timeout_ms = PG_ANSWER_TIMEOUT_MS;
+		pg->interrupt_fd = -1;
 	}
 	if (!pg || !pg->conninfo || !pg->application_name) {
 		pg_free(pg);
@@ -103,6 +105,11 @@ void pg_disconnect(struct pg *pg)
 void pg_set_timeout(struct pg *pg, int timeout_ms)
 {
 	pg->answer_timeout_ms = timeout_ms;
+}
+
+void pg_interrupt_fd(struct pg *pg, int fd)
+{
+	pg->interrupt_fd = fd;
 }
 
 static void back_off(struct pg *pg)
@@ -233,24 +240,29 @@ void pg_on_connect(struct pg *pg, bool (*fn)(struct pg *pg, void *user, struct e
 	pg->on_connect_user = user;
 }
 
-// Waits for the socket until deadline_ms (0: for ever). 1: ready, 0: time is up, -1: failed.
-static int wait_socket(struct pg *pg, short events, int64_t deadline_ms)
+enum wait { READY, LATE, INTERRUPTED, BROKEN };
+
+// Waits for the socket until deadline_ms (0: for ever).
+static enum wait wait_socket(struct pg *pg, short events, int64_t deadline_ms)
 {
-	struct pollfd watch = {.fd = PQsocket(pg->conn), .events = events};
-	if (watch.fd < 0)
-		return -1;
+	struct pollfd watched[] = {
+		{.fd = PQsocket(pg->conn), .events = events},
+		{.fd = pg->interrupt_fd, .events = POLLIN}, // poll passes over a negative one
+	};
+	if (watched[0].fd < 0)
+		return BROKEN;
 	for (;;) {
 		int64_t left_ms = -1;
 		if (deadline_ms > 0) {
 			left_ms = deadline_ms - clock_mono_ms();
 			if (left_ms <= 0)
-				return 0;
+				return LATE;
 		}
-		int ready = poll(&watch, 1, (int)(left_ms > INT_MAX ? INT_MAX : left_ms));
+		int ready = poll(watched, 2, (int)(left_ms > INT_MAX ? INT_MAX : left_ms));
 		if (ready > 0)
-			return 1;
+			return watched[1].revents ? INTERRUPTED : READY;
 		if (ready < 0 && errno != EINTR)
-			return -1;
+			return BROKEN;
 	}
 }
 
@@ -261,16 +273,23 @@ static int64_t deadline(const struct pg *pg)
 
 static bool wait_or_lose(struct pg *pg, short events, int64_t deadline_ms, struct error *error)
 {
-	int ready = wait_socket(pg, events, deadline_ms);
-	if (ready == 0) {
-		struct error local = {0};
+	struct error local = {0};
+	switch (wait_socket(pg, events, deadline_ms)) {
+	case READY:
+		return true;
+	case LATE:
 		error_set(&local, ERROR_UNREACHABLE, "database: no answer within %d ms", pg->answer_timeout_ms);
-		lost(pg, &local);
-		if (error)
-			*error = local;
-		return false;
+		break;
+	case INTERRUPTED:
+		error_set(&local, ERROR_UNREACHABLE, "database: interrupted");
+		break;
+	case BROKEN:
+		return lost_error(pg, error, ERROR_UNREACHABLE, "waiting for the server");
 	}
-	return ready > 0 || lost_error(pg, error, ERROR_UNREACHABLE, "waiting for the server");
+	lost(pg, &local);
+	if (error)
+		*error = local;
+	return false;
 }
 
 // Sends what is queued; reads meanwhile, so that neither side waits for the other.

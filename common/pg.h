@@ -27,6 +27,9 @@ void pg_disconnect(struct pg *pg);
 // How long the server may take to answer one call before the connection counts as lost; PG_ANSWER_TIMEOUT_MS unless
 // set, 0 for no limit (migrations).
 void pg_set_timeout(struct pg *pg, int timeout_ms);
+// While fd is readable, whatever waits for the server gives up, and the connection counts as lost: for a thread that
+// others want to end. -1 (as it is at first): none.
+void pg_interrupt_fd(struct pg *pg, int fd);
 
 bool pg_exec(struct pg *pg, const char *sql, struct error *error) must_check; // no parameters, no rows
 // Text parameters, $1 to $n; a NULL element is SQL null. *out may be NULL when rows do not matter.

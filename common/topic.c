@@ -26,6 +26,7 @@ static const struct kind_row {
 	{FLEET_PREFIX, "command", TOPIC_COMMAND, DETAIL_NONE},
 	{FLEET_PREFIX, "config", TOPIC_CONFIG, DETAIL_NONE},
 	{FLEET_PREFIX, "certificate", TOPIC_CERTIFICATE, DETAIL_NONE},
+	{FLEET_PREFIX, "limit", TOPIC_LIMIT, DETAIL_NONE},
 	{OPS_PREFIX, "request", TOPIC_REQUEST, DETAIL_NONE},
 	{OPS_PREFIX, "reply", TOPIC_REPLY, DETAIL_NONE},
 };
@@ -161,6 +162,14 @@ bool topic_build(char out[TOPIC_MAX_BYTES], enum topic_kind kind, const char *pr
 		return false;
 	(void)snprintf(out, TOPIC_MAX_BYTES, "%s%s/%s%s%s", row->prefix, principal, row->name, detail ? "/" : "",
 		       detail ? detail : "");
+	return true;
+}
+
+bool topic_share(char out[TOPIC_MAX_BYTES], const char *group, const char *filter)
+{
+	if (!topic_is_device_id(group) || strlen(group) + strlen(filter) + sizeof("$share//") > TOPIC_MAX_BYTES)
+		return false;
+	(void)snprintf(out, TOPIC_MAX_BYTES, "$share/%s/%s", group, filter);
 	return true;
 }
 

@@ -21,6 +21,7 @@ enum topic_kind {
 	TOPIC_COMMAND,
 	TOPIC_CONFIG,
 	TOPIC_CERTIFICATE,
+	TOPIC_LIMIT,     // from the broker itself
 	// ops/v1/<operator>/...
 	TOPIC_REQUEST,
 	TOPIC_REPLY,
@@ -40,6 +41,9 @@ bool topic_parse(const char *text, size_t len_bytes, struct topic *out) must_che
 // an argument is outside the grammar.
 bool topic_build(char out[TOPIC_MAX_BYTES], enum topic_kind kind, const char *principal, const char *detail)
 	must_check;
+
+// Puts filter into the shared subscription of group (MQTT 5 section 4.8.2), which is named like a device.
+bool topic_share(char out[TOPIC_MAX_BYTES], const char *group, const char *filter) must_check;
 
 // [a-z0-9][a-z0-9-]{0,62}
 bool topic_is_device_id(const char *text);

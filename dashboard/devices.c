@@ -13,6 +13,9 @@
 	" reaches the broker.'" \
 	" when 'offline' then case s.presence_why" \
 	" when 'will' then 'The broker lost its connection without a goodbye: network, power or a crash.'" \
+	" when 'goodbye' then 'It said goodbye: it was shut down, restarted or told to disconnect.'" \
+	" when 'kick' then 'Its session was cut because it is disabled or its certificate revoked.'" \
+	" when 'broker-restart' then 'The broker or the way to it was interrupted, and it has not come back since.'" \
 	" when 'status' then 'Its status topic says offline: it said goodbye, or the broker published its will'" \
 	" || ' after the connection broke.' else 'Its session with the broker has ended.' end" \
 	" when 'stale' then format('Its session is open, but nothing came for more than 3 of its intervals'" \
@@ -20,6 +23,10 @@
 	" else case s.presence_why when 'hello' then 'It connected, said hello and reports as it should.'" \
 	" when 'status' then 'Its status topic says online and its messages arrive.'" \
 	" else 'Its messages arrive.' end end end"
+
+// Silence is evidence of its own, and older than none.
+#define EVIDENCE \
+	"case when " DEVICES_STATUS_SQL " = 'stale' then 'silence' else nullif(s.presence_why, '') end"
 
 #define LATEST \
 	"json_strip_nulls(json_build_object('ts', s.ts, 'battery_pct', s.battery_pct, 'charging', s.charging," \
@@ -32,8 +39,9 @@
 	"json_build_object('device', d.device, 'display_name', d.display_name, 'tags', d.tags," \
 	" 'enabled', d.enabled, 'status', " DEVICES_STATUS_SQL "," \
 	" 'presence', coalesce(s.presence, 'never'), 'why', " WHY "," \
-	" 'since', s.presence_since, 'first_seen', s.first_seen, 'last_seen', s.last_seen," \
-	" 'stale_at', case when s.presence = 'online' then s.last_seen + " DEVICES_SILENCE_SQL " end," \
+	" 'evidence', " EVIDENCE ", 'session', s.session, 'since', s.presence_since, 'first_seen', s.first_seen," \
+	" 'last_seen', " DEVICES_SEEN_SQL "," \
+	" 'stale_at', case when s.presence = 'online' then " DEVICES_SEEN_SQL " + " DEVICES_SILENCE_SQL " end," \
 	" 'interval_s', s.interval_s, 'agent_version', s.agent_version, 'changed_at', s.changed_at," \
 	" 'latest', " LATEST ")"
 
@@ -57,7 +65,7 @@
 	" and ($4::bigint is null or (" KEY(expression) ", d.device) > ($4, $3::text))" \
 	" order by 2, 1 limit $5::integer + 1) k join device d on d.device = k.device" \
 	" left join device_state s on s.device = d.device order by k.key, k.device"
-#define LAST_SEEN "extract(epoch from s.last_seen) * 1000000"
+#define LAST_SEEN "extract(epoch from " DEVICES_SEEN_SQL ") * 1000000"
 #define BATTERY "s.battery_pct * 1000"
 #define CPU "s.cpu_pct * 1000"
 #define MEMORY "(1 - s.mem_available::float8 / nullif(s.mem_total, 0)) * 100000"
@@ -82,6 +90,8 @@ static const struct order {
 	{"-disk", LIST_BY_KEY("-" DISK), true},
 };
 
+#define GAPS_SHOWN "1000" // of an epoch: all there are
+
 static const char GET_SQL[] =
 	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
 	" 'created_at', d.created_at,"
@@ -89,9 +99,15 @@ static const char GET_SQL[] =
 	"  'not_after', c.not_after, 'revoked_at', c.revoked_at) from certificate c where c.device = d.device"
 	"  order by c.revoked_at is null desc, c.not_after desc limit 1),"
 	" 'ledger', coalesce((select jsonb_agg(jsonb_build_object('epoch', l.epoch, 'contiguous', l.contiguous,"
-	"  'highest', l.highest, 'open', l.highest - l.contiguous, 'received', l.received, 'duplicates', l.duplicates,"
+	"  'highest', l.highest, 'open', l.highest - l.contiguous, 'first_seq', l.first_seq,"
+	"  'late', l.late, 'lost', l.dropped + coalesce(g.lost, 0), 'gaps', coalesce(g.list, '[]'), 'received', l.received, 'duplicates', l.duplicates,"
 	"  'dropped', l.dropped, 'first_at', l.first_at, 'last_at', l.last_at) order by l.last_at desc)"
-	"  from ledger l where l.device = d.device), '[]'),"
+	"  from ledger l left join lateral (select sum(x.to_seq - x.from_seq + 1) filter (where x.state = 'lost') as lost,"
+	"  jsonb_agg(jsonb_build_object('from', x.from_seq, 'to', x.to_seq, 'state', x.state, 'opened_at', x.opened_at,"
+	"  'closed_at', x.closed_at) order by x.state in ('open', 'lost') desc, x.id desc) as list from (select * from"
+	"  ledger_gap p where p.device = l.device and p.epoch = l.epoch"
+	"  order by p.state in ('open', 'lost') desc, p.id desc limit " GAPS_SHOWN ") x) g on true"
+	"  where l.device = d.device), '[]'),"
 	" 'inventory', coalesce((select jsonb_object_agg(i.kind, jsonb_build_object('ts', i.ts,"
 	"  'received_at', i.received_at, 'body', i.body)) from inventory i where i.device = d.device), '{}'),"
 	" 'commands', coalesce((select jsonb_agg(jsonb_build_object('id', c.id, 'action', c.action, 'state', c.state,"
@@ -104,6 +120,7 @@ const char devices_changed_sql[] =
 	"select d.device, (extract(epoch from s.changed_at) * 1000000)::bigint, " SUMMARY
 	" from device_state s join device d on d.device = s.device"
 	" where s.changed_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	" and s.changed_slot >= $1::bigint / 10000000"
 	" order by s.changed_at desc limit $2::integer";
 
 static const struct order *find_order(const char *name)

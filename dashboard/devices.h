@@ -9,11 +9,13 @@ http_handler devices_get;  // GET /api/v1/devices/{id}
 // The status of a device d with its device_state s (which may be null): online, stale, offline or never. Three
 // intervals without a message make an online device stale; one that has not told its interval (a plain MQTT client)
 // is given a minute.
+// A clock that was set back must not let anything be seen in the future.
+#define DEVICES_SEEN_SQL "least(s.last_seen, now())"
 #define DEVICES_SILENCE_SQL "3 * coalesce(s.interval_s, 60) * interval '1 second'"
 #define DEVICES_STATUS_SQL \
 	"case when s.presence is null or s.presence = 'never' then 'never'" \
 	" when s.presence = 'offline' then 'offline'" \
-	" when s.last_seen < now() - " DEVICES_SILENCE_SQL " then 'stale' else 'online' end"
+	" when " DEVICES_SEEN_SQL " < now() - " DEVICES_SILENCE_SQL " then 'stale' else 'online' end"
 
 // What the live stream asks: summaries of devices changed after $1 (microseconds since 1970), the latest first, at
 // most $2. Columns: key, changed_at in microseconds, JSON.

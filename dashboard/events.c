@@ -5,17 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RECEIVED "(extract(epoch from e.received_at) * 1000000)::bigint"
+#define MEASURED "(extract(epoch from e.measured_at) * 1000000)::bigint"
 
-// $1 device, $2 type, $3 limit, $4 to $7 received_at, device, epoch and seq of the last one seen.
+// $1 device, $2 type, $3 limit, $4 to $7 measured_at, device, epoch and seq of the last one seen.
 static const char LIST_SQL[] =
 	"select json_build_object('device', e.device, 'epoch', e.epoch, 'seq', e.seq, 'ts', e.ts,"
-	" 'received_at', e.received_at, 'type', e.type, 'body', e.body),"
-	" " RECEIVED " || '.' || e.device || '.' || e.epoch || '.' || e.seq"
+	" 'measured_at', e.measured_at, 'received_at', e.received_at, 'type', e.type, 'body', e.body),"
+	" " MEASURED " || '.' || e.device || '.' || e.epoch || '.' || e.seq"
 	" from event e where ($1::text is null or e.device = $1) and ($2::text is null or e.type = $2)"
-	" and ($4::bigint is null or (e.received_at, e.device, e.epoch, e.seq)"
+	" and ($4::bigint is null or (e.measured_at, e.device, e.epoch, e.seq)"
 	"  < (timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5::text, $6::text, $7::bigint))"
-	" order by e.received_at desc, e.device desc, e.epoch desc, e.seq desc limit $3::integer + 1";
+	" order by e.measured_at desc, e.device desc, e.epoch desc, e.seq desc limit $3::integer + 1";
 
 enum { CURSOR_PARTS = 4 };
 

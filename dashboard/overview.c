@@ -13,7 +13,8 @@ static const char OVERVIEW_SQL[] =
 	"  on s.device = d.device),"
 	" ledger_sum as (select coalesce(sum(received), 0)::bigint received,"
 	"  coalesce(sum(duplicates), 0)::bigint duplicates, coalesce(sum(dropped), 0)::bigint dropped,"
-	"  coalesce(sum(highest - contiguous), 0)::bigint open from ledger),"
+	"  coalesce(sum(highest - contiguous), 0)::bigint open, coalesce(sum(late), 0)::bigint late from ledger),"
+	" missing as (select coalesce(sum(to_seq - from_seq + 1), 0)::bigint lost from ledger_gap where state = 'lost'),"
 	" today as (select state from command"
 	"  where created_at >= date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')"
 	" select json_build_object('at', now(),"
@@ -26,7 +27,7 @@ static const char OVERVIEW_SQL[] =
 	"  'failed', count(*) filter (where state in ('failed', 'rejected', 'expired')),"
 	"  'cancelled', count(*) filter (where state = 'cancelled')) from today),"
 	" 'ledger', (select json_build_object('stored', received - duplicates, 'received', received,"
-	"  'duplicates', duplicates, 'lost', dropped, 'open', open) from ledger_sum),"
+	"  'duplicates', duplicates, 'lost', dropped + missing.lost, 'open', open, 'late', late) from ledger_sum, missing),"
 	" 'quarantine', json_build_object('total', (select count(*) from quarantine),"
 	"  'last_day', (select count(*) from quarantine where received_at > now() - interval '1 day'))),"
 	" (select received from ledger_sum)";

@@ -7,39 +7,58 @@
 #include <stdio.h>
 #include <string.h>
 
+// Single readings for short spans; for longer ones, and where the readings have expired already, the hourly rollups
+// that ingest makes (db/migrations/0003_rollups.sql), whose metrics have the same names.
+
 // $1 device, $2 from, $3 to, $4 width of a step in ms, all times in ms since 1970. Steps begin at "from".
 #define SERIES(value) \
 	"select json_build_array((extract(epoch from b) * 1000)::bigint, round(avg(v)::numeric, 3)::float8, min(v)," \
-	" max(v)) from (select date_bin($4::bigint * interval '1 ms', ts," \
+	" max(v)) from (select date_bin($4::bigint * interval '1 ms', measured_at," \
 	" timestamptz 'epoch' + $2::bigint * interval '1 ms') b, (" value ")::float8 v from telemetry" \
-	" where device = $1 and ts >= timestamptz 'epoch' + $2::bigint * interval '1 ms'" \
-	" and ts < timestamptz 'epoch' + $3::bigint * interval '1 ms') x where v is not null group by b order by b"
+	" where device = $1 and measured_at >= timestamptz 'epoch' + $2::bigint * interval '1 ms'" \
+	" and measured_at < timestamptz 'epoch' + $3::bigint * interval '1 ms') x where v is not null group by b order by b"
 
 static const struct metric_source {
 	const char *name, *unit, *sql;
 } sources[] = {
 	{"battery_pct", "%", SERIES("battery_pct")},
+	{"charging", "", SERIES("charging::integer")},
 	{"cpu_pct", "%", SERIES("cpu_pct")},
 	{"mem_used_pct", "%", SERIES("100 * (1 - mem_available::float8 / nullif(mem_total, 0))")},
 	{"disk_used_pct", "%", SERIES("100 * (1 - disk_free::float8 / nullif(disk_total, 0))")},
 	{"load1", "", SERIES("load1")},
+	{"mem_total", "B", SERIES("mem_total")},
 	{"mem_available", "B", SERIES("mem_available")},
+	{"disk_total", "B", SERIES("disk_total")},
 	{"disk_free", "B", SERIES("disk_free")},
 	{"uptime_s", "s", SERIES("uptime_s")},
 	{"rssi_dbm", "dBm", SERIES("rssi_dbm")},
 	{"temperature_c", "°C", SERIES("temperature_c")},
 };
 static const char CUSTOM_SQL[] =
-	SERIES("case when jsonb_typeof(custom -> $5) = 'number' then (custom ->> $5) end");
+	SERIES("case jsonb_typeof(custom -> $5) when 'number' then (custom ->> $5)::float8 "
+	       "when 'boolean' then (custom -> $5)::boolean::integer::float8 end");
+static const char ROLLUP_SQL[] =
+	"select json_build_array((extract(epoch from b) * 1000)::bigint, round((sum(s) / sum(n))::numeric, 3)::float8,"
+	" min(l), max(h)) from (select date_bin($4::bigint * interval '1 ms', hour,"
+	" timestamptz 'epoch' + $2::bigint * interval '1 ms') b, n, min l, max h, sum s from rollup_hour"
+	" where device = $1 and metric = $5 and hour >= timestamptz 'epoch' + $2::bigint * interval '1 ms'"
+	" and hour < timestamptz 'epoch' + $3::bigint * interval '1 ms') x group by b order by b";
+// Whether every reading since $1 is still there.
+static const char RAW_SQL[] =
+	"select raw_from <= timestamptz 'epoch' + $1::bigint * interval '1 ms' from rollup_state";
 
 #define POINTS_DEFAULT 300
 #define POINTS_MAX 2000
 #define RANGE_DEFAULT_MS INT64_C(86400000)
 #define RANGE_MAX_MS (366 * RANGE_DEFAULT_MS)
+#define RAW_MAX_MS (2 * RANGE_DEFAULT_MS) // some thousand readings; beyond, hours are fine enough
+#define HOUR_MS INT64_C(3600000)
 #define TIME_MAX_MS INT64_C(253402300799999) // the end of the year 9999
 
 struct span {
 	int64_t from_ms, to_ms, step_ms;
+	bool raw; // from single readings, not from rollups
 };
 
 // Milliseconds since 1970, or RFC 3339.
@@ -91,9 +110,10 @@ static void reply(struct http_request *request, const char *metric, const char *
 	json_quote(&body, metric);
 	buf_add_str(&body, ",\"unit\":");
 	json_quote(&body, unit);
-	buf_addf(&body, ",\"from\":%lld,\"to\":%lld,\"step_ms\":%lld,"
+	buf_addf(&body, ",\"source\":\"%s\",\"from\":%lld,\"to\":%lld,\"step_ms\":%lld,"
 			"\"columns\":[\"ts\",\"avg\",\"min\",\"max\"],\"points\":[",
-		 (long long)span->from_ms, (long long)span->to_ms, (long long)span->step_ms);
+		 span->raw ? "raw" : "rollup", (long long)span->from_ms, (long long)span->to_ms,
+		 (long long)span->step_ms);
 	for (size_t i = 0; i < pg_rows(rows); i++) {
 		if (i > 0)
 			buf_add_str(&body, ",");
@@ -103,20 +123,43 @@ static void reply(struct http_request *request, const char *metric, const char *
 	api_reply_text(request, 200, buf_str(&body));
 }
 
-void telemetry_get(struct http_request *request, void *user)
-{
-	const char *metric = api_text(request, "metric"), *unit = "", *sql = CUSTOM_SQL;
-	char from[24], to[24], step[24];
-	size_t count = 5;
-	struct span span;
+struct number {
+	char text[24];
+};
 
-	if (!metric || strlen(metric) > METRIC_NAME_MAX) {
-		http_reply_problem(request, 400, "\"metric\" is needed: battery_pct, cpu_pct, mem_used_pct, "
-						 "disk_used_pct, load1, ... or the name of a custom metric.");
-		return;
+static struct number number(int64_t value)
+{
+	struct number number;
+
+	(void)snprintf(number.text, sizeof(number.text), "%lld", (long long)value);
+	return number;
+}
+
+// Decides what the answer is made from; false when the request is answered already.
+static bool choose(struct http_request *request, void *user, struct span *span)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+
+	if (span->to_ms - span->from_ms <= RAW_MAX_MS) {
+		const struct number from = number(span->from_ms);
+		const char *const params[] = {from.text};
+
+		if (!api_query(user, request, &rows, RAW_SQL, 1, params))
+			return false;
+		span->raw = pg_rows(rows) == 1 && pg_bool(rows, 0, 0);
 	}
-	if (!parse_span(request, &span))
-		return;
+	if (!span->raw) { // whole hours: the one in which it begins counts in full
+		span->from_ms -= span->from_ms % HOUR_MS;
+		span->step_ms = (span->step_ms + HOUR_MS - 1) / HOUR_MS * HOUR_MS;
+	}
+	return true;
+}
+
+static void select_points(struct http_request *request, void *user, const char *metric, const struct span *span)
+{
+	const char *unit = "", *sql = CUSTOM_SQL;
+	size_t count = 5;
+
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		if (strcmp(sources[i].name, metric) == 0) {
 			sql = sources[i].sql;
@@ -124,13 +167,29 @@ void telemetry_get(struct http_request *request, void *user)
 			count = 4;
 		}
 	}
-	(void)snprintf(from, sizeof(from), "%lld", (long long)span.from_ms);
-	(void)snprintf(to, sizeof(to), "%lld", (long long)span.to_ms);
-	(void)snprintf(step, sizeof(step), "%lld", (long long)span.step_ms);
+	if (!span->raw) {
+		sql = ROLLUP_SQL;
+		count = 5;
+	}
 
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {http_param(request, "id"), from, to, step, metric};
+	const struct number from = number(span->from_ms), to = number(span->to_ms), step = number(span->step_ms);
+	const char *const params[] = {http_param(request, "id"), from.text, to.text, step.text, metric};
 
 	if (api_query(user, request, &rows, sql, count, params))
-		reply(request, metric, unit, &span, rows);
+		reply(request, metric, unit, span, rows);
+}
+
+void telemetry_get(struct http_request *request, void *user)
+{
+	const char *metric = api_text(request, "metric");
+	struct span span = {0};
+
+	if (!metric || strlen(metric) > METRIC_NAME_MAX) {
+		http_reply_problem(request, 400, "\"metric\" is needed: battery_pct, cpu_pct, mem_used_pct, "
+						 "disk_used_pct, load1, ... or the name of a custom metric.");
+		return;
+	}
+	if (parse_span(request, &span) && choose(request, user, &span))
+		select_points(request, user, metric, &span);
 }

@@ -22,8 +22,34 @@ static bool is_body_member(const char *name)
 	return stamp_is_member(name) || strcmp(name, "type") == 0;
 }
 
-static bool parse_hello(const struct json *object, const struct stamp *stamp, struct arena *arena,
-			const struct hello **out, struct error *error)
+static bool is_hello_member(const char *name)
+{
+	return is_body_member(name) || strcmp(name, "latest") == 0;
+}
+
+// A reading that waits in the outbox behind many others, and comes in its turn with its own seq.
+static bool parse_latest(const struct json *object, const struct input *in, struct arena *arena, struct hello *hello,
+			 struct error *error)
+{
+	const struct json *latest = json_member(object, "latest");
+	struct stamp stamp;
+	if (!latest)
+		return true;
+	if (json_type(latest) != JSON_OBJECT || json_member(latest, "epoch") || json_member(latest, "seq"))
+		return error_set(error, ERROR_INVALID, "latest is not a reading without epoch and seq");
+	struct reading *reading = arena_alloc(arena, sizeof(*reading));
+	if (!stamp_parse(latest, in->received_ms, false, arena, &stamp, error) ||
+	    !reading_parse(latest, arena, reading, error))
+		return error_prefix(error, "latest");
+	hello->latest = reading;
+	// A clock that is wrong must not outrank all that follows, nor be outranked: it was read just now.
+	bool past = stamp.ts_ms < in->received_ms && message_is_plausible(stamp.ts_ms, in->received_ms);
+	hello->latest_ms = past ? stamp.ts_ms : in->received_ms;
+	return true;
+}
+
+static bool parse_hello(const struct json *object, const struct input *in, const struct stamp *stamp,
+			struct arena *arena, const struct hello **out, struct error *error)
 {
 	struct hello *hello = arena_alloc(arena, sizeof(*hello));
 	const struct json *oldest = json_member(object, "oldest_seq");
@@ -49,7 +75,7 @@ static bool parse_hello(const struct json *object, const struct stamp *stamp, st
 		hello->agent_version = arena_string(arena, text);
 	}
 	*out = hello;
-	return true;
+	return parse_latest(object, in, arena, hello, error);
 }
 
 static bool event_parse(const struct input *in, struct arena *arena, struct message *out, struct error *error)
@@ -67,8 +93,8 @@ static bool event_parse(const struct input *in, struct arena *arena, struct mess
 	if (!hello && out->stamps->epoch && !out->stamps->numbered)
 		return error_set(error, ERROR_INVALID, "epoch and seq belong together: seq is missing");
 	event->type = arena_string(arena, type);
-	event->body = message_rest(object, is_body_member, arena);
-	return !hello || parse_hello(object, out->stamps, arena, &out->hello, error);
+	event->body = message_rest(object, hello ? is_hello_member : is_body_member, arena);
+	return !hello || parse_hello(object, in, out->stamps, arena, &out->hello, error);
 }
 
 static void event_tell(const struct message *message, size_t row, struct device_summary *device)
@@ -76,28 +102,31 @@ static void event_tell(const struct message *message, size_t row, struct device_
 	const struct hello *hello = message->hello;
 	if (!hello || !message->alive)
 		return;
-	device_summary_presence(device, "online", "hello", message->received_ms);
+	device_summary_online(device, "hello", 0, message->received_ms, true);
 	if (hello->interval_s > 0)
 		device->interval_s = hello->interval_s;
 	if (hello->agent_version)
 		device->agent_version = hello->agent_version;
+	if (hello->latest)
+		device_summary_reading(device, hello->latest, hello->latest_ms);
 }
 
 static void event_write(struct copy *copy, const struct message *message, size_t row)
 {
 	const struct stamp *stamp = &message->stamps[row];
 	const struct event *event = &((const struct event *)message->rows)[row];
-	copy_row(copy, 7);
+	copy_row(copy, 8);
 	copy_text(copy, message->device);
 	copy_text(copy, stamp->epoch);
 	copy_int8(copy, stamp->seq);
 	copy_time(copy, stamp->ts_ms);
 	copy_time(copy, message->received_ms);
+	copy_time(copy, stamp->measured_ms);
 	copy_text(copy, event->type);
 	copy_json(copy, event->body);
 }
 
-#define COLUMNS "device, epoch, seq, ts, received_at, type, body"
+#define COLUMNS "device, epoch, seq, ts, received_at, measured_at, type, body"
 
 const struct kind event_kind = {
 	.topic = TOPIC_EVENT,
@@ -106,6 +135,17 @@ const struct kind event_kind = {
 	.stage_sql = "create temporary table stage_event (like event) on commit delete rows",
 	.copy_sql = "copy stage_event (" COLUMNS ") from stdin (format binary)",
 	.insert_sql = "insert into event (" COLUMNS ") select " COLUMNS " from stage_event on conflict do nothing",
+	.direct_sql = "copy event (" COLUMNS ") from stdin (format binary)",
 	.write = event_write,
 	.repeated_sql = REPEATED_SQL("event", " and t.ts = s.ts"),
+};
+
+// What the broker tells of a device: an event like any other, but one that the device itself cannot send.
+const struct kind limit_kind = {
+	.topic = TOPIC_LIMIT,
+	.parse = event_parse,
+	.stage_sql = "create temporary table stage_limit (like event) on commit delete rows",
+	.copy_sql = "copy stage_limit (" COLUMNS ") from stdin (format binary)",
+	.insert_sql = "insert into event (" COLUMNS ") select " COLUMNS " from stage_limit on conflict do nothing",
+	.write = event_write,
 };

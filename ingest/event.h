@@ -1,6 +1,8 @@
 // Events, and what the special one, hello, says.
 #pragma once
 
+#include "ingest/reading.h"
+
 #include <stdint.h>
 
 struct hello {
@@ -8,6 +10,8 @@ struct hello {
 	int64_t oldest_seq;        // 0: not given
 	int32_t interval_s;        // 0: not given
 	const char *agent_version; // NULL: not given
+	const struct reading *latest; // for the device's state only; NULL: not given
+	int64_t latest_ms;
 };
 
 struct event {

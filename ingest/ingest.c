@@ -10,8 +10,10 @@
 #include "common/mqtt.h"
 #include "ingest/answers.h"
 #include "ingest/health.h"
+#include "ingest/housekeeping.h"
 #include "ingest/inlet.h"
 #include "ingest/kind.h"
+#include "ingest/presence.h"
 #include "ingest/store.h"
 
 #include <errno.h>
@@ -22,9 +24,10 @@
 #define RETRY_BASE_MS 50            // full jitter, while a batch is held
 #define RETRY_MAX_MS 2000           // draining begins soon after the cure
 #define HEALTH_MS 100               // how long a request for /health may wait
-#define PARTITIONS_EVERY_MS ((int64_t)6 * 3600 * 1000) // "daily", without asking what the clock does meanwhile
-#define PARTITIONS_RETRY_MS ((int64_t)60 * 1000)
 #define DISCONNECT_MS 1000
+#define GAPS_EVERY_MS 30000          // looks for gaps that count as lost, or more often when they do so sooner
+#define GAPS_OFTEN_MS 1000
+#define CLOCK_JUMP_MS 2000           // of the wall clock against the monotonic one
 
 struct ingest {
 	const struct options *options;
@@ -34,33 +37,47 @@ struct ingest {
 	struct mqtt *mqtt;
 	struct store *store;
 	struct answers *answers;
+	struct housekeeping *housekeeping;
 	struct health *health; // NULL: off
 	struct health_facts facts;
+	struct presence presence;
 	struct inlet inlet;
 	struct batch batch;
 	size_t subscribing; // SUBACKs still awaited since CONNACK
 	bool held; // the batch could not be committed
 	unsigned attempt;
 	int64_t retry_ms;
-	int64_t partitions_ms;
-	struct log_fault database_fault, broker_fault, partitions_fault;
+	int64_t gaps_ms;
+	int64_t clock_offset_ms; // of the wall clock to the monotonic one, at the last look
+	bool clock_unknown;      // it may have been set back since last_seen was written
+	struct log_fault database_fault, connect_fault, broker_fault, sweep_fault;
 };
 
-static bool subscribe(struct mqtt *mqtt, const struct kind *kind, struct error *error)
+// In a group, status goes to every member all the same: retained messages reach no shared subscription (MQTT 5 section
+// 4.8.2), and "offline" and "online" taken in by two members could be committed the wrong way round.
+static bool subscribe(struct ingest *ingest, const struct kind *kind, struct error *error)
 {
+	const char *group = kind->topic == TOPIC_STATUS ? NULL : ingest->options->subscription_group;
 	char filter[TOPIC_MAX_BYTES];
+	char shared[TOPIC_MAX_BYTES];
 	if (!topic_build(filter, kind->topic, "+", kind->detail))
 		return error_set(error, ERROR_FAILED, "no filter for %s", topic_kind_name(kind->topic));
-	return mqtt_subscribe(mqtt, filter, 1, error);
+	if (!group)
+		return mqtt_subscribe(ingest->mqtt, filter, 1, error);
+	if (!topic_share(shared, group, filter))
+		return error_set(error, ERROR_FAILED, "no shared filter for %s", topic_kind_name(kind->topic));
+	// This session may be older than its membership: everything would come twice.
+	return mqtt_unsubscribe(ingest->mqtt, filter, error) && mqtt_subscribe(ingest->mqtt, shared, 1, error);
 }
 
 static void on_connect(void *user, bool session_present)
 {
 	struct ingest *ingest = user;
+	presence_connected(&ingest->presence, clock_mono_ms());
 	ingest->subscribing = inlet_kind_count();
 	for (size_t i = 0; i < inlet_kind_count(); i++) {
 		struct error error = {0};
-		if (!subscribe(ingest->mqtt, inlet_kind(i), &error))
+		if (!subscribe(ingest, inlet_kind(i), &error))
 			log_error("broker.subscribe", "error", error.what);
 	}
 	log_fault_over(&ingest->broker_fault, "broker.disconnected");
@@ -77,6 +94,7 @@ static void on_disconnect(void *user, const struct error *error)
 {
 	struct ingest *ingest = user;
 	log_fault(&ingest->broker_fault, "broker.disconnected", error);
+	presence_disconnected(&ingest->presence);
 	forget_batch(ingest); // not acknowledged: all of it comes again
 	answers_clear(ingest->answers);
 }
@@ -109,12 +127,30 @@ static const struct mqtt_handlers handlers = {
 	.on_suback = on_suback,
 };
 
+static bool start_housekeeping(struct ingest *ingest, struct error *error)
+{
+	const struct options *options = ingest->options;
+	const struct housekeeping_options housekeeping = {
+		.conninfo = options->conninfo,
+		.rollup_every_s = options->rollup_every_s,
+		.telemetry_days = options->telemetry_days,
+		.event_days = options->event_days,
+		.rollup_days = options->rollup_days,
+		.quarantine_days = options->quarantine_days,
+		.command_days = options->command_days,
+		.metrics = ingest->metrics,
+	};
+	ingest->housekeeping = housekeeping_new(&housekeeping, error);
+	return ingest->housekeeping && housekeeping_start(ingest->housekeeping, error);
+}
+
 static bool make_parts(struct ingest *ingest, struct error *error)
 {
 	const struct options *options = ingest->options;
 	const struct store_options store = {
 		.conninfo = options->conninfo,
 		.auto_register = options->auto_register,
+		.presence = &ingest->presence,
 		.metrics = ingest->metrics,
 	};
 	const struct mqtt_options mqtt = {
@@ -126,9 +162,16 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.key_file = options->broker_key_file,
 		.keepalive_s = MQTT_KEEPALIVE_S,
 		.clean_start = false,
-		.session_expiry_s = UINT32_MAX,
+		// The broker goes on dealing messages to a member that is away: not for ever.
+		.session_expiry_s = options->subscription_group ? (uint32_t)options->session_expiry_s : UINT32_MAX,
 		.receive_maximum = MQTT_RECEIVE_MAXIMUM,
+		.backoff_max_ms = MQTT_BACKOFF_SERVICE_MAX_MS,
 	};
+	presence_init(&ingest->presence, options->broker_client_id, options->offline_grace_s * 1000);
+	ingest->clock_unknown = true;
+	if (options->subscription_group && !topic_is_device_id(options->subscription_group))
+		return error_set(error, ERROR_INVALID, "subscription.group \"%s\" is not of the form of a device id",
+				 options->subscription_group);
 	if (!batch_init(&ingest->batch, (size_t)options->batch_max, error))
 		return false;
 	ingest->store = store_new(&store, error);
@@ -138,7 +181,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 	if (!ingest->mqtt)
 		return false;
 	ingest->answers = answers_new(ingest->mqtt, options->stored_interval_ms, error);
-	if (!ingest->answers)
+	if (!ingest->answers || !start_housekeeping(ingest, error))
 		return false;
 	if (options->http_port == 0)
 		return true;
@@ -171,6 +214,7 @@ void ingest_free(struct ingest *ingest)
 	if (!ingest)
 		return;
 	health_free(ingest->health);
+	housekeeping_free(ingest->housekeeping);
 	mqtt_free(ingest->mqtt);
 	answers_free(ingest->answers);
 	store_free(ingest->store);
@@ -211,18 +255,47 @@ static void read_batch(struct ingest *ingest)
 	}
 }
 
-static void make_partitions(struct ingest *ingest)
+static void connect_store(struct ingest *ingest)
 {
-	int64_t now_ms = clock_mono_ms();
 	struct error error = {0};
-	if (now_ms < ingest->partitions_ms)
+	if (store_connected(ingest->store))
 		return;
-	bool made = store_partitions(ingest->store, &error);
-	if (made)
-		log_fault_over(&ingest->partitions_fault, "database.partitions");
+	if (store_connect(ingest->store, &error))
+		log_fault_over(&ingest->connect_fault, "database.connect");
 	else
-		log_fault(&ingest->partitions_fault, "database.partitions", &error);
-	ingest->partitions_ms = now_ms + (made ? PARTITIONS_EVERY_MS : PARTITIONS_RETRY_MS);
+		log_fault(&ingest->connect_fault, "database.connect", &error);
+}
+
+static void watch_clock(struct ingest *ingest)
+{
+	int64_t offset_ms = clock_wall_ms() - clock_mono_ms();
+	if (offset_ms < ingest->clock_offset_ms - CLOCK_JUMP_MS)
+		ingest->clock_unknown = true;
+	ingest->clock_offset_ms = offset_ms;
+}
+
+// What time alone brings about. all: everything that came was read and committed.
+static void sweep(struct ingest *ingest, int64_t now_ms, bool all)
+{
+	struct error error = {0};
+	size_t lost = 0;
+	bool ok = !all || store_sweep_presence(ingest->store, now_ms, &error);
+	if (ok && now_ms >= ingest->gaps_ms) {
+		int64_t often_ms = ingest->options->gap_lost_after_s * 1000 / 4;
+		watch_clock(ingest);
+		if (ingest->clock_unknown)
+			ingest->clock_unknown = !(ok = store_clock_jumped(ingest->store, &error));
+		ok = ok && store_sweep_gaps(ingest->store, ingest->options->gap_lost_after_s, &lost, &error);
+		if (often_ms > GAPS_EVERY_MS || !ok)
+			often_ms = GAPS_EVERY_MS;
+		ingest->gaps_ms = now_ms + (often_ms < GAPS_OFTEN_MS ? GAPS_OFTEN_MS : often_ms);
+	}
+	if (lost > 0)
+		log_error("ledger.lost", "gaps", log_number((int64_t)lost));
+	if (ok)
+		log_fault_over(&ingest->sweep_fault, "database.sweep");
+	else
+		log_fault(&ingest->sweep_fault, "database.sweep", &error);
 }
 
 static int earlier(int a, int b)
@@ -239,7 +312,9 @@ static int timeout_ms(const struct ingest *ingest)
 	if (ingest->held)
 		timeout = ingest->retry_ms > now_ms ? (int)(ingest->retry_ms - now_ms) : 0;
 	else
-		timeout = earlier(mqtt_timeout_ms(ingest->mqtt), answers_timeout_ms(ingest->answers, now_ms));
+		timeout = earlier(earlier(mqtt_timeout_ms(ingest->mqtt), answers_timeout_ms(ingest->answers, now_ms)),
+				  earlier(presence_timeout_ms(&ingest->presence, now_ms),
+					  ingest->gaps_ms > now_ms ? (int)(ingest->gaps_ms - now_ms) : 0));
 	return ingest->health ? earlier(timeout, HEALTH_MS) : timeout;
 }
 
@@ -269,14 +344,16 @@ static void turn(struct ingest *ingest, bool cut)
 	if (ingest->held)
 		return;
 	read_batch(ingest);
+	bool all = !batch_full(&ingest->batch);
 	if (ingest->batch.count > 0)
 		try_commit(ingest);
 	if (ingest->held)
 		return;
+	sweep(ingest, clock_mono_ms(), all);
 	answers_due(ingest->answers, clock_mono_ms());
 	mqtt_write(ingest->mqtt);
 	mqtt_tick(ingest->mqtt);
-	make_partitions(ingest);
+	connect_store(ingest);
 }
 
 bool ingest_run(struct ingest *ingest, struct error *error)
@@ -292,7 +369,10 @@ bool ingest_run(struct ingest *ingest, struct error *error)
 		if (stop)
 			break;
 		turn(ingest, cut);
-		if (ingest->health && !health_serve(ingest->health, error))
+		if (!ingest->health)
+			continue;
+		housekeeping_report(ingest->housekeeping);
+		if (!health_serve(ingest->health, error))
 			return false;
 	}
 	if (ingest->batch.count > 0) // a farewell would carry the acknowledgements with it

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const struct kind *const kinds[] = {
-	&status_kind, &telemetry_kind, &event_kind, &inventory_kind, &result_kind,
+	&status_kind, &telemetry_kind, &event_kind, &limit_kind, &inventory_kind, &result_kind,
 };
 
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
@@ -51,6 +51,15 @@ static const struct reply *take_reply(const struct mqtt_message *in, const char 
 		reply->correlation_bytes = in->correlation_bytes;
 	}
 	return reply;
+}
+
+static int64_t take_age(const struct mqtt_message *in)
+{
+	const char *text = mqtt_property(in, "age-ms");
+	int64_t age_ms;
+	if (!text || !number_parse(text, &age_ms))
+		return 0;
+	return age_ms < AGE_MAX_MS ? age_ms : AGE_MAX_MS;
 }
 
 // A refused message keeps only the stamps that count.
@@ -99,13 +108,17 @@ static void parse(struct inlet *inlet, struct batch *batch, struct message *mess
 		.detail = topic.detail,
 		.received_ms = message->received_ms,
 		.retained = in->retain,
+		.session = mqtt_property(in, "session"),
+		.why = mqtt_property(in, "why"),
 	};
+	message->age_ms = take_age(in);
 	if (!message->kind->parse(&input, &batch->arena, message, &error)) {
 		message_refuse(message, &batch->arena, error.what);
 		drop_unnumbered(message);
 		return;
 	}
 	number_rows(inlet, message, &batch->arena);
+	message_measure(message);
 }
 
 bool inlet_take(struct inlet *inlet, struct batch *batch, const struct mqtt_message *in, int64_t received_ms)

@@ -20,7 +20,7 @@ static void inventory_write(struct copy *copy, const struct message *message, si
 	copy_row(copy, 5);
 	copy_text(copy, message->device);
 	copy_text(copy, inventory->kind);
-	copy_time(copy, message->stamps[row].ts_ms);
+	copy_time(copy, message->stamps[row].measured_ms);
 	copy_time(copy, message->received_ms);
 	copy_json(copy, inventory->body);
 }

@@ -20,6 +20,9 @@ struct kind {
 	const char *stage_sql; // makes the temporary table
 	const char *copy_sql;
 	const char *insert_sql;
+	// The same COPY straight into the table, which is the fast way: it fails where a row is stored already. NULL
+	// for a kind whose rows replace others.
+	const char *direct_sql;
 	void (*write)(struct copy *copy, const struct message *message, size_t row);
 	// Counts into ledger the staged rows that an earlier transaction stored already; NULL where the table cannot
 	// tell.
@@ -27,7 +30,7 @@ struct kind {
 	const char *notify_sql; // to wake whoever waits for such rows; NULL without
 };
 
-extern const struct kind telemetry_kind, event_kind, inventory_kind, result_kind, status_kind;
+extern const struct kind telemetry_kind, event_kind, limit_kind, inventory_kind, result_kind, status_kind;
 
 // The rows of this transaction carry its own id in xmin; the others were there before. The same seq twice in one
 // batch is counted by summary.c. "offset 0" keeps the lookup a lookup: one of the index for each staged row.

@@ -1,29 +1,30 @@
 #include "ingest/ledger.h"
 
+#include "ingest/gap.h"
+
 #define STAGE_SQL                                                                                                  \
 	"create temporary table stage_epoch (number integer, device text, epoch text, first bigint, last bigint, " \
-	"highest bigint, received bigint, repeated bigint) on commit delete rows;"                                 \
-	"create temporary table stage_gap (number integer, device text, epoch text, oldest bigint) "               \
-	"on commit delete rows;"                                                                                   \
-	"create temporary table stage_run (number integer, first bigint, last bigint) on commit delete rows"
+	"highest bigint, received bigint, repeated bigint, late bigint) on commit delete rows"
 
 #define COPY_EPOCH_SQL "copy stage_epoch from stdin (format binary)"
-#define COPY_GAP_SQL "copy stage_gap from stdin (format binary)"
-#define COPY_RUN_SQL "copy stage_run from stdin (format binary)"
 
 // first and last are the first run of seqs; highest is the end of the last.
 #define MOVE_SQL                                                                                                      \
 	"update ledger l set contiguous = case when s.first <= l.contiguous + 1 then greatest(l.contiguous, s.last) " \
-	"else l.contiguous end, highest = greatest(l.highest, s.highest), received = l.received + s.received, "       \
-	"duplicates = l.duplicates + s.repeated, last_at = now() from stage_epoch s "                                 \
-	"where l.device = s.device and l.epoch = s.epoch returning s.number, l.contiguous, l.highest"
+	"else l.contiguous end, highest = greatest(l.highest, s.highest), highest_before = l.highest, "               \
+	"first_seq = case when l.first_seq = 0 then coalesce(s.first, 0) else least(l.first_seq, s.first) end, "      \
+	"late = l.late + case when s.first > l.highest then s.late else 0 end, "                                      \
+	"received = l.received + s.received, duplicates = l.duplicates + s.repeated, last_at = now() "                \
+	"from stage_epoch s where l.device = s.device and l.epoch = s.epoch "                                         \
+	"returning s.number, l.contiguous, l.highest, l.highest_before, l.gaps"
 
 // Epochs seen for the first time. Finding their numbers would be a join of two lists without an index.
 #define BEGIN_SQL                                                                                                     \
-	"insert into ledger (device, epoch, contiguous, highest, received, duplicates) "                              \
-	"select device, epoch, case when first = 1 then last else 0 end, highest, received, repeated "                \
-	"from stage_epoch s where not exists (select from ledger l where l.device = s.device and l.epoch = s.epoch) " \
-	"on conflict do nothing returning device, epoch, contiguous, highest"
+	"insert into ledger (device, epoch, contiguous, highest, first_seq, late, received, duplicates) "             \
+	"select device, epoch, case when first = 1 then last else 0 end, highest, coalesce(first, 0), late, "         \
+	"received, repeated from stage_epoch s "                                                                      \
+	"where not exists (select from ledger l where l.device = s.device and l.epoch = s.epoch) "                    \
+	"on conflict do nothing returning device, epoch, contiguous, highest, highest_before, gaps"
 
 // Every seq of one epoch (c) and range that is in a table or came with this batch (some leave no row of their own:
 // inventories and what was quarantined).
@@ -32,8 +33,8 @@
 	" and " to " union select seq from event t where t.device = c.device and t.epoch = c.epoch "              \
 	"and t.seq between " from " and " to " union select seq from command_result t where t.device = c.device " \
 	"and t.epoch = c.epoch and t.seq between " from " and " to                                                \
-	" union select seq from stage_run r, generate_series(greatest(r.first, " from "), least(r.last, " to      \
-	")) seq where r.number = g.number"
+	" union select seq from unnest(g.runs::int8multirange) r, "                                               \
+	"generate_series(greatest(lower(r), " from "), least(upper(r) - 1, " to ")) seq"
 
 // The device will not send anything below oldest: what is not here is lost, by its own word.
 #define DROP_SQL                                                                                       \
@@ -43,7 +44,7 @@
 	PRESENT_SQL("c.contiguous + 1", "g.oldest - 1")                                                \
 	") present) as missing from stage_gap g join ledger c using (device, epoch) "                  \
 	"where g.oldest - 1 > c.contiguous) d where l.device = d.device and l.epoch = d.epoch "        \
-	"returning d.number, l.contiguous, l.highest"
+	"returning d.number, l.contiguous, l.highest, l.highest_before, l.gaps"
 
 // Twice what a device has on its way at most (OUTBOX_IN_FLIGHT_MAX), so that a hostile gap costs little; a longer run
 // is followed up by the next message.
@@ -57,26 +58,31 @@
 	") present) placed where seq - place = c.contiguous) as mark "                                              \
 	"from stage_gap g join ledger c using (device, epoch)) m "                                                  \
 	"where l.device = m.device and l.epoch = m.epoch and m.mark is not null "                                   \
-	"returning m.number, l.contiguous, l.highest"
+	"returning m.number, l.contiguous, l.highest, l.highest_before, l.gaps"
 
 bool ledger_prepare(struct pg *pg, struct error *error)
 {
-	return pg_exec(pg, STAGE_SQL, error) && pg_prepare(pg, "ledger_move", MOVE_SQL, error) &&
+	return pg_exec(pg, STAGE_SQL, error) && gap_prepare(pg, error) && pg_prepare(pg, "ledger_move", MOVE_SQL, error) &&
 	       pg_prepare(pg, "ledger_begin", BEGIN_SQL, error) && pg_prepare(pg, "ledger_drop", DROP_SQL, error) &&
 	       pg_prepare(pg, "ledger_close", CLOSE_SQL, error);
 }
 
-// Runs a statement that returns number, contiguous and highest.
+static void take_marks(struct epoch_summary *epoch, const struct pg_result *result, size_t row, size_t column)
+{
+	epoch->contiguous = pg_int(result, row, column);
+	epoch->highest = pg_int(result, row, column + 1);
+	epoch->highest_before = pg_int(result, row, column + 2);
+	epoch->gaps = pg_int(result, row, column + 3);
+}
+
+// Runs a statement that returns number and the marks.
 static bool move(struct pg *pg, const char *statement, struct summary *summary, size_t *rows, struct error *error)
 {
 	auto_pg_result struct pg_result *result = NULL;
 	if (!pg_run(pg, &result, error, statement, 0, NULL))
 		return false;
-	for (size_t row = 0; row < pg_rows(result); row++) {
-		struct epoch_summary *epoch = summary->epochs[pg_int(result, row, 0)];
-		epoch->contiguous = pg_int(result, row, 1);
-		epoch->highest = pg_int(result, row, 2);
-	}
+	for (size_t row = 0; row < pg_rows(result); row++)
+		take_marks(summary->epochs[pg_int(result, row, 0)], result, row, 1);
 	*rows = pg_rows(result);
 	return true;
 }
@@ -86,18 +92,15 @@ static bool begin(struct pg *pg, struct summary *summary, size_t *rows, struct e
 	auto_pg_result struct pg_result *result = NULL;
 	if (!pg_run(pg, &result, error, "ledger_begin", 0, NULL))
 		return false;
-	for (size_t row = 0; row < pg_rows(result); row++) {
-		struct epoch_summary *epoch = summary_epoch(summary, pg_text(result, row, 0), pg_text(result, row, 1));
-		epoch->contiguous = pg_int(result, row, 2);
-		epoch->highest = pg_int(result, row, 3);
-	}
+	for (size_t row = 0; row < pg_rows(result); row++)
+		take_marks(summary_epoch(summary, pg_text(result, row, 0), pg_text(result, row, 1)), result, row, 2);
 	*rows = pg_rows(result);
 	return true;
 }
 
 static void write_epoch(struct copy *copy, size_t number, const struct epoch_summary *epoch)
 {
-	copy_row(copy, 8);
+	copy_row(copy, 9);
 	copy_int4(copy, (int32_t)number);
 	copy_text(copy, epoch->device);
 	copy_text(copy, epoch->epoch);
@@ -112,6 +115,7 @@ static void write_epoch(struct copy *copy, size_t number, const struct epoch_sum
 	}
 	copy_int8(copy, epoch->received);
 	copy_int8(copy, epoch->repeated);
+	copy_int8(copy, epoch->late);
 }
 
 bool ledger_lock(struct copy *copy, struct pg *pg, struct summary *summary, struct error *error)
@@ -135,45 +139,11 @@ bool ledger_lock(struct copy *copy, struct pg *pg, struct summary *summary, stru
 	return error_set(error, ERROR_FAILED, "another program began the same epoch at the same time");
 }
 
-static bool waits(const struct epoch_summary *epoch)
-{
-	return epoch->highest > epoch->contiguous || epoch->floor - 1 > epoch->contiguous;
-}
-
-static bool stage_gaps(struct copy *copy, struct pg *pg, const struct summary *summary, struct error *error)
-{
-	if (!copy_start(copy, pg, COPY_GAP_SQL, error))
-		return false;
-	for (size_t i = 0; i < summary->epoch_count; i++) {
-		const struct epoch_summary *epoch = summary->epochs[i];
-		if (!waits(epoch))
-			continue;
-		copy_row(copy, 4);
-		copy_int4(copy, (int32_t)i);
-		copy_text(copy, epoch->device);
-		copy_text(copy, epoch->epoch);
-		copy_int8(copy, epoch->floor);
-	}
-	if (!copy_end(copy, error) || !copy_start(copy, pg, COPY_RUN_SQL, error))
-		return false;
-	for (size_t i = 0; i < summary->epoch_count; i++) {
-		const struct epoch_summary *epoch = summary->epochs[i];
-		for (size_t r = 0; waits(epoch) && r < epoch->run_count; r++) {
-			copy_row(copy, 3);
-			copy_int4(copy, (int32_t)i);
-			copy_int8(copy, epoch->runs[r].first);
-			copy_int8(copy, epoch->runs[r].last);
-		}
-	}
-	return copy_end(copy, error);
-}
-
 bool ledger_close_gaps(struct copy *copy, struct pg *pg, struct summary *summary, struct error *error)
 {
-	bool any = false;
 	size_t moved;
-	for (size_t i = 0; i < summary->epoch_count && !any; i++)
-		any = waits(summary->epochs[i]);
-	return !any || (stage_gaps(copy, pg, summary, error) && move(pg, "ledger_drop", summary, &moved, error) &&
-			move(pg, "ledger_close", summary, &moved, error));
+	if (!gap_any(summary))
+		return true;
+	return gap_begin(copy, pg, summary, error) && move(pg, "ledger_drop", summary, &moved, error) &&
+	       move(pg, "ledger_close", summary, &moved, error) && gap_end(pg, summary, error);
 }

@@ -70,6 +70,42 @@ bool stamp_parse(const struct json *object, int64_t received_ms, bool alone_ok, 
 	return parse_number(object, alone_ok, arena, out, error) && parse_ts(object, received_ms, out, error);
 }
 
+bool number_parse(const char *text, int64_t *out)
+{
+	size_t len = strspn(text, "0123456789");
+	if (len < 1 || len > 18 || text[len] != '\0')
+		return false;
+	int64_t value = 0;
+	for (size_t i = 0; i < len; i++)
+		value = 10 * value + (text[i] - '0');
+	*out = value;
+	return true;
+}
+
+bool message_is_plausible(int64_t ts_ms, int64_t received_ms)
+{
+	return ts_ms >= received_ms - TS_BEHIND_MS && ts_ms <= received_ms + TS_AHEAD_MS;
+}
+
+void message_measure(struct message *message)
+{
+	int64_t newest_ms = 0;
+	for (size_t i = 0; i < message->count; i++) {
+		const struct stamp *stamp = &message->stamps[i];
+		if (!message_is_plausible(stamp->ts_ms, message->received_ms) && stamp->ts_ms > newest_ms)
+			newest_ms = stamp->ts_ms;
+	}
+	for (size_t i = 0; i < message->count; i++) {
+		struct stamp *stamp = &message->stamps[i];
+		int64_t before_ms = newest_ms - stamp->ts_ms;
+		if (before_ms > TS_BEHIND_MS) // the clock was set in between
+			before_ms = 0;
+		stamp->measured_ms = message_is_plausible(stamp->ts_ms, message->received_ms)
+					     ? stamp->ts_ms
+					     : message->received_ms - message->age_ms - before_ms;
+	}
+}
+
 bool stamp_is_member(const char *name)
 {
 	return strcmp(name, "ts") == 0 || strcmp(name, "seq") == 0 || strcmp(name, "epoch") == 0;

@@ -17,7 +17,8 @@
 struct stamp {
 	const char *epoch; // NULL: none given
 	int64_t seq;       // 0: none given
-	int64_t ts_ms;
+	int64_t ts_ms;       // as sent
+	int64_t measured_ms; // when it was made, as far as can be told: see message_measure
 	bool numbered;     // epoch and seq are the sender's, so they count in the ledger
 };
 
@@ -39,6 +40,7 @@ struct message {
 	const char *excerpt;     // first bytes of the payload
 	size_t payload_bytes;    // of the whole
 	int64_t received_ms;
+	int64_t age_ms;          // how long its newest row had waited when it was sent (user property "age-ms"); 0: unknown
 	bool alive;              // a sign of life: neither a retained message redelivered nor a will
 	const struct reply *reply; // NULL: the answer goes to the device's stored topic
 
@@ -57,6 +59,7 @@ struct input {
 	const char *detail; // inventory kind
 	int64_t received_ms;
 	bool retained;
+	const char *session, *why; // user properties; NULL without
 };
 
 // Reads epoch, seq and ts of an object. Without ts it is received_ms, unless the message is numbered. alone_ok: epoch
@@ -70,6 +73,18 @@ struct json *message_object(const struct input *in, bool alone_ok, size_t row_by
 			    struct message *out, struct error *error) must_check;
 // Text of a new object with the members of object that skip does not name; "{}" when none are left.
 const char *message_rest(const struct json *object, bool (*skip)(const char *name), struct arena *arena);
+
+// Where a ts counts as the truth, around the time of arrival: an outbox holds a month, and clocks differ a little.
+#define TS_BEHIND_MS (30 * INT64_C(86400000))
+#define TS_AHEAD_MS (5 * INT64_C(60000))
+#define AGE_MAX_MS (366 * INT64_C(86400000))
+// Fills measured_ms of all stamps: ts where it is plausible. The rows whose ts is not were made age_ms before the
+// arrival, the newest of them, and the others as much earlier as their ts says.
+bool message_is_plausible(int64_t ts_ms, int64_t received_ms);
+void message_measure(struct message *message);
+
+// A number as user properties carry it: 1 to 18 digits.
+bool number_parse(const char *text, int64_t *out);
 
 // Marks it for the quarantine. reason is copied, unprintable bytes as "?".
 void message_refuse(struct message *message, struct arena *arena, const char *reason);

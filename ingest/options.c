@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #define AT(member) offsetof(struct options, member)
+#define DAYS_MAX 3650
 
 static const struct config_option rows[] = {
 	{"broker.host", CONFIG_STRING, AT(broker_host), "localhost", 0, 253, false, "broker's host name or address"},
@@ -15,6 +16,10 @@ static const struct config_option rows[] = {
 	{"broker.key_file", CONFIG_STRING, AT(broker_key_file), NULL, 0, 4000, false, "its private key, PEM"},
 	{"broker.client_id", CONFIG_STRING, AT(broker_client_id), "svc.ingest", 0, 100, false,
 	 "MQTT client id, which names the persistent session; each ingest has its own"},
+	{"subscription.group", CONFIG_STRING, AT(subscription_group), NULL, 0, 63, false,
+	 "several ingests with this name in common share one broker's messages; each needs a client_id of its own"},
+	{"subscription.session_expiry_s", CONFIG_INT, AT(session_expiry_s), "60", 1, 86400, false,
+	 "with a group: seconds after which a broken-off ingest's share goes to the others"},
 	{"database.conninfo", CONFIG_STRING, AT(conninfo), "dbname=muster user=muster_ingest", 0, 4000, false,
 	 "libpq connection string"},
 	{"auto_register", CONFIG_BOOL, AT(auto_register), "false", 0, 0, false,
@@ -23,6 +28,21 @@ static const struct config_option rows[] = {
 	 "most messages in a transaction"},
 	{"stored_interval_ms", CONFIG_INT, AT(stored_interval_ms), "1000", 10, 60000, false,
 	 "least time between two stored messages to a device, in milliseconds"},
+	{"gap_lost_after_s", CONFIG_INT, AT(gap_lost_after_s), "3600", 1, 31536000, false,
+	 "how long messages may be missing before they are reported as lost, in seconds"},
+	{"offline_grace_s", CONFIG_INT, AT(offline_grace_s), "30", 0, 3600, false,
+	 "how long after a (re)connect to the broker devices may take to come back before they count as offline"},
+	{"rollup_every_s", CONFIG_INT, AT(rollup_every_s), "60", 10, 3600, false,
+	 "time between two additions to the hourly rollups, in seconds; longer costs the database less"},
+	{"retention.telemetry_days", CONFIG_INT, AT(telemetry_days), "2", 1, DAYS_MAX, false,
+	 "days that single readings are kept; their hourly rollups stay"},
+	{"retention.event_days", CONFIG_INT, AT(event_days), "30", 1, DAYS_MAX, false, "days that events are kept"},
+	{"retention.rollup_days", CONFIG_INT, AT(rollup_days), "400", 1, DAYS_MAX, false,
+	 "days that hourly rollups are kept, in whole months"},
+	{"retention.quarantine_days", CONFIG_INT, AT(quarantine_days), "30", 1, DAYS_MAX, false,
+	 "days that refused messages are kept"},
+	{"retention.command_days", CONFIG_INT, AT(command_days), "400", 1, DAYS_MAX, false,
+	 "days that finished commands are kept"},
 	{"http.address", CONFIG_STRING, AT(http_address), "127.0.0.1", 0, 253, false,
 	 "address of /health and /metrics, plain HTTP"},
 	{"http.port", CONFIG_INT, AT(http_port), "0", 0, 65535, false, "their port; 0: off"},

@@ -7,10 +7,14 @@
 
 struct options {
 	char *broker_host, *broker_ca_file, *broker_cert_file, *broker_key_file, *broker_client_id;
+	char *subscription_group; // NULL: alone
+	long session_expiry_s;    // in a group
 	long broker_port;
 	char *conninfo;
 	bool auto_register;
-	long batch_max, stored_interval_ms;
+	long batch_max, stored_interval_ms, gap_lost_after_s, offline_grace_s;
+	long rollup_every_s;
+	long telemetry_days, event_days, rollup_days, quarantine_days, command_days; // retention
 	char *http_address;
 	long http_port;
 	char *log_level;

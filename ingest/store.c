@@ -1,11 +1,13 @@
 #include "ingest/store.h"
 
 #include "common/clock.h"
+#include "ingest/gap.h"
 #include "ingest/inlet.h"
 #include "ingest/kind.h"
 #include "ingest/ledger.h"
 #include "ingest/quarantine.h"
 #include "ingest/state.h"
+#include "ingest/status.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,17 +22,20 @@
 	"set enable_bitmapscan = off; set enable_material = off; set jit = off; "           \
 	"set plan_cache_mode = force_generic_plan; set synchronous_commit = on; "           \
 	"set client_min_messages = warning; "                                               \
-	"set client_connection_check_interval = '2s'; set idle_in_transaction_session_timeout = '90s'"
-
-#define PARTITIONS_SQL "select ensure_partitions(7)"
+	"set client_connection_check_interval = '2s'; set idle_in_transaction_session_timeout = '10s'"
 
 enum { KINDS_MAX = 8 };
+
+// Twins come in flocks, after a reconnect, and meeting one costs a transaction.
+enum { CAREFUL_TRANSACTIONS = 16 };
 
 struct store {
 	struct pg *pg;
 	bool auto_register;
+	struct presence *presence;
 	struct copy copy;
 	struct summary summary;
+	int careful;                    // so many transactions more expect rows that are stored already
 	size_t rows[KINDS_MAX];         // of this transaction, by kind
 	struct metric *messages[KINDS_MAX];
 	struct metric *quarantined, *duplicates, *batches, *rows_total, *commit_seconds, *batch_messages;
@@ -56,7 +61,8 @@ static bool prepare_kind(struct pg *pg, size_t index, struct error *error)
 
 static bool on_connect(struct pg *pg, void *user, struct error *error)
 {
-	if (!pg_exec(pg, SESSION_SQL, error) || !ledger_prepare(pg, error) || !state_prepare(pg, error))
+	if (!pg_exec(pg, SESSION_SQL, error) || !ledger_prepare(pg, error) || !state_prepare(pg, error) ||
+	    !presence_prepare(pg, error))
 		return false;
 	for (size_t i = 0; i < inlet_kind_count(); i++)
 		if (!prepare_kind(pg, i, error))
@@ -95,6 +101,7 @@ struct store *store_new(const struct store_options *options, struct error *error
 	copy_init(&store->copy);
 	summary_init(&store->summary);
 	store->auto_register = options->auto_register;
+	store->presence = options->presence;
 	store->pg = pg_new(options->conninfo, "muster-ingest", error);
 	if (!store->pg) {
 		store_free(store);
@@ -115,14 +122,33 @@ void store_free(struct store *store)
 	free(store);
 }
 
+bool store_connect(struct store *store, struct error *error)
+{
+	return pg_ready(store->pg, error);
+}
+
 bool store_connected(const struct store *store)
 {
 	return pg_connected(store->pg);
 }
 
-bool store_partitions(struct store *store, struct error *error)
+bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *error)
 {
-	return pg_ready(store->pg, error) && pg_exec(store->pg, PARTITIONS_SQL, error);
+	return presence_sweep(store->presence, store->pg, mono_ms, error);
+}
+
+bool store_sweep_gaps(struct store *store, int64_t lost_after_s, size_t *lost, struct error *error)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	if (!pg_ready(store->pg, error) || !gap_lose(store->pg, lost_after_s, &rows, error))
+		return false;
+	*lost = pg_rows(rows);
+	return true;
+}
+
+bool store_clock_jumped(struct store *store, struct error *error)
+{
+	return pg_ready(store->pg, error) && presence_clamp(store->pg, error);
 }
 
 // ---- the steps of one transaction ----
@@ -131,6 +157,7 @@ enum outcome {
 	COMMITTED,
 	FAILED,
 	STRANGERS, // some messages were found to be of devices that may not report: once more without them
+	TWINS,     // some rows are stored already: once more, carefully
 };
 
 // What this transaction takes in, kept to be counted once it is committed.
@@ -141,11 +168,17 @@ struct transaction {
 	size_t duplicates;
 };
 
+static bool says_gone(const struct message *message)
+{
+	return message->kind == &status_kind && message->count > 0 && !((const struct status *)message->rows)->online;
+}
+
 static void refuse_device(struct transaction *transaction, const char *device, const char *reason)
 {
+	bool unknown = strcmp(reason, "disabled device") != 0;
 	for (size_t i = 0; i < transaction->count; i++) {
 		struct message *message = &transaction->messages[i];
-		if (message->device && strcmp(message->device, device) == 0) {
+		if (message->device && strcmp(message->device, device) == 0 && (unknown || !says_gone(message))) {
 			message_refuse(message, transaction->arena, reason);
 			message->foreign = true;
 		}
@@ -165,11 +198,41 @@ static enum outcome check_devices(struct store *store, struct transaction *trans
 	return pg_rows(strangers) > 0 ? STRANGERS : COMMITTED;
 }
 
-static bool insert_kind(struct store *store, struct transaction *transaction, size_t index, struct error *error)
+static bool copy_rows(struct store *store, const struct transaction *transaction, const struct kind *kind,
+		      const char *sql, struct error *error)
+{
+	if (!copy_start(&store->copy, store->pg, sql, error))
+		return false;
+	for (size_t i = 0; i < transaction->count; i++) {
+		const struct message *message = &transaction->messages[i];
+		for (size_t row = 0; message->kind == kind && !message->refusal && row < message->count; row++)
+			kind->write(&store->copy, message, row);
+	}
+	return copy_end(&store->copy, error);
+}
+
+// By way of the temporary table, so that rows stored already are passed over.
+static bool insert_staged(struct store *store, struct transaction *transaction, size_t index, struct error *error)
 {
 	const struct kind *kind = inlet_kind(index);
 	auto_pg_result struct pg_result *result = NULL;
 	char name[32];
+	if (!copy_rows(store, transaction, kind, kind->copy_sql, error))
+		return false;
+	statement_name(name, "insert", index);
+	if (!pg_run(store->pg, &result, error, name, 0, NULL))
+		return false;
+	size_t stored_before = store->rows[index] - pg_affected(result);
+	if (!kind->repeated_sql || stored_before == 0)
+		return true;
+	transaction->duplicates += stored_before;
+	statement_name(name, "repeated", index);
+	return pg_run(store->pg, NULL, error, name, 0, NULL);
+}
+
+static bool insert_kind(struct store *store, struct transaction *transaction, size_t index, struct error *error)
+{
+	const struct kind *kind = inlet_kind(index);
 	size_t rows = 0;
 	for (size_t i = 0; i < transaction->count; i++)
 		if (transaction->messages[i].kind == kind && !transaction->messages[i].refusal)
@@ -177,25 +240,10 @@ static bool insert_kind(struct store *store, struct transaction *transaction, si
 	store->rows[index] = rows;
 	if (rows == 0 || !kind->stage_sql)
 		return true;
-	if (!copy_start(&store->copy, store->pg, kind->copy_sql, error))
+	bool direct = kind->direct_sql && store->careful == 0;
+	if (direct ? !copy_rows(store, transaction, kind, kind->direct_sql, error)
+		   : !insert_staged(store, transaction, index, error))
 		return false;
-	for (size_t i = 0; i < transaction->count; i++) {
-		const struct message *message = &transaction->messages[i];
-		for (size_t row = 0; message->kind == kind && !message->refusal && row < message->count; row++)
-			kind->write(&store->copy, message, row);
-	}
-	if (!copy_end(&store->copy, error))
-		return false;
-	statement_name(name, "insert", index);
-	if (!pg_run(store->pg, &result, error, name, 0, NULL))
-		return false;
-	size_t stored_before = rows - pg_affected(result);
-	if (kind->repeated_sql && stored_before > 0) {
-		transaction->duplicates += stored_before;
-		statement_name(name, "repeated", index);
-		if (!pg_run(store->pg, NULL, error, name, 0, NULL))
-			return false;
-	}
 	return !kind->notify_sql || pg_exec(store->pg, kind->notify_sql, error);
 }
 
@@ -211,6 +259,7 @@ static bool insert_all(struct store *store, struct transaction *transaction, str
 static enum outcome run_transaction(struct store *store, struct transaction *transaction, struct error *error)
 {
 	struct summary *summary = &store->summary;
+	struct presence_params params;
 	summary_make(summary, transaction->messages, transaction->count);
 	if (!pg_begin(store->pg, error))
 		return FAILED;
@@ -221,8 +270,9 @@ static enum outcome run_transaction(struct store *store, struct transaction *tra
 	if (!ledger_lock(&store->copy, store->pg, summary, error) || !insert_all(store, transaction, error) ||
 	    !ledger_close_gaps(&store->copy, store->pg, summary, error))
 		return FAILED;
+	presence_params(store->presence, clock_mono_ms(), &params);
 	if (summary->device_count > 0 &&
-	    (!state_update(store->pg, error) || !pg_exec(store->pg, "notify muster_state", error)))
+	    (!state_update(store->pg, summary, &params, error) || !pg_exec(store->pg, "notify muster_state", error)))
 		return FAILED;
 	return pg_commit(store->pg, error) ? COMMITTED : FAILED;
 }
@@ -245,6 +295,14 @@ static void count_transaction(struct store *store, const struct transaction *tra
 	metric_observe(store->commit_seconds, (double)(clock_mono_ms() - started_ms) / 1000);
 }
 
+static bool meets_twins(struct store *store, const struct error *error)
+{
+	if (store->careful > 0 || !pg_sqlstate_is(error, "23505"))
+		return false;
+	store->careful = CAREFUL_TRANSACTIONS;
+	return true;
+}
+
 static bool commit_range(struct store *store, struct transaction transaction, struct error *error)
 {
 	int64_t started_ms = clock_mono_ms();
@@ -254,10 +312,17 @@ static bool commit_range(struct store *store, struct transaction transaction, st
 		outcome = run_transaction(store, &transaction, error);
 		if (outcome != COMMITTED)
 			pg_rollback(store->pg);
-	} while (outcome == STRANGERS); // fewer devices each time
-	if (outcome == COMMITTED)
-		count_transaction(store, &transaction, started_ms);
-	return outcome == COMMITTED;
+		if (outcome == FAILED && meets_twins(store, error))
+			outcome = TWINS;
+	} while (outcome == STRANGERS || outcome == TWINS); // fewer devices each time; twins once
+	if (outcome != COMMITTED)
+		return false;
+	count_transaction(store, &transaction, started_ms);
+	if (transaction.duplicates > 0)
+		store->careful = CAREFUL_TRANSACTIONS;
+	else if (store->careful > 0)
+		store->careful--;
+	return true;
 }
 
 // A message that the database refuses even as a quarantine row, first with and then without its place in the ledger,
@@ -287,10 +352,12 @@ bool store_batch(struct store *store, struct batch *batch, store_committed_fn *c
 			.arena = &batch->arena,
 		};
 		struct error local = {0};
-		if (!pg_ready(store->pg, error))
+		if (!pg_ready(store->pg, error) || !presence_extend(store->presence, store->pg, error))
 			return false;
 		if (commit_range(store, transaction, &local)) {
 			batch->done += transaction.count;
+			if (store->summary.held)
+				presence_held(store->presence, clock_mono_ms());
 			committed(user, &store->summary);
 			size *= 2;
 			continue;

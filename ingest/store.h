@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ingest/batch.h"
+#include "ingest/presence.h"
 #include "ingest/summary.h"
 
 #include "common/metrics.h"
@@ -15,6 +16,7 @@ struct store;
 struct store_options {
 	const char *conninfo;
 	bool auto_register;
+	struct presence *presence; // the caller's
 	struct metrics *metrics;
 };
 
@@ -32,6 +34,12 @@ typedef void store_committed_fn(void *user, const struct summary *summary);
 bool store_batch(struct store *store, struct batch *batch, store_committed_fn *committed, void *user,
 		 struct error *error) must_check;
 
-// Partitions of the next days; at the start and daily.
-bool store_partitions(struct store *store, struct error *error) must_check;
+// What time alone brings about: devices that are gone for good, gaps that count as lost (*lost: how many became so).
+bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *error) must_check;
+bool store_sweep_gaps(struct store *store, int64_t lost_after_s, size_t *lost, struct error *error) must_check;
+// The server's clock was set back, or may have been.
+bool store_clock_jumped(struct store *store, struct error *error) must_check;
+
+// Connects if there is no connection, so that the first batch finds one; honours the backoff of pg_ready.
+bool store_connect(struct store *store, struct error *error) must_check;
 bool store_connected(const struct store *store);

@@ -4,7 +4,6 @@
 #include "ingest/event.h"
 #include "ingest/kind.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,9 +51,12 @@ static struct device_summary *device_of(struct summary *summary, const char *nam
 static struct epoch_summary *epoch_of(struct summary *summary, const char *device, const char *epoch)
 {
 	char name[DEVICE_ID_MAX + EPOCH_MAX + 2];
-	int len = snprintf(name, sizeof(name), "%s/%s", device, epoch);
+	char *end = stpcpy(name, device); // by hand: this is done for every message
+	*end++ = '/';
+	end = stpcpy(end, epoch);
 	bool added;
-	size_t number = index_number(&summary->epoch_index, &summary->arena, name, (size_t)len, &added);
+	size_t number =
+		index_number(&summary->epoch_index, &summary->arena, name, (size_t)(end - name), &added);
 	if (!added)
 		return summary->epochs[number];
 	struct epoch_summary *made = arena_alloc(&summary->arena, sizeof(*made));
@@ -138,7 +140,16 @@ static int by_first(const void *a, const void *b)
 static void tidy_runs(struct epoch_summary *epoch)
 {
 	int64_t distinct = 0;
+	int64_t behind = 0;
+	int64_t top = 0;
 	size_t kept = 0;
+	for (size_t i = 0; i < epoch->run_count; i++) { // still as they came
+		struct run run = epoch->runs[i];
+		if (run.first < top)
+			behind += (run.last < top ? run.last : top - 1) - run.first + 1;
+		if (run.last > top)
+			top = run.last;
+	}
 	if (epoch->run_count > 1)
 		qsort(epoch->runs, epoch->run_count, sizeof(*epoch->runs), by_first);
 	for (size_t i = 0; i < epoch->run_count; i++) {
@@ -154,6 +165,7 @@ static void tidy_runs(struct epoch_summary *epoch)
 		distinct += epoch->runs[i].last - epoch->runs[i].first + 1;
 	epoch->run_count = kept;
 	epoch->repeated = epoch->received - distinct;
+	epoch->late = behind > epoch->repeated ? behind - epoch->repeated : 0;
 }
 
 static int by_device(const void *a, const void *b)
@@ -177,6 +189,7 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 	index_clear(&summary->device_index);
 	index_clear(&summary->epoch_index);
 	summary->device_count = summary->epoch_count = summary->refused = 0;
+	summary->held = false;
 	for (size_t i = 0; i < count; i++) {
 		const struct message *message = &messages[i];
 		if (message->refusal)
@@ -186,10 +199,14 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 		struct device_summary *device = device_of(summary, message->device);
 		if (message->alive && message->received_ms > device->seen_ms)
 			device->seen_ms = message->received_ms;
+		if (message->alive && !device->offline.firm)
+			device->offline = (struct evidence){0}; // it lives on
 		add_rows(summary, message, device);
 		if (message->hello && !message->refusal)
 			add_hello(summary, message, message->hello);
 	}
+	for (size_t i = 0; i < summary->device_count && !summary->held; i++)
+		summary->held = summary->devices[i]->offline.why && !summary->devices[i]->offline.firm;
 	for (size_t i = 0; i < summary->epoch_count; i++)
 		tidy_runs(summary->epochs[i]);
 	if (summary->device_count > 1)
@@ -209,11 +226,36 @@ struct epoch_summary *summary_epoch(const struct summary *summary, const char *d
 	return *found;
 }
 
-void device_summary_presence(struct device_summary *device, const char *presence, const char *why, int64_t at_ms)
+void device_summary_reading(struct device_summary *device, const struct reading *reading, int64_t ts_ms)
 {
-	if (device->presence && strcmp(device->presence, presence) == 0)
-		return; // the evidence that came first
-	device->presence = presence;
-	device->presence_why = why;
-	device->presence_ms = at_ms;
+	if (!device->has_reading || ts_ms >= device->reading_ms) {
+		reading_merge(&device->reading, reading);
+		device->reading_ms = ts_ms;
+	} else {
+		struct reading merged = *reading;
+		reading_merge(&merged, &device->reading);
+		device->reading = merged;
+	}
+	device->has_reading = true;
+}
+
+void device_summary_online(struct device_summary *device, const char *why, int64_t session, int64_t at_ms, bool firm)
+{
+	struct evidence *online = &device->online;
+	struct evidence *offline = &device->offline;
+	// What the broker remembers may be of an earlier connection, to this broker or another.
+	if (!firm && session > 0 && (session < online->session || session < offline->session))
+		return;
+	if (!online->why || offline->why || firm > online->firm)
+		*online = (struct evidence){why, session, at_ms, firm}; // otherwise the evidence that came first
+	else if (session > 0)
+		online->session = session;
+	*offline = (struct evidence){0};
+}
+
+void device_summary_offline(struct device_summary *device, const char *why, int64_t session, int64_t at_ms, bool firm)
+{
+	if (session > 0 && (session < device->online.session || session < device->offline.session))
+		return; // of an earlier connection
+	device->offline = (struct evidence){why, session, at_ms, firm};
 }

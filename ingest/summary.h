@@ -10,12 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// That it came online or went offline, and how that is known.
+struct evidence {
+	const char *why;  // NULL: there is none
+	int64_t session;  // 0: not given
+	int64_t at_ms;
+	bool firm;        // online: heard live, not from the broker's memory; offline: said by the device itself
+};
+
 struct device_summary {
 	const char *device;
 	int64_t seen_ms; // the latest sign of life; 0: none
-	const char *presence; // NULL: nothing new
-	const char *presence_why;
-	int64_t presence_ms;
+	struct evidence online, offline; // offline is what came after online
 	int32_t interval_s;        // 0: nothing new
 	const char *agent_version; // NULL: nothing new
 	bool has_reading;
@@ -33,10 +39,12 @@ struct epoch_summary {
 	size_t run_count, run_max;
 	int64_t received;  // messages, repetitions included
 	int64_t repeated;  // of these within this range
+	int64_t late;      // of these after a higher one within this range, the repeated ones left out
 	int64_t floor;     // all below is stored or dropped, says the device; 0: it said nothing
 	bool unanswered;   // somebody did not set a response topic
 	struct reply_link *replies;
-	int64_t contiguous, highest; // the ledger's, filled by ledger_advance
+	// The ledger's, filled by ledger_lock and ledger_close_gaps.
+	int64_t contiguous, highest, highest_before, gaps;
 };
 
 struct reply_link {
@@ -51,6 +59,7 @@ struct summary {
 	struct epoch_summary **epochs;
 	size_t device_count, epoch_count, device_max, epoch_max;
 	size_t refused;
+	bool held; // there is evidence that a device has gone, other than its own word
 };
 
 void summary_init(struct summary *summary);
@@ -62,4 +71,7 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 // One of the epochs that summary_make found.
 struct epoch_summary *summary_epoch(const struct summary *summary, const char *device, const char *epoch);
 
-void device_summary_presence(struct device_summary *device, const char *presence, const char *why, int64_t at_ms);
+// A reading of ts_ms, in whatever order they come.
+void device_summary_reading(struct device_summary *device, const struct reading *reading, int64_t ts_ms);
+void device_summary_online(struct device_summary *device, const char *why, int64_t session, int64_t at_ms, bool firm);
+void device_summary_offline(struct device_summary *device, const char *why, int64_t session, int64_t at_ms, bool firm);

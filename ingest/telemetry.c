@@ -56,34 +56,27 @@ static bool telemetry_parse(const struct input *in, struct arena *arena, struct 
 static void telemetry_tell(const struct message *message, size_t row, struct device_summary *device)
 {
 	const struct reading *reading = &((const struct reading *)message->rows)[row];
-	// A clock that once ran ahead must not outrank all that follows.
-	int64_t ts_ms = message->stamps[row].ts_ms;
+	// A clock that runs ahead must not outrank all that follows.
+	int64_t ts_ms = message->stamps[row].measured_ms;
 	if (ts_ms > message->received_ms)
 		ts_ms = message->received_ms;
-	if (!device->has_reading || ts_ms >= device->reading_ms) {
-		reading_merge(&device->reading, reading);
-		device->reading_ms = ts_ms;
-	} else {
-		struct reading merged = *reading;
-		reading_merge(&merged, &device->reading);
-		device->reading = merged;
-	}
-	device->has_reading = true;
+	device_summary_reading(device, reading, ts_ms);
 }
 
 static void telemetry_write(struct copy *copy, const struct message *message, size_t row)
 {
 	const struct stamp *stamp = &message->stamps[row];
-	copy_row(copy, 5 + READING_COLUMN_COUNT);
+	copy_row(copy, 6 + READING_COLUMN_COUNT);
 	copy_text(copy, message->device);
 	copy_text(copy, stamp->epoch);
 	copy_int8(copy, stamp->seq);
 	copy_time(copy, stamp->ts_ms);
 	copy_time(copy, message->received_ms);
+	copy_time(copy, stamp->measured_ms);
 	reading_write(copy, &((const struct reading *)message->rows)[row]);
 }
 
-#define COLUMNS "device, epoch, seq, ts, received_at, " READING_COLUMNS
+#define COLUMNS "device, epoch, seq, ts, received_at, measured_at, " READING_COLUMNS
 
 const struct kind telemetry_kind = {
 	.topic = TOPIC_TELEMETRY,
@@ -93,6 +86,7 @@ const struct kind telemetry_kind = {
 	.copy_sql = "copy stage_telemetry (" COLUMNS ") from stdin (format binary)",
 	.insert_sql = "insert into telemetry (" COLUMNS ") select " COLUMNS
 		      " from stage_telemetry on conflict do nothing",
+	.direct_sql = "copy telemetry (" COLUMNS ") from stdin (format binary)",
 	.write = telemetry_write,
 	.repeated_sql = REPEATED_SQL("telemetry", " and t.ts = s.ts"),
 };

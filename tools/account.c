@@ -15,9 +15,9 @@ static const char sql_token[] = "insert into access_token (token_hash, kind, use
 static const char sql_token_valid[] = "select 1 from access_token where token_hash = decode($1, 'hex') and kind = 'api'"
 				      " and revoked_at is null and expires_at > now()";
 static const char sql_enrollment[] =
-	"with made as (insert into enrollment_token (token_hash, id, device, tags, uses_left, created_by, expires_at)"
+	"with made as (insert into enrollment_token (token_hash, id, device, tags, uses_left, created_by, expires_at, cell)"
 	" values (decode($1, 'hex'), $2, $3, coalesce(string_to_array($4, ','), '{}'), $5::integer, $6,"
-	" now() + make_interval(secs => $7::bigint)) returning id, device)"
+	" now() + make_interval(secs => $7::bigint), nullif($8::integer, 0)) returning id, device)"
 	" insert into enrollment_event (type, token_id, device, reason) select 'create', id, device, 'by ' || $6 from "
 	"made";
 static const char sql_enrollment_revoke[] =
@@ -95,14 +95,16 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 	char short_id[ENROLLMENT_ID_BYTES];
 	char uses[24];
 	char lifetime[24];
+	char cell[24];
 	char name[64];
 	crypto_random_token(made);
 	hash_hex(made, hash);
 	(void)snprintf(short_id, sizeof(short_id), "%.8s", hash);
 	(void)snprintf(uses, sizeof(uses), "%ld", enrollment->uses);
 	(void)snprintf(lifetime, sizeof(lifetime), "%ld", enrollment->lifetime_s);
+	(void)snprintf(cell, sizeof(cell), "%ld", enrollment->cell);
 	if (!PG_QUERY(pg, NULL, error, sql_enrollment, hash, short_id, enrollment->device, enrollment->tags, uses,
-		      actor(name), lifetime) ||
+		      actor(name), lifetime, cell) ||
 	    !account_audit(pg, "token.create", short_id, "{}", error))
 		return false;
 	memcpy(token, made, sizeof(made));

@@ -25,6 +25,7 @@ struct enrollment {
 	const char *tags;   // comma-separated; NULL: none
 	long uses;
 	long lifetime_s;
+	long cell; // 0: the least loaded
 };
 bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char token[TOKEN_TEXT_BYTES],
 		       char id[ENROLLMENT_ID_BYTES], struct error *error) must_check;

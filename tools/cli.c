@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static const struct cli_verb *const tables[] = {cmd_stack, cmd_device,	 cmd_command, cmd_token,
-						cmd_user,  cmd_operator,  cmd_db};
+						cmd_user,  cmd_operator, cmd_db,    cmd_bench};
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
 static const struct args_option common_options[] = {
@@ -46,7 +46,9 @@ static void print_help(FILE *out)
 {
 	(void)fprintf(out, "usage: muster <verb>, or muster <noun> <verb>; --help behind it says more\n\n");
 	print_verbs(NULL, out);
-	(void)fprintf(out, "  %-30s %s\n\n", "test", "every test there is (./muster in the source tree)");
+	(void)fprintf(out, "  %-30s %s\n", "test", "every test there is (./muster in the source tree)");
+	(void)fprintf(out, "  %-30s %s\n\n", "faults",
+		      "show that faults lose nothing and double nothing (./muster in the source tree)");
 	args_print_options(common_options, out);
 	(void)fprintf(out, "\nExit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 unreachable,\n"
 			   "6 timed out, 7 partly.\n");

@@ -50,6 +50,7 @@ extern const struct cli_verb cmd_token[];
 extern const struct cli_verb cmd_user[];
 extern const struct cli_verb cmd_operator[];
 extern const struct cli_verb cmd_db[];
+extern const struct cli_verb cmd_bench[];
 
 // Parses the command line and runs the verb.
 int cli_main(int argc, char **argv);

@@ -11,6 +11,7 @@
 
 #define USES_MAX 100000
 #define LIFETIME_S 3600
+#define CELL_MAX 2147483647 // integer of PostgreSQL
 
 static const char sql_list[] =
 	"select id, coalesce(device, ''), array_to_string(tags, ','), uses_left, created_by,"
@@ -28,6 +29,7 @@ static int create_run(struct cli *cli)
 	char token[TOKEN_TEXT_BYTES];
 	char id[ENROLLMENT_ID_BYTES];
 	if (!args_int(&cli->args, "uses", 1, USES_MAX, 1, &enrollment.uses, &error) ||
+	    !args_int(&cli->args, "cell", 1, CELL_MAX, 0, &enrollment.cell, &error) ||
 	    !args_duration(&cli->args, "expires", LIFETIME_S, &enrollment.lifetime_s, &error))
 		return cli_usage(cli, &error);
 	if (enrollment.device && !topic_is_device_id(enrollment.device)) {
@@ -135,6 +137,7 @@ static const struct args_option create_options[] = {
 	{"device", "ID", "only for the device of this id"},
 	{"tags", "A,B", "tags of the devices that enrol with it"},
 	{"uses", "N", "how many devices may (1)"},
+	{"cell", "N", "the broker they go to (the least loaded)"},
 	{"expires", "TIME", "90s, 15m, 12h, 7d (1h)"},
 	{NULL, NULL, NULL},
 };

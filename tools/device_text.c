@@ -170,24 +170,48 @@ static void add_reading(const struct json *latest, int64_t now_ms, struct buf *o
 
 // ---- what came of its messages and commands ----
 
+#define GAPS_SHOWN 10 // of an epoch; --json shows all
+
+static void add_gaps(const struct json *gaps, int64_t now_ms, struct buf *out)
+{
+	size_t shown = 0;
+	for (size_t i = 0; i < json_array_length(gaps); i++) {
+		const struct json *gap = json_array_at(gaps, i);
+		if (strcmp(member(gap, "state"), "closed") == 0)
+			continue;
+		if (shown++ == GAPS_SHOWN) {
+			buf_add_str(out, "    and more gaps (--json shows them)\n");
+			return;
+		}
+		buf_addf(out, "    %.16s: %lld to %lld, since %s\n", member(gap, "state"), (long long)number(gap, "from"),
+			 (long long)number(gap, "to"), text_time(member(gap, "opened_at"), now_ms).s);
+	}
+}
+
+static void add_epoch(const struct json *epoch, int64_t now_ms, struct buf *out)
+{
+	long long dropped = number(epoch, "dropped");
+	long long lost = number(epoch, "lost");
+	buf_add_str(out, "  ");
+	text_add_safe(out, member(epoch, "epoch"));
+	buf_addf(out, "\n    begun %s,", text_time(member(epoch, "first_at"), now_ms).s);
+	buf_addf(out, " last heard %s\n", text_ago(member(epoch, "last_at"), now_ms).s);
+	buf_addf(out, "    %lld stored, %lld lost", (long long)number(epoch, "contiguous") - dropped, lost);
+	if (dropped > 0)
+		buf_addf(out, " (%lld dropped by its full outbox)", dropped);
+	buf_addf(out, ", %lld still on their way;%s", (long long)number(epoch, "open"), dropped > 0 ? "\n    " : " ");
+	buf_addf(out, "%lld came late, %lld came twice, stored once\n", (long long)number(epoch, "late"),
+		 (long long)number(epoch, "duplicates"));
+	add_gaps(json_member(epoch, "gaps"), now_ms, out);
+}
+
 static void add_ledger(const struct json *ledger, int64_t now_ms, struct buf *out)
 {
 	buf_add_str(out, "\nLedger: its messages by epoch, which is a life of its outbox\n");
 	if (json_array_length(ledger) == 0)
 		buf_add_str(out, "  nothing yet\n");
-	for (size_t i = 0; i < json_array_length(ledger); i++) {
-		const struct json *epoch = json_array_at(ledger, i);
-		long long dropped = number(epoch, "dropped");
-		buf_add_str(out, "  ");
-		text_add_safe(out, member(epoch, "epoch"));
-		buf_addf(out, "\n    begun %s,", text_time(member(epoch, "first_at"), now_ms).s);
-		buf_addf(out, " last heard %s\n", text_ago(member(epoch, "last_at"), now_ms).s);
-		buf_addf(out, "    %lld stored, %lld lost%s, %lld still on their way;",
-			 (long long)number(epoch, "contiguous") - dropped, dropped,
-			 dropped > 0 ? " (dropped by its full outbox)" : "", (long long)number(epoch, "open"));
-		buf_addf(out, "%s%lld came twice, stored once\n", dropped > 0 ? "\n    " : " ",
-			 (long long)number(epoch, "duplicates"));
-	}
+	for (size_t i = 0; i < json_array_length(ledger); i++)
+		add_epoch(json_array_at(ledger, i), now_ms, out);
 }
 
 static void add_commands(const struct json *commands, int64_t now_ms, struct buf *out)

@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "tools/sim/report.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #define STALL_MAX_MS 300000
 #define MESSAGES_PER_TURN 32 // of one device, so that all get their turn
 #define GOODBYE_MS 200
+#define AGE_TOLD_MS 1000 // a younger message is as good as new
 
 void shared_fail(struct shared *shared, const char *why)
 {
@@ -38,6 +40,7 @@ void device_init(struct device *device, struct shared *shared, uint64_t seed, in
 	device->watched_fd = -1;
 	device->interval_ms = shared->options->interval_ms;
 	device->stall_after_ms = shared->options->stall_s * 1000;
+	device->session = clock_wall_ms();
 	outbox_init(&device->outbox);
 	telemetry_init(&device->telemetry, seed, clock_wall_ms());
 	crypto_uuid4(device->boot_id);
@@ -77,25 +80,75 @@ void device_set_interval(struct device *device, int64_t interval_ms)
 	device->reading_ms = clock_mono_ms() + interval_ms;
 }
 
-bool device_publish(struct device *device, enum topic_kind kind, const char *payload, size_t payload_bytes, bool retain,
-		    int *mid)
+static bool publish(struct device *device, const struct mqtt_publish *message, int *mid)
 {
-	char topic[TOPIC_MAX_BYTES];
 	struct error error = {.kind = ERROR_NONE};
-	const struct mqtt_publish publish = {
-		.topic = topic,
-		.payload = payload,
-		.payload_bytes = payload_bytes,
-		.qos = 1,
-		.retain = retain,
-	};
 
-	if (topic_build(topic, kind, device->identity.device, NULL) &&
-	    mqtt_publish(device->mqtt, &publish, mid, &error))
+	if (mqtt_publish(device->mqtt, message, mid, &error))
 		return true;
 	if (error.kind != ERROR_UNREACHABLE)
 		log_fault(&device->shared->session_fault, "publish.failed", &error);
 	return false;
+}
+
+bool device_publish(struct device *device, enum topic_kind kind, const char *payload, size_t payload_bytes,
+		    int64_t age_ms, int *mid)
+{
+	char topic[TOPIC_MAX_BYTES];
+	char age[24];
+	const struct mqtt_property property = {"age-ms", age};
+	const struct mqtt_publish message = {
+		.topic = topic,
+		.payload = payload,
+		.payload_bytes = payload_bytes,
+		.qos = 1,
+		.properties = &property,
+		.property_count = age_ms >= AGE_TOLD_MS ? 1 : 0,
+	};
+
+	(void)snprintf(age, sizeof(age), "%" PRId64, age_ms);
+	return topic_build(topic, kind, device->identity.device, NULL) && publish(device, &message, mid);
+}
+
+// A status message, or the will.
+struct status {
+	char topic[TOPIC_MAX_BYTES], session[24];
+	struct mqtt_property properties[2];
+	struct mqtt_publish publish;
+};
+
+static bool make_status(const struct device *device, const char *text, const char *why, struct status *out)
+{
+	(void)snprintf(out->session, sizeof(out->session), "%" PRId64, device->session);
+	out->properties[0] = (struct mqtt_property){"session", out->session};
+	out->properties[1] = (struct mqtt_property){"why", why};
+	out->publish = (struct mqtt_publish){
+		.topic = out->topic,
+		.payload = text,
+		.payload_bytes = strlen(text),
+		.qos = 1,
+		.retain = true,
+		.properties = out->properties,
+		.property_count = why ? 2 : 1,
+	};
+	return topic_build(out->topic, TOPIC_STATUS, device->identity.device, NULL);
+}
+
+static bool publish_status(struct device *device, const char *text, const char *why)
+{
+	struct status status;
+
+	return make_status(device, text, why, &status) && publish(device, &status.publish, NULL);
+}
+
+static void next_session(struct device *device)
+{
+	struct error error = {.kind = ERROR_NONE};
+	struct status will;
+
+	device->session++;
+	if (!make_status(device, "offline", "will", &will) || !mqtt_set_will(device->mqtt, &will.publish, &error))
+		shared_fail(device->shared, "a will could not be made");
 }
 
 // --- the session's handlers ---------------------------------------------------------------------------------------
@@ -139,7 +192,7 @@ static void on_connect(void *user, bool session_present __attribute__((unused)))
 	device->shared->connected++;
 	device->stall_after_ms = device->shared->options->stall_s * 1000;
 	if (subscribe(device, TOPIC_STORED, 0) && subscribe(device, TOPIC_COMMAND, 1) &&
-	    device_publish(device, TOPIC_STATUS, "online", strlen("online"), true, NULL))
+	    publish_status(device, "online", NULL))
 		send_again(device);
 	device_touch(device);
 }
@@ -158,6 +211,7 @@ static void on_disconnect(void *user, const struct error *error)
 
 	log_fault(&device->shared->session_fault, "session.lost", error);
 	mark_disconnected(device);
+	next_session(device);
 }
 
 static void take_stored(struct device *device, const struct mqtt_message *message)
@@ -247,12 +301,7 @@ static void start_session(struct device *device)
 	auto_free char *ca = options->plain_port ? NULL : state_path(device, "ca.crt");
 	auto_free char *cert = options->plain_port ? NULL : state_path(device, "device.crt");
 	auto_free char *key = options->plain_port ? NULL : state_path(device, "device.key");
-	char will[TOPIC_MAX_BYTES];
 
-	if (!topic_build(will, TOPIC_STATUS, device->identity.device, NULL)) {
-		shared_fail(device->shared, "a device id is outside the grammar");
-		return;
-	}
 	const struct mqtt_options session = {
 		.host = options->host ? options->host : device->identity.host,
 		.port = options->port ? (int)options->port : device->identity.port,
@@ -265,8 +314,7 @@ static void start_session(struct device *device)
 		.session_expiry_s = UINT32_MAX,
 		.receive_maximum = 100,
 		.inflight_maximum = 0,
-		.will_topic = will,
-		.will_payload = "offline",
+		.backoff_max_ms = (int)options->backoff_ms,
 	};
 	device->mqtt = mqtt_new(&session, &handlers, device, &error);
 	if (!device->mqtt) {
@@ -275,6 +323,7 @@ static void start_session(struct device *device)
 		return;
 	}
 	device->phase = DEVICE_RUNNING;
+	next_session(device);
 	mqtt_tick(device->mqtt);
 }
 
@@ -284,7 +333,7 @@ void device_stop(struct device *device, int timeout_ms)
 		return;
 	// A clean DISCONNECT discards the will, so the device says itself that it leaves.
 	if (mqtt_connected(device->mqtt))
-		(void)device_publish(device, TOPIC_STATUS, "offline", strlen("offline"), true, NULL);
+		(void)publish_status(device, "offline", "goodbye");
 	mqtt_disconnect(device->mqtt, timeout_ms);
 	mqtt_free(steal(device->mqtt));
 	mark_disconnected(device);
@@ -426,7 +475,8 @@ static void send_outbox(struct device *device)
 	if (device->outbox.in_flight == 0)
 		set_stall(device);
 	while (device->connected && (entry = outbox_next(&device->outbox, window))) {
-		if (!device_publish(device, entry->kind, entry->payload, entry->payload_bytes, false, &mid))
+		if (!device_publish(device, entry->kind, entry->payload, entry->payload_bytes,
+				    clock_boot_ms() - entry->made_ms, &mid))
 			return;
 		if (entry->sent_before)
 			totals->resent++;

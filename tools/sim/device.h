@@ -77,6 +77,7 @@ struct device {
 	int64_t stall_after_ms;
 	int64_t readings;          // made so far
 	uint64_t check;            // state of the generator of "check"
+	int64_t session;           // number of the connection, or of the try to make one: the time of the start and up
 	char boot_id[UUID_TEXT_BYTES];
 };
 
@@ -94,8 +95,9 @@ void device_touch(struct device *device); // asks for the third step
 void device_stop(struct device *device, int timeout_ms);
 
 // For report.c and obey.c.
-bool device_publish(struct device *device, enum topic_kind kind, const char *payload, size_t payload_bytes, bool retain,
-		    int *mid);
+// age_ms: how long it has waited.
+bool device_publish(struct device *device, enum topic_kind kind, const char *payload, size_t payload_bytes,
+		    int64_t age_ms, int *mid);
 void device_set_interval(struct device *device, int64_t interval_ms);
 void device_reboot(struct device *device);
 int64_t device_uptime_s(const struct device *device);

@@ -53,6 +53,8 @@ static const struct row rows[] = {
 	 "send again when nothing was stored for so long; doubles up to 300 s"},
 	{"drain-s", "N", ROW_INT, AT(drain_s), 0, 0, 86400,
 	 "after SIGTERM make no readings, and wait so long for the outboxes to empty"},
+	{"backoff-ms", "N", ROW_INT, AT(backoff_ms), 0, 0, MQTT_BACKOFF_MAX_MS,
+	 "longest wait between two tries to connect; 0: as devices do"},
 	{"seed", "N", ROW_INT, AT(seed), 1, 0, LONG_MAX, "of the readings"},
 	{"json", NULL, ROW_FLAG, AT(json), 0, 0, 0, "summaries as JSON lines"},
 };

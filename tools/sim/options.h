@@ -26,6 +26,7 @@ struct options {
 	long outbox_max;  // messages; no readings are made beyond
 	long stall_s;
 	long drain_s;     // after SIGTERM
+	long backoff_ms;  // longest wait between two tries to connect; 0: as devices do
 	long seed;
 	bool forget_on_puback;
 	bool json;

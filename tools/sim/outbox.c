@@ -23,7 +23,7 @@ void outbox_done(struct outbox *outbox)
 }
 
 bool outbox_push(struct outbox *outbox, enum topic_kind kind, const char *payload, size_t payload_bytes,
-		 int64_t seq_count)
+		 int64_t seq_count, int64_t made_ms)
 {
 	struct outbox_entry *entry = malloc(sizeof(*entry) + payload_bytes);
 
@@ -33,6 +33,7 @@ bool outbox_push(struct outbox *outbox, enum topic_kind kind, const char *payloa
 		.kind = kind,
 		.first_seq = outbox->next_seq,
 		.last_seq = outbox->next_seq + seq_count - 1,
+		.made_ms = made_ms,
 		.payload_bytes = payload_bytes,
 	};
 	memcpy(entry->payload, payload, payload_bytes);

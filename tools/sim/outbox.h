@@ -16,6 +16,7 @@ struct outbox_entry {
 	int64_t first_seq, last_seq; // a message with an array of readings takes as many
 	int mid;                     // of its latest publish; 0: none in this connection
 	bool sent_before;            // in any connection: the next publish is a resend
+	int64_t made_ms;             // by a clock that only goes forward, the caller's
 	size_t payload_bytes;
 	char payload[];
 };
@@ -32,7 +33,7 @@ void outbox_init(struct outbox *outbox); // a new epoch
 void outbox_done(struct outbox *outbox);
 // Appends a message that carries the seqs next_seq ... next_seq + seq_count - 1. False when memory ran out.
 bool outbox_push(struct outbox *outbox, enum topic_kind kind, const char *payload, size_t payload_bytes,
-		 int64_t seq_count) must_check;
+		 int64_t seq_count, int64_t made_ms) must_check;
 // The message to send next, NULL when all are sent or window are in flight. outbox_sent moves on.
 struct outbox_entry *outbox_next(const struct outbox *outbox, size_t window);
 void outbox_sent(struct outbox *outbox, int mid);

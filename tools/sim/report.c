@@ -22,7 +22,7 @@ static void write_ledger(struct device *device, int64_t seq, const char *text, s
 static void push(struct device *device, enum topic_kind kind, const struct buf *payload, int64_t seq_count)
 {
 	if (payload->overflowed ||
-	    !outbox_push(&device->outbox, kind, payload->data, payload->len_bytes, seq_count)) {
+	    !outbox_push(&device->outbox, kind, payload->data, payload->len_bytes, seq_count, clock_boot_ms())) {
 		shared_fail(device->shared, "no memory for a message");
 		return;
 	}
@@ -119,5 +119,5 @@ bool report_hello(struct device *device)
 		 clock_wall_ms(), outbox->epoch, outbox_oldest_seq(outbox), outbox->next_seq, MUSTER_VERSION,
 		 device->interval_ms < 1000 ? 1 : device->interval_ms / 1000, device->boot_id, fingerprint);
 	device->shared->totals.hellos++;
-	return device_publish(device, TOPIC_EVENT, buf_str(payload), payload->len_bytes, false, NULL);
+	return device_publish(device, TOPIC_EVENT, buf_str(payload), payload->len_bytes, 0, NULL);
 }

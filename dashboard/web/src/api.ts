@@ -28,6 +28,8 @@ export interface Device {
   status: Status;
   presence: "online" | "offline" | "never";
   why: string;
+  evidence: string | null;
+  session: number | null;
   since: string | null;
   first_seen: string | null;
   last_seen: string | null;
@@ -38,6 +40,14 @@ export interface Device {
   latest: Latest;
 }
 
+export interface Gap {
+  from: number;
+  to: number;
+  state: "open" | "closed" | "dropped" | "lost";
+  opened_at: string;
+  closed_at: string | null;
+}
+
 export interface LedgerRow {
   epoch: string;
   contiguous: number;
@@ -45,7 +55,11 @@ export interface LedgerRow {
   open: number;
   received: number;
   duplicates: number;
+  late: number;
   dropped: number;
+  lost: number;
+  first_seq: number;
+  gaps: Gap[];
   first_at: string;
   last_at: string;
 }
@@ -106,6 +120,7 @@ export interface DeviceEvent {
   epoch: string;
   seq: number;
   ts: string;
+  measured_at: string;
   received_at: string;
   type: string;
   body: { [name: string]: Json };
@@ -115,7 +130,7 @@ export interface Overview {
   at: string;
   devices: { total: number } & Record<Status, number>;
   commands_today: { total: number; open: number; succeeded: number; failed: number; cancelled: number };
-  ledger: { stored: number; received: number; duplicates: number; lost: number; open: number };
+  ledger: { stored: number; received: number; duplicates: number; lost: number; open: number; late: number };
   quarantine: { total: number; last_day: number };
   ingest: { messages_last_minute: number; window_s: number };
 }

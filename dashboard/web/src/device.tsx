@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, type Command, type DeviceDetail, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
+import { ApiError, type Command, type DeviceDetail, type Gap, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
 import type { Chart } from "./chart";
 import { CommandTable, Fact, mergeCommands } from "./commands";
 import { EventTable, useEvents } from "./events";
@@ -397,7 +397,8 @@ function CommandsCard({ id, commands, canAct }: { id: string; commands: Loaded<P
 
 function LedgerCard({ ledger }: { ledger: LedgerRow[] }) {
   const sum = (pick: (row: LedgerRow) => number) => ledger.reduce((total, row) => total + pick(row), 0);
-  const lost = sum((row) => row.dropped);
+  const lost = sum((row) => row.lost);
+  const dropped = sum((row) => row.dropped);
   const open = sum((row) => row.open);
   return (
     <Card id="ledger-title" title="Ledger" aside={ledger[0] && <span class="muted">updated <Time at={ledger[0].last_at} /></span>}>
@@ -408,17 +409,42 @@ function LedgerCard({ ledger }: { ledger: LedgerRow[] }) {
           <p class={`big ${lost ? "bad" : "good"}`} data-testid="lost">{count(lost)} lost</p>
           <p>
             {count(sum((row) => row.received - row.duplicates))} messages stored exactly once
-            {lost > 0 && "; the device's outbox was full and it dropped the lost ones"}.
+            {dropped > 0 && `; the device's outbox was full and it dropped ${count(dropped)}`}
+            {lost > dropped && `; ${count(lost - dropped)} have been missing for too long`}.
           </p>
           <dl class="facts">
             <Fact name="Repeats refused">{count(sum((row) => row.duplicates))}</Fact>
+            <Fact name="Came late">{count(sum((row) => row.late))}</Fact>
             <Fact name="Waiting behind a gap">{count(open)}</Fact>
             <Fact name="Outboxes so far">{count(ledger.length)}</Fact>
             <Fact name="Last number">{count(ledger[0]!.contiguous)}</Fact>
           </dl>
+          <Gaps gaps={ledger.flatMap((row) => row.gaps).filter((gap) => gap.state !== "closed")} />
         </div>
       )}
     </Card>
+  );
+}
+
+const GAPS_SHOWN = 20;
+
+function Gaps({ gaps }: { gaps: Gap[] }) {
+  if (gaps.length === 0) return null;
+  const words = { open: "Missing", closed: "Closed", dropped: "Dropped by the device", lost: "Lost" };
+  return (
+    <>
+      <h3>Gaps</h3>
+      <ul class="gaps" data-testid="gaps">
+        {gaps.slice(0, GAPS_SHOWN).map((gap) => (
+          <li key={`${gap.from} ${gap.opened_at}`}>
+            <span class={gap.state === "lost" ? "bad" : ""}>{words[gap.state]}</span>: number{" "}
+            {gap.from === gap.to ? count(gap.from) : `${count(gap.from)} to ${count(gap.to)}`}, since{" "}
+            <Time at={gap.opened_at} />
+          </li>
+        ))}
+        {gaps.length > GAPS_SHOWN && <li>and {count(gaps.length - GAPS_SHOWN)} more</li>}
+      </ul>
+    </>
   );
 }
 

@@ -104,7 +104,7 @@ export function EventTable({ items, withDevice }: { items: DeviceEvent[]; withDe
         <tbody>
           {items.map((event) => (
             <tr key={`${event.device} ${event.epoch} ${event.seq}`}>
-              <td class="at"><Time at={event.ts} /></td>
+              <td class="at"><Time at={event.measured_at} /></td>
               {withDevice && (
                 <td class="device">
                   <a href={`/devices/${encodeURIComponent(event.device)}`}>{event.device}</a>

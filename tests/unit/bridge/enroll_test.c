@@ -50,7 +50,8 @@ static int group_setup(void **state)
 	    !connect_to(&fixture, "muster", &fixture.admin))
 		return -1;
 	auto_free char *sql = file_read(MUSTER_SOURCE_DIR "/db/migrations/0001_base.sql", 1 << 20, NULL, &error);
-	if (!sql || !pg_exec(fixture.admin, sql, &error) ||
+	auto_free char *cells = file_read(MUSTER_SOURCE_DIR "/db/migrations/0005_cells.sql", 1 << 20, NULL, &error);
+	if (!sql || !cells || !pg_exec(fixture.admin, sql, &error) || !pg_exec(fixture.admin, cells, &error) ||
 	    !connect_to(&fixture, "muster_bridge", &fixture.enroll.pg)) {
 		(void)fprintf(stderr, "%s\n", error.what);
 		return -1;
@@ -81,7 +82,8 @@ static int setup(void **state)
 {
 	struct fixture *fixture = *state;
 
-	bool ok = pg_exec(fixture->admin,
+	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->enroll.cells, NULL) &&
+		  pg_exec(fixture->admin,
 			  "truncate device, certificate, enrollment_token, enrollment_event, signing_key", NULL);
 	return ok ? 0 : -1;
 }
@@ -386,6 +388,51 @@ static void test_finds_a_lost_connection_by_itself(void **state)
 	assert_int_equal(last, ENROLL_ISSUED);
 }
 
+// The cell of a fresh device that enrols with token, or -1 when it was refused.
+static int cell_of(struct fixture *fixture, const char *token, const char *device)
+{
+	auto_free char *csr = make_csr(fixture);
+	auto_enroll_result struct enroll_result result = run(fixture, token, csr, device, NULL);
+
+	if (result.outcome != ENROLL_ISSUED) {
+		assert_int_equal(count(fixture, "select count(*) from device where cell = 9"), 0);
+		return -1;
+	}
+	auto_enroll_result struct enroll_result again = run(fixture, token, csr, device, NULL);
+	assert_int_equal(again.outcome, ENROLL_REPEATED);
+	assert_ptr_equal(again.cell, result.cell);
+	return result.cell->id;
+}
+
+static void test_devices_are_divided_among_the_cells(void **state)
+{
+	static char first[] = "2 b2.example 8883";
+	static char second[] = "5 b5.example 8885";
+	char *const lines[] = {first, second, NULL};
+	struct fixture *fixture = *state;
+
+	assert_true(cells_parse(lines, "unused", 1, &fixture->enroll.cells, NULL));
+	const char *token = make_token(fixture, NULL, "10");
+	assert_int_equal(cell_of(fixture, token, "a"), 2);
+	assert_int_equal(cell_of(fixture, token, "b"), 5);
+	assert_int_equal(cell_of(fixture, token, "c"), 2);
+	assert_true(pg_exec(fixture->admin, "update device set enabled = false where cell = 2", NULL));
+	assert_int_equal(cell_of(fixture, token, "d"), 2);
+	assert_int_equal(count(fixture, "select count(*) from device where cell = 5"), 1);
+
+	// A device keeps its cell, whatever the load, unless the token says otherwise.
+	assert_int_equal(cell_of(fixture, make_token(fixture, "b", "1"), NULL), 5);
+	token = make_token(fixture, "b", "1");
+	assert_true(pg_exec(fixture->admin, "update enrollment_token set cell = 2 where uses_left = 1", NULL));
+	assert_int_equal(cell_of(fixture, token, NULL), 2);
+	assert_int_equal(count(fixture, "select cell from device where device = 'b'"), 2);
+
+	token = make_token(fixture, NULL, "1");
+	assert_true(pg_exec(fixture->admin, "update enrollment_token set cell = 9 where uses_left = 1", NULL));
+	assert_int_equal(cell_of(fixture, token, "e"), -1);
+	assert_int_equal(count(fixture, "select count(*) from device where device = 'e'"), 0);
+}
+
 static void test_fails_without_a_database(void **state)
 {
 	struct error error = {.kind = ERROR_NONE};
@@ -411,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_disabled_device_stays_out, setup),
 		cmocka_unit_test_setup(test_tells_the_signers_in_use, setup),
 		cmocka_unit_test_setup(test_records_refusals, setup),
+		cmocka_unit_test_setup(test_devices_are_divided_among_the_cells, setup),
 		cmocka_unit_test_setup(test_one_token_many_bridges, setup),
 		cmocka_unit_test_setup(test_finds_a_lost_connection_by_itself, setup),
 		cmocka_unit_test(test_fails_without_a_database),

@@ -672,6 +672,22 @@ static void test_tls_handshake_cut(void **state)
 	peer_close(&peer);
 }
 
+// On loopback the library swallows the refusal, and would go on writing ClientHello until the time is up.
+static void test_tls_refused_connection(void **state)
+{
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	struct mqtt_options options = over_tls("refused");
+	options.port = peer.port;
+	peer_close(&peer);
+	client_open(&client, &options);
+	int64_t start_ms = clock_mono_ms();
+	UNTIL(&client, client.disconnects == 3);
+	assert_true(clock_mono_ms() - start_ms < 10000);
+	assert_int_equal(client.reason.kind, ERROR_UNREACHABLE);
+	client_close(&client);
+}
+
 static void test_bad_options(void **state)
 {
 	struct error error = {0};
@@ -721,6 +737,7 @@ int main(void)
 		cmocka_unit_test(test_tls_refuses_other_authority),
 		cmocka_unit_test(test_tls_needs_a_certificate),
 		cmocka_unit_test(test_tls_handshake_cut),
+		cmocka_unit_test(test_tls_refused_connection),
 		cmocka_unit_test(test_resent_after_restart),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -323,6 +323,29 @@ static void test_silent_server(void **state)
 	(void)close(listener);
 }
 
+// A thread that waits for the server ends when others want it to.
+static void test_interrupted(void **state)
+{
+	struct pg *pg = connected();
+	struct error error = {0};
+	int fds[2];
+	assert_int_equal(pipe(fds), 0);
+	pg_interrupt_fd(pg, fds[0]);
+	assert_int_equal(number(pg, "select 7"), 7);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	int64_t start_ms = clock_mono_ms();
+	assert_false(pg_exec(pg, "select pg_sleep(60)", &error));
+	assert_true(clock_mono_ms() - start_ms < 20000);
+	assert_int_equal(error.kind, ERROR_UNREACHABLE);
+	assert_false(pg_connected(pg));
+	pg_interrupt_fd(pg, -1);
+	await_ready(pg);
+	assert_int_equal(number(pg, "select 7"), 7);
+	pg_free(pg);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 static void test_server_restart(void **state)
 {
 	struct pg *pg = connected();
@@ -358,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_copy),	      cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_notifications), cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_silent_server), cmocka_unit_test(test_server_restart),
+		cmocka_unit_test(test_interrupted),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -83,6 +83,22 @@ static void builds_filters(void **state)
 	assert_string_equal(text, "ops/v1/+/request");
 }
 
+static void builds_shared_filters(void **state)
+{
+	(void)state;
+	char text[TOPIC_MAX_BYTES] = "untouched";
+	char filter[TOPIC_MAX_BYTES];
+	memset(filter, 'x', sizeof(filter) - 1);
+	filter[sizeof(filter) - 1] = '\0';
+	assert_false(topic_share(text, "", "fleet/v1/+/event"));
+	assert_false(topic_share(text, "a/b", "fleet/v1/+/event"));
+	assert_false(topic_share(text, "+", "fleet/v1/+/event"));
+	assert_false(topic_share(text, "cell-1", filter));
+	assert_string_equal(text, "untouched");
+	assert_true(topic_share(text, "cell-1", "fleet/v1/+/event"));
+	assert_string_equal(text, "$share/cell-1/fleet/v1/+/event");
+}
+
 static void builds_nothing_outside_the_grammar(void **state)
 {
 	(void)state;
@@ -149,6 +165,7 @@ int main(void)
 		cmocka_unit_test(reads_no_further_than_its_length),
 		cmocka_unit_test(a_long_topic_is_foreign),
 		cmocka_unit_test(builds_filters),
+		cmocka_unit_test(builds_shared_filters),
 		cmocka_unit_test(builds_nothing_outside_the_grammar),
 		cmocka_unit_test(principals_are_told_apart),
 		cmocka_unit_test(acknowledgements_go_to_their_own),

@@ -65,14 +65,36 @@ static void test_hello_tells_presence(void **state)
 	struct device_summary device = {0};
 	accepts(&event_kind, "{\"type\":\"hello\",\"interval_s\":30}");
 	event_kind.tell(&parsing.message, 0, &device);
-	assert_string_equal(device.presence, "online");
-	assert_string_equal(device.presence_why, "hello");
+	assert_string_equal(device.online.why, "hello");
+	assert_true(device.online.firm);
 	assert_int_equal(device.interval_s, 30);
 
 	device = (struct device_summary){0};
 	accepts(&event_kind, "{\"type\":\"boot\"}");
 	event_kind.tell(&parsing.message, 0, &device);
-	assert_null(device.presence);
+	assert_null(device.online.why);
+}
+
+static void test_hello_shows_the_latest_reading(void **state)
+{
+	struct device_summary device = {0};
+	accepts(&event_kind, "{\"type\":\"hello\",\"epoch\":\"e\",\"latest\":{\"ts\":1767225599993,\"load1\":0.5,\"x\":1}}");
+	assert_string_equal(event()->body, "{}"); // the reading itself comes with its seq
+	event_kind.tell(&parsing.message, 0, &device);
+	assert_true(device.has_reading);
+	assert_int_equal(device.reading_ms, RECEIVED_MS - 7);
+	assert_string_equal(device.reading.custom, "{\"x\":1}");
+
+	device = (struct device_summary){0};
+	accepts(&event_kind, "{\"type\":\"hello\",\"latest\":{\"ts\":253402300799000,\"load1\":0.5}}");
+	event_kind.tell(&parsing.message, 0, &device);
+	assert_int_equal(device.reading_ms, RECEIVED_MS);
+
+	refuses(&event_kind, "{\"type\":\"hello\",\"latest\":7}", "latest");
+	refuses(&event_kind, "{\"type\":\"hello\",\"latest\":{\"epoch\":\"e\",\"seq\":1,\"ts\":7}}", "latest");
+	refuses(&event_kind, "{\"type\":\"hello\",\"latest\":{\"load1\":-1}}", "latest");
+	accepts(&event_kind, "{\"type\":\"boot\",\"latest\":{\"seq\":1}}"); // nothing special elsewhere
+	assert_string_equal(event()->body, "{\"latest\":{\"seq\":1}}");
 }
 
 int main(void)
@@ -82,6 +104,7 @@ int main(void)
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_hello_tells_presence),
+		cmocka_unit_test(test_hello_shows_the_latest_reading),
 	};
 	return cmocka_run_group_tests(tests, parsing_setup, parsing_teardown);
 }

@@ -78,6 +78,58 @@ static void test_epoch_alone(void **state)
 	assert_false(stamp("{\"seq\":1}", true, &out));
 }
 
+#define NOW_MS 1767225600000
+#define DAY_MS INT64_C(86400000)
+
+static void test_measured(void **state)
+{
+	static const struct {
+		int64_t ts_ms, age_ms, measured_ms;
+	} cases[] = {
+		{NOW_MS - 5000, 3000, NOW_MS - 5000},
+		{NOW_MS - 30 * DAY_MS, 0, NOW_MS - 30 * DAY_MS},
+		{NOW_MS - 30 * DAY_MS - 1, 0, NOW_MS},
+		{NOW_MS + 300000, 0, NOW_MS + 300000},
+		{NOW_MS + 300001, 7000, NOW_MS - 7000},
+		{0, 0, NOW_MS},           // 1970
+		{86400000, 4000, NOW_MS - 4000},
+		{4070908800000, 60000, NOW_MS - 60000}, // 2099
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct stamp stamp = {.ts_ms = cases[i].ts_ms};
+		struct message message = {
+			.received_ms = NOW_MS, .age_ms = cases[i].age_ms, .stamps = &stamp, .count = 1};
+		message_measure(&message);
+		assert_int_equal(stamp.measured_ms, cases[i].measured_ms);
+		assert_int_equal(stamp.ts_ms, cases[i].ts_ms);
+	}
+}
+
+static void test_measured_keeps_the_spacing(void **state)
+{
+	// Counted from 1970, and then the clock was set.
+	struct stamp stamps[] = {{.ts_ms = 1000}, {.ts_ms = 31000}, {.ts_ms = 61000}, {.ts_ms = NOW_MS - 2000}};
+	struct message message = {.received_ms = NOW_MS, .age_ms = 2000, .stamps = stamps, .count = 4};
+	message_measure(&message);
+	assert_int_equal(stamps[0].measured_ms, NOW_MS - 62000);
+	assert_int_equal(stamps[1].measured_ms, NOW_MS - 32000);
+	assert_int_equal(stamps[2].measured_ms, NOW_MS - 2000);
+	assert_int_equal(stamps[3].measured_ms, NOW_MS - 2000);
+}
+
+static void test_numbers(void **state)
+{
+	int64_t value = 0;
+	assert_true(number_parse("0", &value));
+	assert_int_equal(value, 0);
+	assert_true(number_parse("999999999999999999", &value));
+	assert_int_equal(value, 999999999999999999);
+	static const char *const wrong[] = {"", "-1", "+1", " 1", "1 ", "1e3", "1.0", "1000000000000000000"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (number_parse(wrong[i], &value))
+			fail_msg("%s", wrong[i]);
+}
+
 static void test_refusal_is_printable(void **state)
 {
 	struct message message = {0};
@@ -90,6 +142,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_epoch_alone),
+		cmocka_unit_test(test_measured),
+		cmocka_unit_test(test_measured_keeps_the_spacing),
+		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_refusal_is_printable),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -13,6 +13,7 @@ struct parsing {
 	struct message message;
 	struct error error;
 	bool ok;
+	const char *session, *why; // user properties of what is parsed next
 };
 
 static struct parsing parsing;
@@ -40,8 +41,18 @@ static inline bool parse_bytes(const struct kind *kind, const void *bytes, size_
 	parsing.message = (struct message){.kind = kind, .device = "d1", .alive = !retained};
 	parsing.message.received_ms = RECEIVED_MS;
 	parsing.error = (struct error){0};
-	const struct input in = {exact, len_bytes, detail, RECEIVED_MS, retained};
+	const struct input in = {
+		.payload = exact,
+		.payload_bytes = len_bytes,
+		.detail = detail,
+		.received_ms = RECEIVED_MS,
+		.retained = retained,
+		.session = parsing.session,
+		.why = parsing.why,
+	};
 	parsing.ok = kind->parse(&in, &parsing.arena, &parsing.message, &parsing.error);
+	if (parsing.ok)
+		message_measure(&parsing.message);
 	free(exact);
 	return parsing.ok;
 }

@@ -1,178 +1,9 @@
 // Against a real PostgreSQL with the project's migrations.
 #include "ingest/store.h"
 
-#include "ingest/inlet.h"
-#include "tests/unit/scratch.h"
-#include "tests/unit/support/postgres.h"
+#include "tests/unit/ingest/storing.h"
 
-#include <glob.h>
-
-enum { BATCH_MAX = 100, MODEL_SEQS = 300 };
-
-static struct postgres postgres;
-static struct pg *admin;
-static struct metrics *metrics;
-static struct batch batch;
-static struct inlet inlet;
-
-static void exec(const char *sql)
-{
-	struct error error = {0};
-	if (!pg_ready(admin, &error) || !pg_exec(admin, sql, &error))
-		fail_msg("%.80s: %s", sql, error.what);
-}
-
-static int64_t number(const char *sql)
-{
-	struct error error = {0};
-	struct pg_result *auto_pg_result result = NULL;
-	if (!pg_query(admin, &result, &error, sql, 0, NULL))
-		fail_msg("%s: %s", sql, error.what);
-	return pg_int(result, 0, 0);
-}
-
-static void says(const char *sql, const char *expected)
-{
-	struct error error = {0};
-	struct pg_result *auto_pg_result result = NULL;
-	if (!pg_query(admin, &result, &error, sql, 0, NULL))
-		fail_msg("%s: %s", sql, error.what);
-	const char *text = pg_text(result, 0, 0);
-	if (!text || strcmp(text, expected) != 0)
-		fail_msg("%s: \"%s\", not \"%s\"", sql, text ? text : "null", expected);
-}
-
-static struct store *new_store(bool auto_register)
-{
-	char conninfo[128];
-	struct error error = {0};
-	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster_ingest dbname=postgres",
-		       postgres.port);
-	const struct store_options options = {conninfo, auto_register, metrics};
-	struct store *store = store_new(&options, &error);
-	if (!store)
-		fail_msg("%s", error.what);
-	return store;
-}
-
-// Until the server, which listens before it answers, lets us in.
-static bool await_ready(struct error *error)
-{
-	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
-	while (!pg_ready(admin, error)) {
-		if (clock_mono_ms() > deadline_ms)
-			return false;
-		process_pause();
-	}
-	return true;
-}
-
-static int migrate(void)
-{
-	glob_t files;
-	if (glob(MUSTER_SOURCE_DIR "/db/migrations/*.sql", 0, NULL, &files) != 0)
-		return -1;
-	for (size_t i = 0; i < files.gl_pathc; i++) {
-		struct error error = {0};
-		char *sql auto_free = file_read(files.gl_pathv[i], 1 << 20, NULL, &error);
-		if (!sql || !pg_exec(admin, sql, &error)) {
-			(void)fprintf(stderr, "%s: %s\n", files.gl_pathv[i], error.what);
-			return -1;
-		}
-	}
-	globfree(&files);
-	return 0;
-}
-
-static int group_setup(void **state)
-{
-	char conninfo[128];
-	struct error error = {0};
-	if (scratch_setup(state) != 0 || !postgres_init(&postgres, ((struct scratch *)*state)->folder))
-		return -1;
-	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster dbname=postgres", postgres.port);
-	admin = pg_new(conninfo, "store-test", &error);
-	metrics = metrics_new();
-	inlet_init(&inlet);
-	if (!admin || !metrics || !await_ready(&error) || !batch_init(&batch, BATCH_MAX, &error)) {
-		(void)fprintf(stderr, "%s\n", error.what);
-		return -1;
-	}
-	return migrate();
-}
-
-static int group_teardown(void **state)
-{
-	pg_free(admin);
-	metrics_free(metrics);
-	batch_done(&batch);
-	postgres_stop(&postgres);
-	return scratch_teardown(state);
-}
-
-static int setup(void **state)
-{
-	batch_clear(&batch);
-	exec("truncate device, device_state, telemetry, event, inventory, command_result, ledger, quarantine cascade;"
-	     "insert into device (device) values ('d1'), ('d2'); insert into device (device, enabled) values ('off', "
-	     "false)");
-	return 0;
-}
-
-static void take_at(int64_t received_ms, const char *topic, const char *payload, bool retain)
-{
-	const struct mqtt_message in = {
-		.topic = topic, .payload = payload, .payload_bytes = strlen(payload), .qos = 1, .retain = retain};
-	assert_true(inlet_take(&inlet, &batch, &in, received_ms));
-}
-
-static void take(const char *topic, const char *payload)
-{
-	take_at(clock_wall_ms(), topic, payload, false);
-}
-
-static void take_seq(int seq)
-{
-	char payload[128];
-	(void)snprintf(payload, sizeof(payload), "{\"epoch\":\"e\",\"seq\":%d,\"ts\":%d,\"uptime_s\":%d}", seq,
-		       1000 + seq, seq);
-	take("fleet/v1/d1/telemetry", payload);
-}
-
-static void take_hello(int oldest_seq)
-{
-	char payload[128];
-	(void)snprintf(payload, sizeof(payload), "{\"type\":\"hello\",\"epoch\":\"e\",\"oldest_seq\":%d}", oldest_seq);
-	take("fleet/v1/d1/event", payload);
-}
-
-static int64_t last_mark; // of the epoch that comes first in the last COMMIT
-
-static void on_committed(void *user, const struct summary *summary)
-{
-	last_mark = summary->epoch_count > 0 ? summary->epochs[0]->contiguous : -1;
-}
-
-static bool try_commit(struct store *store, struct error *error)
-{
-	return store_batch(store, &batch, on_committed, NULL, error);
-}
-
-static void commit(struct store *store)
-{
-	struct error error = {0};
-	if (!try_commit(store, &error))
-		fail_msg("%s (%s)", error.what, error.where);
-	assert_int_equal(batch.done, batch.count);
-	batch_clear(&batch);
-}
-
-static int64_t mark(void)
-{
-	int64_t stored = number("select contiguous from ledger where device = 'd1' and epoch = 'e'");
-	assert_int_equal(stored, last_mark); // what is said is what is stored
-	return stored;
-}
+enum { MODEL_SEQS = 300 };
 
 static void test_every_kind(void **state)
 {
@@ -193,7 +24,7 @@ static void test_every_kind(void **state)
 	     "from ts), "
 	     "cpu_pct is null) from telemetry where seq = 1 and epoch = 'e'",
 	     "50.5|t|0.25|8000000000|wifi|{\"x\": \"\xc3\xa9\"}|1767323045.678000|t");
-	says("select type || body from event where device = 'd1'", "boot{\"why\": [1]}");
+	says("select type || body from event where device = 'd1' and epoch = 'e'", "boot{\"why\": [1]}");
 	says("select kind || body from inventory", "network{\"mac\": \"a\"}");
 	says("select command || state || body || (applied_at is null) from command_result", "cfailed{\"reason\": "
 	     "\"r\"}true");
@@ -307,32 +138,31 @@ static void test_poison(void **state)
 	     "{\"epoch\":\"e\",\"seq\":13,\"ts\":1013,\"uptime_s\":13}");
 }
 
+// ago_s before now, so that its ts counts.
+static void take_ago(const char *topic, int ago_s, const char *members)
+{
+	char payload[160];
+	(void)snprintf(payload, sizeof(payload), "{\"ts\":%lld,%s}", (long long)(clock_wall_ms() - ago_s * 1000LL),
+		       members);
+	take(topic, payload);
+}
+
 static void test_state_of_a_device(void **state)
 {
 	struct store *store cleanup(store_free_cleanup) = new_store(false);
-	take("fleet/v1/d1/telemetry", "{\"ts\":2000,\"battery_pct\":20,\"load1\":2,\"a\":1}");
+	take_ago("fleet/v1/d1/telemetry", 20, "\"battery_pct\":20,\"load1\":2,\"a\":1");
 	commit(store);
-	take("fleet/v1/d1/telemetry", "{\"ts\":1000,\"battery_pct\":10,\"cpu_pct\":1,\"b\":1}");
+	take_ago("fleet/v1/d1/telemetry", 30, "\"battery_pct\":10,\"cpu_pct\":1,\"b\":1");
 	commit(store);
-	says("select concat_ws('|', battery_pct, load1, cpu_pct, custom, extract(epoch from ts)::int) from "
+	says("select concat_ws('|', battery_pct, load1, cpu_pct, custom, round(extract(epoch from now() - ts), -1)) from "
 	     "device_state",
-	     "20|2|1|{\"a\": 1}|2");
-	take("fleet/v1/d1/telemetry", "{\"ts\":3000,\"battery_pct\":30}");
+	     "20|2|1|{\"a\": 1}|20");
+	take_ago("fleet/v1/d1/telemetry", 10, "\"battery_pct\":30");
 	take("fleet/v1/d1/event", "{\"type\":\"hello\",\"agent_version\":\"9\",\"interval_s\":15}");
 	commit(store);
 	says("select concat_ws('|', battery_pct, load1, agent_version, interval_s, presence, presence_why) from "
 	     "device_state",
 	     "30|2|9|15|online|hello"); // better evidence of the same
-
-	take("fleet/v1/d1/status", "offline");
-	commit(store);
-	says("select presence || presence_why || (presence_since > first_seen) from device_state", "offlinestatustrue");
-	take("fleet/v1/d1/telemetry", "{\"ts\":4000}");
-	commit(store);
-	says("select presence from device_state", "offline"); // a late message does not bring it back
-	take("fleet/v1/d1/event", "{\"type\":\"hello\"}");
-	commit(store);
-	says("select presence || presence_why from device_state", "onlinehello");
 }
 
 static void test_signs_of_life(void **state)
@@ -348,15 +178,38 @@ static void test_signs_of_life(void **state)
 	assert_int_equal(number("select count(*) from device_state where last_seen is not null"), 1);
 }
 
+// A clock that is wrong misplaces nothing: the row keeps its ts, and everything else goes by measured_at.
+static void test_wrong_clocks(void **state)
+{
+	static const struct mqtt_property age = {"age-ms", "60000"};
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	take("fleet/v1/d1/telemetry", "{\"epoch\":\"e\",\"seq\":1,\"ts\":4070908800000,\"cpu_pct\":1}"); // 2099
+	commit(store);
+	take("fleet/v1/d1/telemetry", "{\"epoch\":\"e\",\"seq\":2,\"ts\":86400000,\"cpu_pct\":2}"); // 1970
+	take_with("fleet/v1/d1/event", "{\"epoch\":\"e\",\"seq\":3,\"ts\":86400000,\"type\":\"boot\"}", false, &age, 1);
+	commit(store);
+	take("fleet/v1/d1/telemetry", "{\"epoch\":\"e\",\"seq\":2,\"ts\":86400000,\"cpu_pct\":2}"); // again
+	commit(store);
+	assert_int_equal(mark(), 3);
+	assert_int_equal(number("select count(*) from telemetry"), 2);
+	says("select string_agg(ts::date::text, ' ' order by seq) from telemetry", "2099-01-01 1970-01-02");
+	assert_int_equal(number("select count(*) from telemetry where measured_at = received_at"), 2);
+	assert_int_equal(number("select count(*) from event where measured_at = received_at - interval '1 minute' "
+				"and extract(epoch from ts) = 86400"), 1);
+	says("select cpu_pct::text from device_state", "2"); // the latest, whatever the clock said
+	assert_int_equal(number("select count(*) from device_state where ts <= now() and ts > now() - interval '1 minute'"),
+			 1);
+}
+
 static void test_inventory_replaces(void **state)
 {
 	struct store *store cleanup(store_free_cleanup) = new_store(false);
-	take("fleet/v1/d1/inventory/network", "{\"ts\":2000,\"v\":2}");
-	take("fleet/v1/d1/inventory/network", "{\"ts\":3000,\"v\":3}");
-	take("fleet/v1/d1/inventory/network", "{\"ts\":1000,\"v\":1}");
+	take_ago("fleet/v1/d1/inventory/network", 20, "\"v\":2");
+	take_ago("fleet/v1/d1/inventory/network", 10, "\"v\":3");
+	take_ago("fleet/v1/d1/inventory/network", 30, "\"v\":1");
 	commit(store);
 	says("select body from inventory", "{\"v\": 3}");
-	take("fleet/v1/d1/inventory/network", "{\"ts\":2000,\"v\":2}");
+	take_ago("fleet/v1/d1/inventory/network", 20, "\"v\":2");
 	commit(store);
 	says("select body from inventory", "{\"v\": 3}");
 	take("fleet/v1/d1/inventory/network", "{\"ts\":\"2100-01-01T00:00:00Z\",\"v\":4}"); // a clock ahead
@@ -452,15 +305,6 @@ static void test_any_order(void **state)
 	store_free(stores[1]);
 }
 
-static void test_partitions(void **state)
-{
-	struct store *store cleanup(store_free_cleanup) = new_store(false);
-	struct error error = {0};
-	assert_true(store_partitions(store, &error));
-	assert_true(store_partitions(store, &error));
-	assert_true(number("select count(*) from pg_inherits where inhparent = 'telemetry'::regclass") >= 9);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,11 +316,11 @@ int main(void)
 		cmocka_unit_test_setup(test_poison, setup),
 		cmocka_unit_test_setup(test_state_of_a_device, setup),
 		cmocka_unit_test_setup(test_signs_of_life, setup),
+		cmocka_unit_test_setup(test_wrong_clocks, setup),
 		cmocka_unit_test_setup(test_inventory_replaces, setup),
 		cmocka_unit_test_setup(test_database_away, setup),
 		cmocka_unit_test_setup(test_refused_commit, setup),
 		cmocka_unit_test_setup(test_any_order, setup),
-		cmocka_unit_test_setup(test_partitions, setup),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -101,25 +101,69 @@ static void test_life_and_presence(void **state)
 	(void)take("fleet/v1/d4/status", "", true, NULL);
 	summary_make(&summary, batch.messages, batch.count);
 	assert_int_equal(summary.devices[0]->seen_ms, 0);
-	assert_string_equal(summary.devices[0]->presence, "online");
+	assert_string_equal(summary.devices[0]->online.why, "status");
+	assert_false(summary.devices[0]->online.firm);
 	assert_int_equal(summary.devices[1]->seen_ms, 0);
-	assert_string_equal(summary.devices[1]->presence, "offline");
+	assert_null(summary.devices[1]->online.why);
+	assert_string_equal(summary.devices[1]->offline.why, "status");
 	assert_int_equal(summary.devices[2]->seen_ms, RECEIVED_MS);
-	assert_string_equal(summary.devices[2]->presence, "online");
-	assert_string_equal(summary.devices[2]->presence_why, "hello");
+	assert_null(summary.devices[2]->offline.why);
+	assert_string_equal(summary.devices[2]->online.why, "hello");
 	assert_int_equal(summary.devices[3]->seen_ms, 0);
-	assert_null(summary.devices[3]->presence);
+	assert_null(summary.devices[3]->online.why);
+	assert_null(summary.devices[3]->offline.why);
+	assert_true(summary.held);
+}
+
+static void test_sessions(void **state)
+{
+	struct device_summary device = {0};
+	device_summary_online(&device, "status", 7, RECEIVED_MS, true);
+	device_summary_offline(&device, "will", 6, RECEIVED_MS, false); // late
+	assert_null(device.offline.why);
+	device_summary_offline(&device, "will", 7, RECEIVED_MS, false);
+	assert_string_equal(device.offline.why, "will");
+	device_summary_online(&device, "status", 6, RECEIVED_MS, false); // remembered by another broker
+	assert_string_equal(device.offline.why, "will");
+	assert_int_equal(device.online.session, 7);
+	device_summary_online(&device, "status", 8, RECEIVED_MS, true);
+	assert_null(device.offline.why);
+	assert_int_equal(device.online.session, 8);
+	device_summary_offline(&device, "status", 0, RECEIVED_MS, false); // of a sender that does not count
+	assert_string_equal(device.offline.why, "status");
+}
+
+static void test_life_after_the_will(void **state)
+{
+	(void)take("fleet/v1/d1/status", "offline", false, NULL);
+	(void)take("fleet/v1/d1/telemetry", "{}", false, NULL);
+	(void)take("fleet/v1/d2/telemetry", "{}", false, NULL);
+	(void)take("fleet/v1/d2/status", "offline", false, NULL);
+	summary_make(&summary, batch.messages, batch.count);
+	assert_null(summary.devices[0]->offline.why);
+	assert_string_equal(summary.devices[1]->offline.why, "status");
+}
+
+static void test_late(void **state)
+{
+	seqs("d1", "e", (const int[]){1, 2, 5, 3, 4, 6}, 6);
+	seqs("d2", "e", (const int[]){1, 2, 3, 2, 3, 4}, 6); // came again, not late
+	seqs("d3", "e", (const int[]){1, 2, 3, 4}, 4);
+	summary_make(&summary, batch.messages, batch.count);
+	assert_int_equal(summary.epochs[0]->late, 2);
+	assert_int_equal(summary.epochs[1]->late, 0);
+	assert_int_equal(summary.epochs[2]->late, 0);
 }
 
 static void test_newest_reading(void **state)
 {
-	(void)take("fleet/v1/d1/telemetry", "{\"ts\":2000,\"battery_pct\":20,\"load1\":2}", false, NULL);
-	(void)take("fleet/v1/d1/telemetry", "{\"ts\":1000,\"battery_pct\":10,\"cpu_pct\":1}", false, NULL);
-	(void)take("fleet/v1/d1/telemetry", "{\"ts\":3000,\"load1\":3}", false, NULL);
+	(void)take("fleet/v1/d1/telemetry", "{\"ts\":1767225592000,\"battery_pct\":20,\"load1\":2}", false, NULL);
+	(void)take("fleet/v1/d1/telemetry", "{\"ts\":1767225591000,\"battery_pct\":10,\"cpu_pct\":1}", false, NULL);
+	(void)take("fleet/v1/d1/telemetry", "{\"ts\":1767225593000,\"load1\":3}", false, NULL);
 	(void)take("fleet/v1/d2/telemetry", "{\"ts\":9999999999999,\"load1\":3}", false, NULL);
 	summary_make(&summary, batch.messages, batch.count);
 	const struct device_summary *device = summary.devices[0];
-	assert_int_equal(device->reading_ms, 3000);
+	assert_int_equal(device->reading_ms, RECEIVED_MS - 7000);
 	assert_true(device->reading.values[0].real == 20);
 	assert_true(device->reading.values[2].real == 1);
 	assert_true(device->reading.values[3].real == 3);
@@ -149,6 +193,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hello_and_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_life_and_presence, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sessions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_life_after_the_will, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newest_reading, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replies, setup, teardown),
 	};

@@ -23,7 +23,7 @@ static int teardown(void **state)
 
 static void push(struct outbox *outbox, const char *text, int64_t seqs)
 {
-	assert_true(outbox_push(outbox, TOPIC_TELEMETRY, text, strlen(text), seqs));
+	assert_true(outbox_push(outbox, TOPIC_TELEMETRY, text, strlen(text), seqs, 0));
 }
 
 // Sends all that the window lets through, with mids from *mid on; returns how many.

@@ -25,7 +25,9 @@ static void all_that_is_known(void **state)
 	      "\"latest\":{\"ts\":\"2026-11-21T01:52:56Z\",\"battery_pct\":29.1,\"charging\":false,\"cpu_pct\":10.6,"
 	      "\"load1\":0.73,\"mem_total\":25276502016,\"mem_available\":24753602560,\"network_type\":\"wifi\","
 	      "\"rssi_dbm\":-78,\"uptime_s\":90,\"custom\":{\"fan_rpm\":1200,\"note\":\"a\\u001bb\",\"x\":{\"y\":1}}},"
-	      "\"ledger\":[{\"epoch\":\"e-1\",\"contiguous\":10,\"open\":2,\"duplicates\":1,\"dropped\":3,"
+	      "\"ledger\":[{\"epoch\":\"e-1\",\"contiguous\":10,\"open\":2,\"duplicates\":1,\"dropped\":3,\"lost\":5,"
+	      "\"late\":4,\"gaps\":[{\"from\":11,\"to\":12,\"state\":\"lost\",\"opened_at\":\"2026-11-21T01:43:00Z\"},"
+	      "{\"from\":2,\"to\":2,\"state\":\"closed\",\"opened_at\":\"2026-11-21T01:43:00Z\"}],"
 	      "\"first_at\":\"2026-11-21T01:43:00Z\",\"last_at\":\"2026-11-21T01:52:56Z\"}],"
 	      "\"commands\":[{\"id\":\"c-1\",\"action\":\"ping\",\"state\":\"rejected\",\"reason\":\"no\","
 	      "\"requested_by\":\"admin\",\"created_at\":\"2026-11-21T01:43:00Z\"}]}",
@@ -52,8 +54,9 @@ static void all_that_is_known(void **state)
 	      "\nLedger: its messages by epoch, which is a life of its outbox\n"
 	      "  e-1\n"
 	      "    begun 2026-11-21 01:43:00Z, 10 min ago, last heard 4 s ago\n"
-	      "    7 stored, 3 lost (dropped by its full outbox), 2 still on their way;\n"
-	      "    1 came twice, stored once\n"
+	      "    7 stored, 5 lost (3 dropped by its full outbox), 2 still on their way;\n"
+	      "    4 came late, 1 came twice, stored once\n"
+	      "    lost: 11 to 12, since 2026-11-21 01:43:00Z, 10 min ago\n"
 	      "\nLatest commands\n"
 	      "  2026-11-21 01:43:00Z, 10 min ago  ping by admin: rejected, no\n"
 	      "    c-1\n");

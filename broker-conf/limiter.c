@@ -1,0 +1,281 @@
+#include "broker-conf/limiter.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(element) ((element)->forgotten = true)
+#include <uthash.h>
+
+#define ELAPSED_MAX_MS 1000000 // no bucket takes longer to fill that matters, and no product overflows
+
+// In thousandths, so that a millisecond earns a whole number.
+struct bucket {
+	int64_t level, full;
+};
+
+struct account {
+	char name[PRINCIPAL_MAX];
+	struct bucket messages, bytes;
+	int64_t filled_ms; // when the buckets were last looked at
+	int64_t messages_per_s, bytes_per_s;
+	int64_t refused_messages, refused_bytes; // since the last notice
+	int64_t refused_ms;                      // the first of these
+	int64_t notice_ms;                       // no notice before
+	struct account *next_refused;            // those with something to tell, in any order
+	bool forgotten;                          // there was no memory to enter it
+	UT_hash_handle hh;
+};
+
+struct limiter {
+	struct account *accounts; // by name
+	struct account *refused;
+	int64_t sweep_ms;
+};
+
+// ---- the table ----
+// The macros of uthash count as the code of whoever uses them.
+// NOLINTBEGIN(readability-function-cognitive-complexity,readability-function-size)
+
+static struct account *find(const struct limiter *limiter, const char *name)
+{
+	struct account *account;
+
+	HASH_FIND_STR(limiter->accounts, name, account);
+	return account;
+}
+
+static bool enter(struct limiter *limiter, struct account *account)
+{
+	HASH_ADD_STR(limiter->accounts, name, account);
+	return !account->forgotten;
+}
+
+static void forget(struct limiter *limiter, struct account *account)
+{
+	HASH_DEL(limiter->accounts, account);
+	free(account);
+}
+
+// NOLINTEND(readability-function-cognitive-complexity,readability-function-size)
+
+bool limits_check(const struct limits *limits, struct error *error)
+{
+	if (limits->messages_per_s < 0 || limits->bytes_per_s < 0)
+		return error_set(error, ERROR_INVALID, "a rate is below 0");
+	if (limits->messages_per_s > 0 && limits->messages_burst < 1)
+		return error_set(error, ERROR_INVALID, "a rate of messages needs a burst of 1 at least");
+	if (limits->bytes_per_s > 0 && limits->bytes_burst < PAYLOAD_MAX_BYTES)
+		return error_set(error, ERROR_INVALID,
+				 "a rate of bytes needs a burst of %d at least: the largest message",
+				 PAYLOAD_MAX_BYTES);
+	return true;
+}
+
+struct limiter *limiter_new(int64_t now_ms)
+{
+	struct limiter *limiter = calloc(1, sizeof(*limiter));
+
+	if (limiter)
+		limiter->sweep_ms = now_ms + LIMITER_SWEEP_MS;
+	return limiter;
+}
+
+void limiter_free(struct limiter *limiter)
+{
+	while (limiter && limiter->accounts)
+		forget(limiter, limiter->accounts);
+	free(limiter);
+}
+
+static struct account *account_new(struct limiter *limiter, const struct limits *limits, const char *name,
+				   int64_t now_ms)
+{
+	struct account *account = calloc(1, sizeof(*account));
+
+	if (!account)
+		return NULL;
+	(void)snprintf(account->name, sizeof(account->name), "%s", name);
+	account->messages.level = limits->messages_burst * 1000;
+	account->bytes.level = limits->bytes_burst * 1000;
+	account->filled_ms = now_ms;
+	if (!enter(limiter, account)) {
+		free(account);
+		return NULL;
+	}
+	return account;
+}
+
+static void fill_bucket(struct bucket *bucket, int64_t per_s, int64_t burst, int64_t elapsed_ms)
+{
+	bucket->full = burst * 1000;
+	bucket->level += elapsed_ms * per_s;
+	if (bucket->level > bucket->full)
+		bucket->level = bucket->full;
+}
+
+static int64_t elapsed_ms(const struct account *account, int64_t now_ms)
+{
+	int64_t elapsed = now_ms - account->filled_ms;
+
+	if (elapsed < 0)
+		return 0;
+	return elapsed < ELAPSED_MAX_MS ? elapsed : ELAPSED_MAX_MS;
+}
+
+static void fill(struct account *account, const struct limits *limits, int64_t now_ms)
+{
+	int64_t elapsed = elapsed_ms(account, now_ms);
+
+	account->messages_per_s = limits->messages_per_s;
+	account->bytes_per_s = limits->bytes_per_s;
+	fill_bucket(&account->messages, limits->messages_per_s, limits->messages_burst, elapsed);
+	fill_bucket(&account->bytes, limits->bytes_per_s, limits->bytes_burst, elapsed);
+	account->filled_ms = now_ms;
+}
+
+struct scan {
+	bool quoted, escaped;
+	int depth;
+	size_t commas; // between the elements of the outermost array
+};
+
+static void scan_byte(struct scan *scan, char byte)
+{
+	if (scan->quoted) {
+		if (!scan->escaped && byte == '"')
+			scan->quoted = false;
+		scan->escaped = !scan->escaped && byte == '\\';
+		return;
+	}
+	switch (byte) {
+	case '"':
+		scan->quoted = true;
+		break;
+	case '[':
+	case '{':
+		scan->depth++;
+		break;
+	case ']':
+	case '}':
+		scan->depth--;
+		break;
+	case ',':
+		scan->commas += scan->depth == 1;
+		break;
+	default:
+		break;
+	}
+}
+
+size_t limiter_weight(const char *payload, size_t bytes)
+{
+	struct scan scan = {.depth = 0};
+	size_t at = 0;
+
+	while (at < bytes && strchr(" \t\r\n", payload[at]) && payload[at] != '\0')
+		at++;
+	if (at == bytes || payload[at] != '[')
+		return 1;
+	for (; at < bytes; at++)
+		scan_byte(&scan, payload[at]);
+	return 1 + scan.commas;
+}
+
+static void refuse(struct limiter *limiter, struct account *account, size_t bytes, int64_t now_ms)
+{
+	if (account->refused_messages == 0) {
+		account->refused_ms = now_ms;
+		if (account->notice_ms < now_ms + LIMITER_NOTICE_FIRST_MS)
+			account->notice_ms = now_ms + LIMITER_NOTICE_FIRST_MS;
+		account->next_refused = limiter->refused;
+		limiter->refused = account;
+	}
+	account->refused_messages++;
+	account->refused_bytes += (int64_t)bytes;
+}
+
+static int64_t price(const struct limits *limits, const char *payload, size_t bytes)
+{
+	int64_t weight = (int64_t)limiter_weight(payload, bytes);
+
+	return 1000 * (weight < limits->messages_burst ? weight : limits->messages_burst);
+}
+
+bool limiter_take(struct limiter *limiter, const struct limits *limits, const char *name, const char *payload,
+		  size_t bytes, int64_t now_ms)
+{
+	int64_t messages;
+	int64_t size = (int64_t)bytes * 1000;
+
+	if (limits->messages_per_s == 0 && limits->bytes_per_s == 0)
+		return true;
+	messages = price(limits, payload, bytes);
+	struct account *account = find(limiter, name);
+	if (!account)
+		account = account_new(limiter, limits, name, now_ms);
+	if (!account)
+		return false;
+	fill(account, limits, now_ms);
+	if ((limits->messages_per_s > 0 && account->messages.level < messages) ||
+	    (limits->bytes_per_s > 0 && account->bytes.level < size)) {
+		refuse(limiter, account, bytes, now_ms);
+		return false;
+	}
+	if (limits->messages_per_s > 0)
+		account->messages.level -= messages;
+	if (limits->bytes_per_s > 0)
+		account->bytes.level -= size;
+	return true;
+}
+
+// Nothing would be different if it came back as somebody new.
+static bool is_idle(const struct account *account, int64_t now_ms)
+{
+	int64_t elapsed = elapsed_ms(account, now_ms);
+
+	return account->refused_messages == 0 && now_ms >= account->notice_ms &&
+	       account->messages.level + elapsed * account->messages_per_s >= account->messages.full &&
+	       account->bytes.level + elapsed * account->bytes_per_s >= account->bytes.full;
+}
+
+static void sweep(struct limiter *limiter, int64_t now_ms)
+{
+	struct account *next;
+
+	for (struct account *account = limiter->accounts; account; account = next) {
+		next = account->hh.next;
+		if (is_idle(account, now_ms))
+			forget(limiter, account);
+	}
+	limiter->sweep_ms = now_ms + LIMITER_SWEEP_MS;
+}
+
+bool limiter_due(struct limiter *limiter, int64_t now_ms, struct limiter_notice *out)
+{
+	if (now_ms >= limiter->sweep_ms)
+		sweep(limiter, now_ms);
+	for (struct account **at = &limiter->refused; *at; at = &(*at)->next_refused) {
+		struct account *account = *at;
+
+		if (now_ms < account->notice_ms)
+			continue;
+		*at = account->next_refused;
+		*out = (struct limiter_notice){
+			.messages = account->refused_messages,
+			.bytes = account->refused_bytes,
+			.span_ms = now_ms - account->refused_ms,
+		};
+		memcpy(out->name, account->name, sizeof(out->name));
+		account->refused_messages = account->refused_bytes = 0;
+		account->notice_ms = now_ms + LIMITER_NOTICE_EVERY_MS;
+		return true;
+	}
+	return false;
+}
+
+size_t limiter_count(const struct limiter *limiter)
+{
+	return HASH_COUNT(limiter->accounts);
+}

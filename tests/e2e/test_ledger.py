@@ -1,0 +1,107 @@
+"""What is missing is known by its range: open, filled late, lost when it does not come; and no clock misplaces anything."""
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from stack import Device, wait_for
+
+LOST_AFTER_S = 2
+
+
+@pytest.fixture(scope="module")
+def patient(stack):
+    """Gaps count as lost after 2 s instead of an hour."""
+    conf = stack.state / "conf/ingest.conf"
+    conf.write_text(conf.read_text() + f"gap_lost_after_s = {LOST_AFTER_S};\n")
+    stack.muster("stack", "restart", "ingest")
+    return stack
+
+
+def gaps(stack, device):
+    return stack.rows("select from_seq, to_seq, state from ledger_gap where device = %s order by from_seq", device.name)
+
+
+def shown(stack, device):
+    """The ledger as `muster device show` and so the API tell it."""
+    ledger = stack.muster_json("device", "show", device.name)["ledger"]
+    assert len(ledger) == 1 and ledger[0]["epoch"] == device.epoch
+    return ledger[0]
+
+
+def age(milliseconds):
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = ("age-ms", str(milliseconds))
+    return properties
+
+
+def test_a_gap_is_opened_and_filled_late(stack):
+    with Device(stack, "gap-1") as device:
+        messages = [device.next(load1=n / 10) for n in range(10)]
+        for message in messages[:3] + messages[7:]:
+            device.publish("telemetry", message)
+        wait_for(lambda: gaps(stack, device) == [(4, 7, "open")], "the gap of 4 to 7")
+        row = shown(stack, device)
+        assert (row["first_seq"], row["highest"], row["contiguous"], row["lost"], row["late"]) == (1, 10, 3, 0, 0)
+        assert [(gap["from"], gap["to"], gap["state"]) for gap in row["gaps"]] == [(4, 7, "open")]
+        device.publish("telemetry", messages[4])
+        wait_for(lambda: gaps(stack, device) == [(4, 4, "open"), (6, 7, "open")], "the gap split by what came late")
+        for message in messages[3:]:
+            device.publish("telemetry", message)
+        device.wait_stored()
+        wait_for(lambda: {state for _, _, state in gaps(stack, device)} == {"closed"}, "closed gaps")
+        row = shown(stack, device)
+        assert (row["late"], row["duplicates"], row["lost"], row["received"]) == (4, 4, 0, 14)
+    overview = stack.muster("device", "show", "gap-1").stdout
+    assert "0 lost" in overview
+
+
+def test_what_the_device_dropped_is_told_from_what_is_lost(stack):
+    with Device(stack, "gap-2") as device:
+        device.publish("telemetry", device.next(load1=1))
+        device.seq += 3
+        device.publish("telemetry", device.next(load1=2))
+        wait_for(lambda: gaps(stack, device) == [(2, 4, "open")], "the gap")
+        device.publish("event", {"type": "hello", "epoch": device.epoch, "oldest_seq": 5})
+        wait_for(lambda: gaps(stack, device) == [(2, 4, "dropped")], "the gap declared dropped")
+        row = shown(stack, device)
+        assert (row["dropped"], row["lost"], row["open"]) == (3, 3, 0)
+
+
+# From here on gaps count as lost soon.
+
+def test_a_gap_that_stays_is_lost_with_its_range(patient):
+    stack = patient
+    with Device(stack, "gap-3") as device:
+        device.publish("telemetry", device.next(load1=1))
+        held_back = [device.next(load1=2), device.next(load1=3)]
+        device.publish("telemetry", device.next(load1=4))
+        wait_for(lambda: gaps(stack, device) == [(2, 3, "lost")], "the lost gap")
+        row = shown(stack, device)
+        assert row["lost"] == 2
+        assert [(gap["from"], gap["to"], gap["state"]) for gap in row["gaps"]] == [(2, 3, "lost")]
+        text = stack.muster("device", "show", device.name).stdout
+        assert "2 lost" in text and "lost: 2 to 3" in text
+        for message in held_back:  # it is not given up: what comes after all is stored
+            device.publish("telemetry", message)
+        device.wait_stored()
+        assert shown(stack, device)["lost"] == 0
+
+
+@pytest.mark.parametrize("name,ts", [("clock-1970", 86_400_000), ("clock-2099", 4_070_908_800_000)])
+def test_a_wrong_clock_loses_and_misplaces_nothing(stack, name, ts):
+    with Device(stack, name) as device:
+        for n in range(3):
+            device.publish("telemetry", device.next(cpu_pct=n) | {"ts": ts + n * 1000}, age(600_000 if n == 0 else 0))
+        device.publish("event", device.next(type="boot") | {"ts": ts + 3000})
+        device.wait_stored()
+        rows = stack.rows("select (extract(epoch from ts) * 1000)::bigint, extract(epoch from received_at - measured_at)::float8"
+                          " from telemetry where device = %s order by seq", name)
+        assert [row[0] for row in rows] == [ts, ts + 1000, ts + 2000], "ts is kept as sent"
+        assert [row[1] for row in rows] == [600, 0, 0]
+        detail = stack.muster_json("device", "show", name)
+        assert detail["latest"]["cpu_pct"] == 2
+        assert abs(stack.value("select extract(epoch from now() - ts)::float8 from device_state where device = %s", name)) < 60
+        assert stack.value("select measured_at = received_at from event where device = %s and type = 'boot'", name)
+        device.publish("telemetry", device.next(cpu_pct=50))  # the clock is set
+        device.wait_stored()
+        assert stack.muster_json("device", "show", name)["latest"]["cpu_pct"] == 50
+    assert detail["ledger"][0]["gaps"] == []

@@ -1,0 +1,195 @@
+// What the tests of everything behind the store share: a real PostgreSQL with the project's migrations, a batch, and two
+// devices, d1 and d2.
+#pragma once
+
+#include "ingest/inlet.h"
+#include "ingest/store.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/support/postgres.h"
+
+#include <glob.h>
+
+enum { BATCH_MAX = 100 };
+
+static struct postgres postgres;
+static struct pg *admin;
+static struct metrics *metrics;
+static struct batch batch;
+static struct inlet inlet;
+static struct presence presence;
+
+static inline void exec(const char *sql)
+{
+	struct error error = {0};
+	if (!pg_ready(admin, &error) || !pg_exec(admin, sql, &error))
+		fail_msg("%.80s: %s", sql, error.what);
+}
+
+static inline int64_t number(const char *sql)
+{
+	struct error error = {0};
+	struct pg_result *auto_pg_result result = NULL;
+	if (!pg_query(admin, &result, &error, sql, 0, NULL))
+		fail_msg("%s: %s", sql, error.what);
+	return pg_int(result, 0, 0);
+}
+
+static inline void says(const char *sql, const char *expected)
+{
+	struct error error = {0};
+	struct pg_result *auto_pg_result result = NULL;
+	if (!pg_query(admin, &result, &error, sql, 0, NULL))
+		fail_msg("%s: %s", sql, error.what);
+	const char *text = pg_text(result, 0, 0);
+	if (!text || strcmp(text, expected) != 0)
+		fail_msg("%s: \"%s\", not \"%s\"", sql, text ? text : "null", expected);
+}
+
+static inline struct store *new_store(bool auto_register)
+{
+	char conninfo[128];
+	struct error error = {0};
+	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster_ingest dbname=postgres",
+		       postgres.port);
+	const struct store_options options = {
+		.conninfo = conninfo, .auto_register = auto_register, .presence = &presence, .metrics = metrics};
+	struct store *store = store_new(&options, &error);
+	if (!store)
+		fail_msg("%s", error.what);
+	return store;
+}
+
+// Until the server, which listens before it answers, lets us in.
+static inline bool await_ready(struct error *error)
+{
+	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
+	while (!pg_ready(admin, error)) {
+		if (clock_mono_ms() > deadline_ms)
+			return false;
+		process_pause();
+	}
+	return true;
+}
+
+static inline int migrate(void)
+{
+	glob_t files;
+	if (glob(MUSTER_SOURCE_DIR "/db/migrations/*.sql", 0, NULL, &files) != 0)
+		return -1;
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		struct error error = {0};
+		char *sql auto_free = file_read(files.gl_pathv[i], 1 << 20, NULL, &error);
+		if (!sql || !pg_exec(admin, sql, &error)) {
+			(void)fprintf(stderr, "%s: %s\n", files.gl_pathv[i], error.what);
+			return -1;
+		}
+	}
+	globfree(&files);
+	return 0;
+}
+
+static inline int group_setup(void **state)
+{
+	char conninfo[128];
+	struct error error = {0};
+	if (scratch_setup(state) != 0 || !postgres_init(&postgres, ((struct scratch *)*state)->folder))
+		return -1;
+	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster dbname=postgres", postgres.port);
+	admin = pg_new(conninfo, "store-test", &error);
+	metrics = metrics_new();
+	inlet_init(&inlet);
+	if (!admin || !metrics || !await_ready(&error) || !batch_init(&batch, BATCH_MAX, &error)) {
+		(void)fprintf(stderr, "%s\n", error.what);
+		return -1;
+	}
+	return migrate();
+}
+
+static inline int group_teardown(void **state)
+{
+	pg_free(admin);
+	metrics_free(metrics);
+	batch_done(&batch);
+	postgres_stop(&postgres);
+	return scratch_teardown(state);
+}
+
+static inline int setup(void **state)
+{
+	batch_clear(&batch);
+	presence_init(&presence, "svc.ingest", 0);
+	exec("truncate device, device_state, telemetry, event, inventory, command_result, ledger, ledger_gap, quarantine cascade;"
+	     "insert into device (device) values ('d1'), ('d2'); insert into device (device, enabled) values ('off', "
+	     "false)");
+	return 0;
+}
+
+static inline void take_at(int64_t received_ms, const char *topic, const char *payload, bool retain)
+{
+	const struct mqtt_message in = {
+		.topic = topic, .payload = payload, .payload_bytes = strlen(payload), .qos = 1, .retain = retain};
+	assert_true(inlet_take(&inlet, &batch, &in, received_ms));
+}
+
+static inline void take_with(const char *topic, const char *payload, bool retain, const struct mqtt_property *properties,
+			     size_t count)
+{
+	const struct mqtt_message in = {
+		.topic = topic,
+		.payload = payload,
+		.payload_bytes = strlen(payload),
+		.qos = 1,
+		.retain = retain,
+		.properties = properties,
+		.property_count = count,
+	};
+	assert_true(inlet_take(&inlet, &batch, &in, clock_wall_ms()));
+}
+
+static inline void take(const char *topic, const char *payload)
+{
+	take_at(clock_wall_ms(), topic, payload, false);
+}
+
+static inline void take_seq(int seq)
+{
+	char payload[128];
+	(void)snprintf(payload, sizeof(payload), "{\"epoch\":\"e\",\"seq\":%d,\"ts\":%d,\"uptime_s\":%d}", seq,
+		       1000 + seq, seq);
+	take("fleet/v1/d1/telemetry", payload);
+}
+
+static inline void take_hello(int oldest_seq)
+{
+	char payload[128];
+	(void)snprintf(payload, sizeof(payload), "{\"type\":\"hello\",\"epoch\":\"e\",\"oldest_seq\":%d}", oldest_seq);
+	take("fleet/v1/d1/event", payload);
+}
+
+static int64_t last_mark; // of the epoch that comes first in the last COMMIT
+
+static inline void on_committed(void *user, const struct summary *summary)
+{
+	last_mark = summary->epoch_count > 0 ? summary->epochs[0]->contiguous : -1;
+}
+
+static inline bool try_commit(struct store *store, struct error *error)
+{
+	return store_batch(store, &batch, on_committed, NULL, error);
+}
+
+static inline void commit(struct store *store)
+{
+	struct error error = {0};
+	if (!try_commit(store, &error))
+		fail_msg("%s (%s)", error.what, error.where);
+	assert_int_equal(batch.done, batch.count);
+	batch_clear(&batch);
+}
+
+static inline int64_t mark(void)
+{
+	int64_t stored = number("select contiguous from ledger where device = 'd1' and epoch = 'e'");
+	assert_int_equal(stored, last_mark); // what is said is what is stored
+	return stored;
+}

@@ -1,0 +1,434 @@
+#include "tools/bench/stage.h"
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/pki.h"
+#include "tools/bench/load.h"
+#include "tools/bench/process.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define START_TIMEOUT_MS 60000
+#define STOP_TIMEOUT_MS 60000
+#define POLL_MS 20
+#define CONFIG_MAX_BYTES ((size_t)64 * 1024)
+#define BROKER_PROGRAM "/usr/sbin/mosquitto"
+#define CERTIFICATE_S 86400
+
+// Ports of the stack that no part of this one uses otherwise.
+enum { PLAIN_PORT = STACK_BRIDGE, SINK_PORT = STACK_DASHBOARD };
+
+struct stage {
+	struct stack stack;
+	struct process_keeper keeper;
+	pid_t postgres, broker, ingest, peer; // 0: none
+	struct pg *pg;
+	struct peer_board *board;
+	struct wire_tls *tls;
+	char **certificates; // PEM by device; NULL without TLS
+	size_t devices;
+	bool with_tls; // what the running broker speaks
+};
+
+// ---- waiting for something to come up ----
+
+static bool connects(int port)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+static bool healthy(int port)
+{
+	static const char request[] = "GET /health HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	char answer[16] = "";
+	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+	       send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
+	       recv(fd, answer, sizeof(answer) - 1, 0) > 12 && strncmp(answer + 9, "200", 3) == 0;
+}
+
+static bool database_answers(struct stage *stage)
+{
+	struct error ignored;
+	return pg_ready(stage->pg, &ignored);
+}
+
+// Until test is true; fails when the process ends.
+static bool wait_until(struct stage *stage, pid_t *pid, const char *name, bool (*test)(struct stage *stage),
+		       struct error *error)
+{
+	int64_t deadline_ms = clock_mono_ms() + START_TIMEOUT_MS;
+	while (!test(stage)) {
+		if (waitpid(*pid, NULL, WNOHANG) == *pid) {
+			*pid = 0;
+			return process_failed(&stage->stack, name, error);
+		}
+		if (clock_mono_ms() > deadline_ms)
+			return error_set(error, ERROR_TIMEOUT, "%s is not ready after %d s", name,
+					 START_TIMEOUT_MS / 1000);
+		(void)poll(NULL, 0, POLL_MS);
+	}
+	return true;
+}
+
+// ---- database ----
+
+static bool make_cluster(struct stage *stage, struct error *error)
+{
+	char **argv = stack_initdb_argv(&stage->stack);
+	pid_t initdb = process_start(&stage->stack, "initdb", argv, SIGKILL, error);
+	int status = -1;
+	stack_argv_free(argv);
+	if (initdb == 0)
+		return false;
+	while (waitpid(initdb, &status, 0) < 0 && errno == EINTR)
+		;
+	return status == 0 ? stack_database_adopt(&stage->stack, error) : process_failed(&stage->stack, "initdb", error);
+}
+
+static bool start_database(struct stage *stage, struct error *error)
+{
+	if (!make_cluster(stage, error) || !stack_database_configure(&stage->stack, error))
+		return false;
+	char **argv = stack_postgres_argv(&stage->stack);
+	stage->postgres = process_start(&stage->stack, "postgres", argv, SIGQUIT, error);
+	stack_argv_free(argv);
+	auto_free char *first = stack_conninfo(&stage->stack, "muster_owner", "postgres");
+	stage->pg = stage->postgres > 0 ? pg_new(first, "muster-bench", error) : NULL;
+	if (!stage->pg || !wait_until(stage, &stage->postgres, "postgres", database_answers, error) ||
+	    !stack_database_migrate(&stage->stack, error))
+		return false;
+	pg_free(stage->pg);
+	auto_free char *conninfo = stack_conninfo(&stage->stack, "muster_owner", "muster");
+	stage->pg = pg_new(conninfo, "muster-bench", error);
+	char count[24];
+	(void)snprintf(count, sizeof(count), "%zu", stage->devices);
+	return stage->pg && pg_ready(stage->pg, error) &&
+	       PG_QUERY(stage->pg, NULL, error,
+			"insert into device (device) select 'bench-' || lpad(i::text, 5, '0') "
+			"from generate_series(0, $1::int - 1) i",
+			count) &&
+	       pg_exec(stage->pg, "vacuum (analyze) device", error);
+}
+
+bool stage_database_clear(struct stage *stage, struct error *error)
+{
+	return pg_ready(stage->pg, error) &&
+	       pg_exec(stage->pg, "truncate telemetry, event, device_state, ledger, quarantine", error) &&
+	       pg_exec(stage->pg, "checkpoint", error);
+}
+
+bool stage_database_rows(struct stage *stage, int64_t *rows, int64_t *bytes, int64_t *wal_bytes, struct error *error)
+{
+	auto_pg_result struct pg_result *result = NULL;
+	if (!pg_ready(stage->pg, error) ||
+	    !pg_query(stage->pg, &result, error,
+		      "select (select count(*) from telemetry), pg_database_size(current_database()), "
+		      "pg_current_wal_insert_lsn() - '0/0'::pg_lsn",
+		      0, NULL))
+		return false;
+	*rows = pg_int(result, 0, 0);
+	*bytes = pg_int(result, 0, 1);
+	*wal_bytes = pg_int(result, 0, 2);
+	return true;
+}
+
+// ---- broker ----
+
+// Of the template's settings, two differ. A device may send as fast as it can, because so few devices stand for many.
+// And the guard lets nobody in without a certificate, so a plain listener is a broker without it, to which devices are
+// known by the user name they give; anonymous is ingest.
+static void adapt_line(struct buf *out, const char *line, bool tls)
+{
+	static const char *const rates[] = {"plugin_opt_messages_per_s", "plugin_opt_bytes_per_s"};
+	if (!tls && (strncmp(line, "plugin", 6) == 0 || strncmp(line, "allow_anonymous", 15) == 0))
+		return;
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		if (strncmp(line, rates[i], strlen(rates[i])) == 0) {
+			buf_addf(out, "%s 0\n", rates[i]);
+			return;
+		}
+	}
+	buf_addf(out, "%s\n", line);
+}
+
+static bool adapt_config(const struct stage *stage, bool tls, struct error *error)
+{
+	auto_buf struct buf out = {0};
+	struct stack_path path = stack_path(&stage->stack, "broker/mosquitto.conf");
+	buf_init(&out, CONFIG_MAX_BYTES);
+	auto_free char *config = file_read(path.text, CONFIG_MAX_BYTES, NULL, error);
+	if (!config)
+		return false;
+	char *rest = NULL;
+	for (char *line = strtok_r(config, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		if (!tls && strncmp(line, "listener ", 9) == 0)
+			break; // they are the last
+		adapt_line(&out, line, tls);
+	}
+	if (!tls)
+		buf_addf(&out, "allow_anonymous true\nlistener %d " STACK_LISTEN "\nprotocol mqtt\n",
+			 stage->stack.ports[PLAIN_PORT]);
+	return file_write(path.text, out.data, out.len_bytes, 0600, error);
+}
+
+static bool open_rules(const struct stage *stage, struct error *error)
+{
+	auto_buf struct buf out = {0};
+	struct stack_path acl = stack_path(&stage->stack, "broker/acl");
+	auto_free char *rules = file_read(acl.text, CONFIG_MAX_BYTES, NULL, error);
+	buf_init(&out, CONFIG_MAX_BYTES);
+	buf_addf(&out, "topic readwrite fleet/v1/#\n%s", rules ? rules : "");
+	return rules && file_write(acl.text, out.data, out.len_bytes, 0600, error);
+}
+
+static bool broker_answers(struct stage *stage)
+{
+	return connects(stage_device_port(stage, stage->with_tls));
+}
+
+bool stage_broker_start(struct stage *stage, bool tls, struct error *error)
+{
+	struct stack_path config = stack_path(&stage->stack, "broker/mosquitto.conf");
+	char *argv[] = {(char *)BROKER_PROGRAM, (char *)"-c", config.text, NULL};
+	(void)unlink(stack_path(&stage->stack, "broker/mosquitto.db").text);
+	stage->with_tls = tls;
+	if (!stack_broker_configure(&stage->stack, error) || !adapt_config(stage, tls, error) ||
+	    (!tls && !open_rules(stage, error)))
+		return false;
+	stage->broker = process_start(&stage->stack, "broker", argv, SIGKILL, error);
+	return stage->broker > 0 && wait_until(stage, &stage->broker, "broker", broker_answers, error);
+}
+
+void stage_broker_stop(struct stage *stage)
+{
+	process_stop(&stage->broker, SIGKILL, 0); // what it still holds is of no interest
+}
+
+// ---- ingest ----
+
+static bool write_ingest_config(const struct stage *stage, bool tls, struct error *error)
+{
+	const struct stack *stack = &stage->stack;
+	auto_free char *conninfo = stack_conninfo(stack, "muster_ingest", "muster");
+	auto_buf struct buf out = {0};
+	buf_init(&out, CONFIG_MAX_BYTES);
+	buf_addf(&out, "broker = { host = \"" STACK_LISTEN "\"; port = %d; client_id = \"svc.ingest\"; ",
+		 stack->ports[tls ? STACK_SERVICES : PLAIN_PORT]);
+	if (tls)
+		buf_addf(&out, "ca_file = \"%s/ca/service.crt\"; cert_file = \"%s/certs/ingest.crt\"; "
+			       "key_file = \"%s/certs/ingest.key\"; ",
+			 stack->root, stack->root, stack->root);
+	buf_addf(&out, "};\ndatabase = { conninfo = \"%s\"; };\nhttp = { address = \"" STACK_LISTEN "\"; port = %d; };\n",
+		 conninfo ? conninfo : "", stack->ports[STACK_INGEST_METRICS]);
+	return file_write(stack_path(stack, "conf/ingest.conf").text, out.data, out.len_bytes, 0600, error);
+}
+
+static bool ingest_answers(struct stage *stage)
+{
+	return healthy(stage->stack.ports[STACK_INGEST_METRICS]);
+}
+
+bool stage_ingest_start(struct stage *stage, bool tls, struct error *error)
+{
+	struct stack_path config = stack_path(&stage->stack, "conf/ingest.conf");
+	char program[STACK_PATH_MAX + 16];
+	char *argv[] = {program, (char *)"--config", config.text, NULL};
+	(void)snprintf(program, sizeof(program), "%s/muster-ingest", stage->stack.bin);
+	if (!write_ingest_config(stage, tls, error))
+		return false;
+	stage->ingest = process_start(&stage->stack, "ingest", argv, SIGKILL, error);
+	return stage->ingest > 0 && wait_until(stage, &stage->ingest, "ingest", ingest_answers, error);
+}
+
+void stage_ingest_stop(struct stage *stage)
+{
+	process_stop(&stage->ingest, SIGTERM, STOP_TIMEOUT_MS);
+}
+
+// ---- peers ----
+
+static bool peer_is_ready(struct stage *stage)
+{
+	return atomic_load(&stage->board->ready);
+}
+
+static int peer_port(const struct stage *stage, stage_peer_fn *fn, bool tls)
+{
+	if (fn == peer_watch)
+		return stage->stack.ports[STACK_INGEST_METRICS];
+	if (fn == peer_sink)
+		return stage_sink_port(stage);
+	return tls ? stage->stack.ports[STACK_SERVICES] : stage->stack.ports[PLAIN_PORT];
+}
+
+bool stage_peer_start(struct stage *stage, stage_peer_fn *fn, bool tls, struct error *error)
+{
+	bool server = fn == peer_sink;
+	struct stack_path ca = stack_path(&stage->stack, "ca/service.crt");
+	struct stack_path cert = stack_path(&stage->stack, server ? "certs/server.crt" : "certs/ingest.crt");
+	struct stack_path key = stack_path(&stage->stack, server ? "certs/server.key" : "certs/ingest.key");
+	const struct peer_options options = {
+		.board = stage->board,
+		.port = peer_port(stage, fn, tls),
+		.devices = stage->devices,
+		.ca_file = tls ? ca.text : NULL,
+		.cert_file = tls ? cert.text : NULL,
+		.key_file = tls ? key.text : NULL,
+	};
+	atomic_store(&stage->board->ready, false);
+	atomic_store(&stage->board->delivered, 0);
+	stage->peer = process_fork(error);
+	if (stage->peer < 0)
+		return false;
+	if (stage->peer == 0) {
+		struct error failure = {0};
+		fn(&options, &failure);
+		(void)fprintf(stderr, "muster-bench: %s\n", failure.what);
+		_exit(1);
+	}
+	return wait_until(stage, &stage->peer, "peer", peer_is_ready, error);
+}
+
+void stage_peer_stop(struct stage *stage)
+{
+	process_stop(&stage->peer, SIGKILL, 0);
+}
+
+const struct peer_board *stage_board(const struct stage *stage)
+{
+	return stage->board;
+}
+
+int stage_device_port(const struct stage *stage, bool tls)
+{
+	return stage->stack.ports[tls ? STACK_DEVICES : PLAIN_PORT];
+}
+
+int stage_sink_port(const struct stage *stage)
+{
+	return stage->stack.ports[SINK_PORT];
+}
+
+struct wire_tls *stage_tls(const struct stage *stage)
+{
+	return stage->tls;
+}
+
+const char *stage_certificate(void *user, size_t number)
+{
+	return ((const struct stage *)user)->certificates[number];
+}
+
+// ---- identities ----
+
+// One key for all devices, so that making them takes seconds; each has a certificate of its own, as the guard demands.
+static bool make_certificates(struct stage *stage, struct error *error)
+{
+	const struct stack *stack = &stage->stack;
+	struct stack_path key = stack_path(stack, "certs/devices.key");
+	struct pki_ca *ca cleanup(pki_ca_free_cleanup) =
+		pki_ca_load(stack_path(stack, "ca/device.crt").text, stack_path(stack, "ca/device.key").text, error);
+	if (!ca || !pki_key_create(key.text, error))
+		return false;
+	auto_free char *csr = pki_csr_create(key.text, "bench", error);
+	stage->certificates = calloc(stage->devices, sizeof(char *));
+	if (!csr || !stage->certificates)
+		return false;
+	for (size_t i = 0; i < stage->devices; i++) {
+		char name[LOAD_DEVICE_BYTES];
+		(void)snprintf(name, sizeof(name), LOAD_DEVICE_FORMAT, i);
+		const struct pki_subject subject = {
+			.profile = PKI_DEVICE, .name = name, .domain = "bench.invalid", .lifetime_s = CERTIFICATE_S};
+		stage->certificates[i] = pki_issue(ca, csr, &subject, NULL, error);
+		if (!stage->certificates[i])
+			return false;
+	}
+	stage->tls = wire_tls_client(stack_path(stack, "ca/service.crt").text, key.text, error);
+	return stage->tls;
+}
+
+// ---- all together ----
+
+static bool build(struct stage *stage, bool tls, struct error *error)
+{
+	if (!process_folder(&stage->stack, &stage->keeper, error) || !stack_prepare(&stage->stack, error) ||
+	    !stack_ports_choose(&stage->stack, true, error) || !stack_identity_files(&stage->stack, error))
+		return false;
+	if (tls && !make_certificates(stage, error))
+		return false;
+	return start_database(stage, error);
+}
+
+struct stage *stage_new(size_t devices, bool tls, struct error *error)
+{
+	struct stage *stage = calloc(1, sizeof(*stage));
+	if (!stage) {
+		error_errno(error, ENOMEM, "cannot begin");
+		return NULL;
+	}
+	stage->keeper = (struct process_keeper){.alive = -1, .lock = -1};
+	stage->devices = devices;
+	stage->board =
+		mmap(NULL, sizeof(*stage->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (stage->board == MAP_FAILED) {
+		stage->board = NULL;
+		error_errno(error, errno, "cannot share memory");
+	} else if (build(stage, tls, error)) {
+		return stage;
+	}
+	stage_free(stage);
+	return NULL;
+}
+
+void stage_free(struct stage *stage)
+{
+	if (!stage)
+		return;
+	process_stop(&stage->peer, SIGKILL, 0);
+	process_stop(&stage->ingest, SIGKILL, 0);
+	process_stop(&stage->broker, SIGKILL, 0);
+	pg_free(stage->pg);
+	process_stop(&stage->postgres, SIGQUIT, STOP_TIMEOUT_MS);
+	process_keeper_end(&stage->keeper);
+	wire_tls_free(stage->tls);
+	for (size_t i = 0; stage->certificates && i < stage->devices; i++)
+		free(stage->certificates[i]);
+	free((void *)stage->certificates);
+	if (stage->board)
+		(void)munmap(stage->board, sizeof(*stage->board));
+	free(stage);
+}
+
+void stage_usage(const struct stage *stage, struct stage_usage *out)
+{
+	out->ingest_s = process_cpu_s(stage->ingest);
+	out->database_s = process_family_cpu_s(stage->postgres);
+	out->broker_s = process_cpu_s(stage->broker);
+	out->ingest_rss_bytes = process_peak_bytes(stage->ingest);
+}

@@ -1,0 +1,51 @@
+// What is measured, private to one run: PostgreSQL, the broker and ingest, with the settings that `muster up` gives
+// them, in a temporary folder of their own. All of it is gone when this process is, however it ended.
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/pg.h"
+#include "tools/bench/peer.h"
+#include "tools/bench/wire.h"
+#include "tools/stack.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct stage;
+
+// Makes the folder, the database with so many devices, the certificates. As root it goes on as an unprivileged user.
+struct stage *stage_new(size_t devices, bool tls, struct error *error) must_check;
+void stage_free(struct stage *stage);
+DEFINE_CLEANUP(struct stage, stage_free)
+
+// One broker at a time, empty at its start.
+bool stage_broker_start(struct stage *stage, bool tls, struct error *error) must_check;
+void stage_broker_stop(struct stage *stage);
+// Started, connected and subscribed.
+bool stage_ingest_start(struct stage *stage, bool tls, struct error *error) must_check;
+void stage_ingest_stop(struct stage *stage);
+
+// Runs one of peer.h's in a process of its own, until it is ready. board->delivered starts at 0.
+typedef void stage_peer_fn(const struct peer_options *options, struct error *error);
+bool stage_peer_start(struct stage *stage, stage_peer_fn *fn, bool tls, struct error *error) must_check;
+void stage_peer_stop(struct stage *stage);
+const struct peer_board *stage_board(const struct stage *stage);
+
+int stage_device_port(const struct stage *stage, bool tls);
+int stage_sink_port(const struct stage *stage);
+struct wire_tls *stage_tls(const struct stage *stage); // NULL without
+const char *stage_certificate(void *stage, size_t number); // PEM of a device
+
+bool stage_database_clear(struct stage *stage, struct error *error) must_check; // what was reported
+bool stage_database_rows(struct stage *stage, int64_t *rows, int64_t *bytes, int64_t *wal_bytes,
+			 struct error *error) must_check;
+
+// What the processes have used so far.
+struct stage_usage {
+	double ingest_s, database_s, broker_s;
+	int64_t ingest_rss_bytes; // peak of its life
+};
+void stage_usage(const struct stage *stage, struct stage_usage *out);

@@ -1,0 +1,42 @@
+// muster bench: hands over to muster-bench, so that nobody carries the load generator who does not use it.
+#include "tools/cmd_bench.h"
+
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct args_option bench_options[] = {
+	{"transport", "KIND", "plain, mtls or both (default: both)"},
+	{"connections", "N", "devices connected at a time (default: one run with 100, one with 10000)"},
+	{"seconds", "N", "length of each measurement (default: 10)"},
+	{"backlog", "N", "messages that wait when ingest comes back; 0: leave it out (default: 1000000)"},
+	{"quick", NULL, "under a minute: 100 connections, 2 seconds, a backlog of 50000"},
+	{"json", NULL, "for programs: JSON on stdout"},
+	{NULL, NULL, NULL},
+};
+
+static int uplink_run(struct cli *cli)
+{
+	struct error error = {0};
+	char program[STACK_PATH_MAX + 16];
+	(void)snprintf(program, sizeof(program), "%s/muster-bench", cli->stack.bin);
+	auto_free char **argv = calloc((size_t)cli->argc, sizeof(*argv)); // "bench uplink" go, NULL comes
+	if (!argv)
+		return CLI_FAILED;
+	argv[0] = program;
+	memcpy(argv + 1, cli->argv + 3, (size_t)(cli->argc - 3) * sizeof(*argv));
+	(void)fflush(NULL);
+	(void)execv(program, argv);
+	error_errno(&error, errno, "cannot execute %s", program);
+	return cli_fail(cli, &error, "build everything: ./muster test does");
+}
+
+const struct cli_verb cmd_bench[] = {
+	{"bench", "uplink", NULL, 0, 0, "measure telemetry from publish to COMMIT on this machine", bench_options,
+	 uplink_run},
+	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};

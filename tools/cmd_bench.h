@@ -1,0 +1,6 @@
+// The options of `muster bench uplink`: muster checks them and shows their help, muster-bench obeys them.
+#pragma once
+
+#include "tools/args.h"
+
+extern const struct args_option bench_options[];
