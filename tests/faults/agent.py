@@ -10,11 +10,10 @@ import psycopg
 
 from lab import DIE_WITH_PARENT, now, run, wait_for
 
-ROWS_SQL = """
-select seq, (extract(epoch from ts) * 1000)::bigint, to_jsonb(telemetry) from telemetry where device = %(device)s and epoch = %(epoch)s
-union all select seq, (extract(epoch from ts) * 1000)::bigint, body from event where device = %(device)s and epoch = %(epoch)s
-union all select seq, (extract(epoch from ts) * 1000)::bigint, body from command_result
-    where device = %(device)s and epoch = %(epoch)s"""
+SENT_MS = "(extract(epoch from ts) * 1000)::bigint"
+ROWS_SQL = " union all ".join(
+    f"select seq, {SENT_MS}, {members} from {table} where device = %s and epoch = %s"
+    for table, members in (("telemetry", "to_jsonb(telemetry)"), ("event", "body"), ("command_result", "body")))
 
 
 class Agent:
@@ -48,8 +47,8 @@ class Agent:
 
     def start(self, crash_at=""):
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            [*DIE_WITH_PARENT, self.lab.bin / "muster-agent", "run", "--config", self.config], stdout=self.log, stderr=self.log,
-            env={**self.environment, "MUSTER_CRASH_AT": crash_at})
+            [*DIE_WITH_PARENT, self.lab.bin / "muster-agent", "run", "--config", self.config],
+            stdout=self.log, stderr=self.log, env={**self.environment, "MUSTER_CRASH_AT": crash_at})
 
     def wait_death(self, what):
         wait_for(lambda: self.process.poll() is not None, f"the agent to die ({what})", 40)
@@ -82,8 +81,7 @@ class Agent:
         """{seq: [(ts, members), ...]} of the agent's rows; None while the database is away."""
         found = {}
         try:
-            for seq, sent_ms, members in self.lab.rows(ROWS_SQL.replace("%(device)s", f"'{self.name}'")
-                                                       .replace("%(epoch)s", f"'{self.epoch}'")):
+            for seq, sent_ms, members in self.lab.rows(ROWS_SQL, *[self.name, self.epoch] * 3):
                 found.setdefault(seq, []).append((sent_ms, members))
         except psycopg.OperationalError:
             return None

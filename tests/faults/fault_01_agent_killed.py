@@ -30,7 +30,8 @@ def run(lab, plan):
     with Agent(lab, "f01-agent") as agent:
         # One command runs out while the device is away: it must have no effect when the device comes.
         expired = lab.command(agent.name, ttl_s=1)
-        wait_for(lambda: lab.value("select now() > expires_at from command where id = %s::uuid", expired), "the command to expire")
+        wait_for(lambda: lab.value("select now() > expires_at from command where id = %s::uuid", expired),
+                 "the command to expire")
         for cycle in range(plan.cycles_of(len(POINTS))):
             point = POINTS[cycle % len(POINTS)]
             die(agent, point, lambda: commands.append(lab.command(agent.name)))

@@ -5,6 +5,7 @@ of it: it must be in quarantine, byte for byte, and stop nothing.
 """
 import collections
 import hashlib
+import itertools
 import os
 import random
 import time
@@ -13,14 +14,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from invariants import compare, stored_rows
-from lab import now, wait_for
+from lab import now, pause, wait_for
 from stack import NEVER_EXPIRES, Device
 from trial import Result
 
 NUMBER, NAME = 13, "input repeated, reordered, malformed, poison"
-DEVICES = 4
-MESSAGES, MESSAGES_QUICK = 2000, 500  # of each device and cycle
-CHUNK = 100
+DEVICES = 10
+MESSAGES, MESSAGES_QUICK = 1000, 200  # of each device and cycle
+CHUNK = 50
+RATE = 250  # messages/s of each device: the broker refuses what is beyond its limit for one, which is another matter
 AGAIN_S = 3
 
 MALFORMED = [b"", b"[]", b"{}}", b'{"cpu_pct": NaN}', b'{"cpu_pct": 1, "cpu_pct": 2}', b"\xff\xfe\x00", b'{"seq": 1, "ts": 5}',
@@ -84,9 +86,10 @@ class Sender(Device):
         return out
 
     def send(self, count):
+        written = len(self.ledger)
         messages = self.chunk(count)
         with open(self.path, "a", encoding="ascii") as file:
-            for (device, epoch, seq), sha256 in list(self.ledger.items())[-count:]:
+            for (device, epoch, seq), sha256 in itertools.islice(self.ledger.items(), written, None):
                 file.write(f"{device} {epoch} {seq} {sha256}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -141,7 +144,9 @@ def run(lab, plan):
         sender.__enter__()
     try:
         for _ in range(1 if plan.quick else plan.cycles):
-            for _ in range(each // CHUNK):
+            began = now()
+            for chunk in range(each // CHUNK):
+                pause(max(0.0, began + chunk * CHUNK / RATE - now()))
                 for sender in senders:
                     sender.send(CHUNK)
             sent = now()

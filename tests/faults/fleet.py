@@ -24,10 +24,12 @@ class Fleet:
         self.output = open(folder / "output", "w+", encoding="utf-8")  # pylint: disable=consider-using-with
         self.ledger = Ledger(folder / "ledger")
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            [*DIE_WITH_PARENT, lab.bin / "muster-sim", "run", "--state", folder, "--bridge", f"https://localhost:{lab.ports['bridge']}",
-             "--ca", lab.state / "ca/service.crt", "--token-file", token, "--count", str(count), "--prefix", prefix,
-             "--host", "127.0.0.1", "--port", str(lab.ports["devices"]), "--interval-ms", str(interval_ms),
-             "--ledger", self.ledger.path, "--drain-s", str(DRAIN_S), "--connect-rate", "1000", "--json", *HASTE,
+            [*DIE_WITH_PARENT, lab.bin / "muster-sim", "run", "--state", folder,
+             "--bridge", f"https://localhost:{lab.ports['bridge']}", "--ca", lab.state / "ca/service.crt",
+             "--token-file", token, "--count", str(count), "--prefix", prefix,
+             "--host", "127.0.0.1", "--port", str(lab.ports["devices"]),
+             "--interval-ms", str(interval_ms), "--ledger", self.ledger.path,
+             "--drain-s", str(DRAIN_S), "--connect-rate", "1000", "--json", *HASTE,
              *arguments],
             stdout=self.output, stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})})
