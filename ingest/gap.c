@@ -21,24 +21,27 @@ enum {
 #define WAITS "p.state in ('open', 'lost')"
 #define OF_STAGED "ledger_gap p on p.device = g.device and p.epoch = g.epoch"
 
-// A gap becomes the first piece of what is left of it; further pieces are new rows.
+// A gap becomes the first piece of what is left of it; further pieces are new rows. What the device had declared dropped may
+// come after all, too.
 #define FILL_SQL                                                                                                  \
-	"with hit as (select p.device, p.epoch, p.id, p.from_seq, p.to_seq, p.state, p.opened_at, "               \
+	"with hit as (select p.device, p.epoch, p.id, p.from_seq, p.to_seq, p.state, p.opened_at, p.closed_at, "  \
 	"int8multirange(int8range(p.from_seq, p.to_seq, '[]')) - g.runs::int8multirange as rest "                 \
-	"from stage_gap g join " OF_STAGED " where " WAITS                                                        \
+	"from stage_gap g join " OF_STAGED " where p.state <> 'closed'"                                           \
 	" and int8range(p.from_seq, p.to_seq, '[]') && g.runs::int8multirange), "                                 \
 	"piece as (select h.*, lower(r) as first, upper(r) - 1 as last, place "                                   \
 	"from hit h, unnest(h.rest) with ordinality u (r, place)), "                                              \
 	"shrunk as (update ledger_gap p set from_seq = coalesce(lower(h.rest), p.from_seq), "                     \
 	"to_seq = coalesce((select upper(r) - 1 from unnest(h.rest) r limit 1), p.to_seq), "                      \
 	"state = case when isempty(h.rest) then 'closed' else p.state end, "                                      \
-	"closed_at = case when isempty(h.rest) then now() end "                                                   \
+	"closed_at = case when isempty(h.rest) then now() else h.closed_at end "                                  \
 	"from hit h where p.device = h.device and p.epoch = h.epoch and p.id = h.id), "                           \
-	"split as (insert into ledger_gap (device, epoch, from_seq, to_seq, state, opened_at) "                   \
-	"select device, epoch, first, last, state, opened_at from piece where place > 1) "                        \
-	"update ledger l set late = l.late + f.filled from (select device, epoch, sum(to_seq - from_seq + 1 - "   \
-	"coalesce((select sum(upper(r) - lower(r)) from unnest(h.rest) r), 0)) as filled from hit h "             \
-	"group by device, epoch) f where l.device = f.device and l.epoch = f.epoch"
+	"split as (insert into ledger_gap (device, epoch, from_seq, to_seq, state, opened_at, closed_at) "        \
+	"select device, epoch, first, last, state, opened_at, closed_at from piece where place > 1), "            \
+	"filled as (select device, epoch, state, to_seq - from_seq + 1 - "                                        \
+	"coalesce((select sum(upper(r) - lower(r)) from unnest(h.rest) r), 0) as n from hit h) "                  \
+	"update ledger l set late = l.late + f.late, dropped = greatest(0, l.dropped - f.revived) "               \
+	"from (select device, epoch, sum(n) as late, coalesce(sum(n) filter (where state = 'dropped'), 0) "       \
+	"as revived from filled group by device, epoch) f where l.device = f.device and l.epoch = f.epoch"
 
 // What lies below the oldest seq that the device can still send will not come; what lies above goes on waiting.
 #define DROP_SQL                                                                                                    \
@@ -63,10 +66,11 @@ enum {
 
 #define ROWS "1000" // of an epoch
 
-// Of the finished ones the oldest go first.
+// Of the finished ones the closed go first, and the oldest.
 #define FORGET_SQL                                                                                                    \
 	"delete from ledger_gap d using (select p.device, p.epoch, p.id, p.state, row_number() over "                 \
-	"(partition by p.device, p.epoch order by " WAITS " desc, p.id desc) as place from stage_gap g join " OF_STAGED \
+	"(partition by p.device, p.epoch order by " WAITS " desc, p.state = 'dropped' desc, p.id desc) as place "      \
+	"from stage_gap g join " OF_STAGED                                                                             \
 	") x where x.place > " ROWS " and x.state in ('closed', 'dropped') "                                          \
 	"and d.device = x.device and d.epoch = x.epoch and d.id = x.id"
 
@@ -103,7 +107,8 @@ bool gap_prepare(struct pg *pg, struct error *error)
 
 static bool concerns(const struct epoch_summary *epoch)
 {
-	return epoch->gaps > 0 || epoch->highest > epoch->contiguous || epoch->floor - 1 > epoch->contiguous;
+	return epoch->gaps > 0 || epoch->highest > epoch->contiguous || epoch->floor - 1 > epoch->contiguous ||
+	       epoch->revived;
 }
 
 bool gap_any(const struct summary *summary)

@@ -1,6 +1,7 @@
 #include "ingest/ledger.h"
 
 #include "ingest/gap.h"
+#include "ingest/repetition.h"
 
 #define STAGE_SQL                                                                                                  \
 	"create temporary table stage_epoch (number integer, device text, epoch text, first bigint, last bigint, " \
@@ -8,23 +9,26 @@
 
 #define COPY_EPOCH_SQL "copy stage_epoch from stdin (format binary)"
 
+#define MARKS "l.contiguous, l.highest, l.contiguous_before, l.highest_before, l.gaps"
+
 // first and last are the first run of seqs; highest is the end of the last.
 #define MOVE_SQL                                                                                                      \
 	"update ledger l set contiguous = case when s.first <= l.contiguous + 1 then greatest(l.contiguous, s.last) " \
-	"else l.contiguous end, highest = greatest(l.highest, s.highest), highest_before = l.highest, "               \
+	"else l.contiguous end, contiguous_before = l.contiguous, "                                                    \
+	"highest = greatest(l.highest, s.highest), highest_before = l.highest, "                                      \
 	"first_seq = case when l.first_seq = 0 then coalesce(s.first, 0) else least(l.first_seq, s.first) end, "      \
 	"late = l.late + case when s.first > l.highest then s.late else 0 end, "                                      \
 	"received = l.received + s.received, duplicates = l.duplicates + s.repeated, last_at = now() "                \
 	"from stage_epoch s where l.device = s.device and l.epoch = s.epoch "                                         \
-	"returning s.number, l.contiguous, l.highest, l.highest_before, l.gaps"
+	"returning s.number, " MARKS
 
 // Epochs seen for the first time. Finding their numbers would be a join of two lists without an index.
 #define BEGIN_SQL                                                                                                     \
-	"insert into ledger (device, epoch, contiguous, highest, first_seq, late, received, duplicates) "             \
+	"insert into ledger as l (device, epoch, contiguous, highest, first_seq, late, received, duplicates) "        \
 	"select device, epoch, case when first = 1 then last else 0 end, highest, coalesce(first, 0), late, "         \
 	"received, repeated from stage_epoch s "                                                                      \
-	"where not exists (select from ledger l where l.device = s.device and l.epoch = s.epoch) "                    \
-	"on conflict do nothing returning device, epoch, contiguous, highest, highest_before, gaps"
+	"where not exists (select from ledger o where o.device = s.device and o.epoch = s.epoch) "                    \
+	"on conflict do nothing returning device, epoch, " MARKS
 
 // Every seq of one epoch (c) and range that is in a table or came with this batch (some leave no row of their own:
 // inventories and what was quarantined).
@@ -44,7 +48,7 @@
 	PRESENT_SQL("c.contiguous + 1", "g.oldest - 1")                                                \
 	") present) as missing from stage_gap g join ledger c using (device, epoch) "                  \
 	"where g.oldest - 1 > c.contiguous) d where l.device = d.device and l.epoch = d.epoch "        \
-	"returning d.number, l.contiguous, l.highest, l.highest_before, l.gaps"
+	"returning d.number, " MARKS
 
 // Twice what a device has on its way at most (OUTBOX_IN_FLIGHT_MAX), so that a hostile gap costs little; a longer run
 // is followed up by the next message.
@@ -58,11 +62,12 @@
 	") present) placed where seq - place = c.contiguous) as mark "                                              \
 	"from stage_gap g join ledger c using (device, epoch)) m "                                                  \
 	"where l.device = m.device and l.epoch = m.epoch and m.mark is not null "                                   \
-	"returning m.number, l.contiguous, l.highest, l.highest_before, l.gaps"
+	"returning m.number, " MARKS
 
 bool ledger_prepare(struct pg *pg, struct error *error)
 {
-	return pg_exec(pg, STAGE_SQL, error) && gap_prepare(pg, error) && pg_prepare(pg, "ledger_move", MOVE_SQL, error) &&
+	return pg_exec(pg, STAGE_SQL, error) && gap_prepare(pg, error) && repetition_prepare(pg, error) &&
+	       pg_prepare(pg, "ledger_move", MOVE_SQL, error) &&
 	       pg_prepare(pg, "ledger_begin", BEGIN_SQL, error) && pg_prepare(pg, "ledger_drop", DROP_SQL, error) &&
 	       pg_prepare(pg, "ledger_close", CLOSE_SQL, error);
 }
@@ -71,8 +76,9 @@ static void take_marks(struct epoch_summary *epoch, const struct pg_result *resu
 {
 	epoch->contiguous = pg_int(result, row, column);
 	epoch->highest = pg_int(result, row, column + 1);
-	epoch->highest_before = pg_int(result, row, column + 2);
-	epoch->gaps = pg_int(result, row, column + 3);
+	epoch->contiguous_before = pg_int(result, row, column + 2);
+	epoch->highest_before = pg_int(result, row, column + 3);
+	epoch->gaps = pg_int(result, row, column + 4);
 }
 
 // Runs a statement that returns number and the marks.

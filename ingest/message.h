@@ -20,6 +20,7 @@ struct stamp {
 	int64_t ts_ms;       // as sent
 	int64_t measured_ms; // when it was made, as far as can be told: see message_measure
 	bool numbered;     // epoch and seq are the sender's, so they count in the ledger
+	bool again;        // it was stored before (repetition_find): there is nothing to do for it
 };
 
 // Where a publisher wants to hear of the COMMIT (MQTT 5 response topic).

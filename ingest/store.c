@@ -6,6 +6,7 @@
 #include "ingest/kind.h"
 #include "ingest/ledger.h"
 #include "ingest/quarantine.h"
+#include "ingest/repetition.h"
 #include "ingest/state.h"
 #include "ingest/status.h"
 
@@ -165,7 +166,8 @@ struct transaction {
 	struct message *messages;
 	size_t count;
 	struct arena *arena;
-	size_t duplicates;
+	size_t repetitions; // rows that the ledger knows to be stored already
+	size_t duplicates;  // rows that met their twins
 };
 
 static bool says_gone(const struct message *message)
@@ -198,6 +200,12 @@ static enum outcome check_devices(struct store *store, struct transaction *trans
 	return pg_rows(strangers) > 0 ? STRANGERS : COMMITTED;
 }
 
+// What an earlier attempt of this batch found does not count: the database may be another one since.
+static bool came_before(const struct transaction *transaction, const struct message *message, size_t row)
+{
+	return transaction->repetitions > 0 && message->stamps[row].again;
+}
+
 static bool copy_rows(struct store *store, const struct transaction *transaction, const struct kind *kind,
 		      const char *sql, struct error *error)
 {
@@ -206,7 +214,8 @@ static bool copy_rows(struct store *store, const struct transaction *transaction
 	for (size_t i = 0; i < transaction->count; i++) {
 		const struct message *message = &transaction->messages[i];
 		for (size_t row = 0; message->kind == kind && !message->refusal && row < message->count; row++)
-			kind->write(&store->copy, message, row);
+			if (!came_before(transaction, message, row))
+				kind->write(&store->copy, message, row);
 	}
 	return copy_end(&store->copy, error);
 }
@@ -230,13 +239,24 @@ static bool insert_staged(struct store *store, struct transaction *transaction, 
 	return pg_run(store->pg, NULL, error, name, 0, NULL);
 }
 
+static size_t count_rows(const struct transaction *transaction, const struct kind *kind)
+{
+	size_t rows = 0;
+	for (size_t i = 0; i < transaction->count; i++) {
+		const struct message *message = &transaction->messages[i];
+		if (message->kind != kind || message->refusal)
+			continue;
+		rows += message->count;
+		for (size_t row = 0; transaction->repetitions > 0 && row < message->count; row++)
+			rows -= came_before(transaction, message, row);
+	}
+	return rows;
+}
+
 static bool insert_kind(struct store *store, struct transaction *transaction, size_t index, struct error *error)
 {
 	const struct kind *kind = inlet_kind(index);
-	size_t rows = 0;
-	for (size_t i = 0; i < transaction->count; i++)
-		if (transaction->messages[i].kind == kind && !transaction->messages[i].refusal)
-			rows += transaction->messages[i].count;
+	size_t rows = count_rows(transaction, kind);
 	store->rows[index] = rows;
 	if (rows == 0 || !kind->stage_sql)
 		return true;
@@ -267,8 +287,10 @@ static enum outcome run_transaction(struct store *store, struct transaction *tra
 	if (checked != COMMITTED)
 		return checked;
 	// The order of locks: ledger rows first, all in order, then the inserts that may meet their twins.
-	if (!ledger_lock(&store->copy, store->pg, summary, error) || !insert_all(store, transaction, error) ||
-	    !ledger_close_gaps(&store->copy, store->pg, summary, error))
+	if (!ledger_lock(&store->copy, store->pg, summary, error) ||
+	    !repetition_find(&store->copy, store->pg, summary, transaction->messages, transaction->count,
+			     &transaction->repetitions, error) ||
+	    !insert_all(store, transaction, error) || !ledger_close_gaps(&store->copy, store->pg, summary, error))
 		return FAILED;
 	presence_params(store->presence, clock_mono_ms(), &params);
 	if (summary->device_count > 0 &&
@@ -289,7 +311,7 @@ static void count_transaction(struct store *store, const struct transaction *tra
 		if (inlet_kind(k)->stage_sql)
 			metric_add(store->rows_total, (double)store->rows[k]);
 	metric_add(store->quarantined, (double)store->summary.refused);
-	metric_add(store->duplicates, (double)transaction->duplicates);
+	metric_add(store->duplicates, (double)(transaction->repetitions + transaction->duplicates));
 	metric_add(store->batches, 1);
 	metric_set(store->batch_messages, (double)transaction->count);
 	metric_observe(store->commit_seconds, (double)(clock_mono_ms() - started_ms) / 1000);

@@ -44,7 +44,11 @@ struct epoch_summary {
 	bool unanswered;   // somebody did not set a response topic
 	struct reply_link *replies;
 	// The ledger's, filled by ledger_lock and ledger_close_gaps.
-	int64_t contiguous, highest, highest_before, gaps;
+	int64_t contiguous, highest, contiguous_before, highest_before, gaps;
+	// By repetition_find: what of runs came before, and whether something came that the device had declared dropped.
+	struct run *again;
+	size_t again_count;
+	bool revived;
 };
 
 struct reply_link {

@@ -69,3 +69,33 @@ def test_expired_partitions_are_dropped_after_they_were_rolled_up(stack, device)
     # Within what used to be a span of single readings, the rollups answer now.
     answer = chart(stack, "load1", day, day + DAY)
     assert answer["source"] == "rollup" and answer["points"] == [[day + 10 * HOUR, 3.5, 3.5, 3.5]]
+
+
+def rolled_up(stack, metric):
+    return stack.value("select coalesce(sum(n), 0)::bigint from rollup_hour where device = 'paho-1' and metric = %s", metric)
+
+
+def test_what_comes_again_after_its_partition_was_dropped_is_not_stored_again(stack, device):
+    yesterday = int(time.time() * 1000) // DAY * DAY - DAY + 12 * HOUR
+    name = f"telemetry_{time.strftime('%Y%m%d', time.gmtime(yesterday / 1000))}"
+    messages = [device.next(rssi_dbm=-50) | {"ts": yesterday + n} for n in range(3)]
+    device.publish("telemetry", messages[0])
+    device.publish("telemetry", messages[1:])
+    device.wait_stored()
+    assert stack.value(f"select count(*) from {name}") == 3
+    wait_for(lambda: rolled_up(stack, "rssi_dbm") == 3, "the rollups", 60)
+    before = stack.muster_json("device", "show", "paho-1")["ledger"][0]
+    with stack.connect() as owner:
+        owner.execute(f"drop table {name}")
+    with device.lock:
+        device.messages.clear()
+    for message in messages:
+        device.publish("telemetry", message)
+    device.wait_stored()  # acknowledged all the same
+    after = wait_for(lambda: next((row for row in stack.muster_json("device", "show", "paho-1")["ledger"]
+                                   if row["received"] == before["received"] + 3), None), "the repetitions to be counted")
+    assert after["duplicates"] == before["duplicates"] + 3 and after["lost"] == 0
+    assert stack.value("select count(*) from telemetry where device = 'paho-1' and rssi_dbm is not null") == 0
+    device.publish("telemetry", device.next(temperature_c=20))  # rolled up after whatever came before it
+    wait_for(lambda: rolled_up(stack, "temperature_c") == 1, "the next rollup", 60)
+    assert rolled_up(stack, "rssi_dbm") == 3
