@@ -172,36 +172,50 @@ static void add_reading(const struct json *latest, int64_t now_ms, struct buf *o
 
 #define GAPS_SHOWN 10 // of an epoch; --json shows all
 
+static const char *gap_word(const char *state)
+{
+	return strcmp(state, "open") == 0 ? "missing" : state;
+}
+
 static void add_gaps(const struct json *gaps, int64_t now_ms, struct buf *out)
 {
 	size_t shown = 0;
+	size_t left = 0;
 	for (size_t i = 0; i < json_array_length(gaps); i++) {
 		const struct json *gap = json_array_at(gaps, i);
+		long long from = number(gap, "from");
+		long long to = number(gap, "to");
 		if (strcmp(member(gap, "state"), "closed") == 0)
 			continue;
-		if (shown++ == GAPS_SHOWN) {
-			buf_add_str(out, "    and more gaps (--json shows them)\n");
-			return;
+		if (shown == GAPS_SHOWN) {
+			left++;
+			continue;
 		}
-		buf_addf(out, "    %.16s: %lld to %lld, since %s\n", member(gap, "state"), (long long)number(gap, "from"),
-			 (long long)number(gap, "to"), text_time(member(gap, "opened_at"), now_ms).s);
+		shown++;
+		buf_addf(out, "    %-8.16s  %lld", gap_word(member(gap, "state")), from);
+		if (to > from)
+			buf_addf(out, " to %lld", to);
+		buf_addf(out, ", since %s\n", text_time(member(gap, "opened_at"), now_ms).s);
 	}
+	if (left > 0)
+		buf_addf(out, "    and %zu more gap%s (--json shows them)\n", left, left == 1 ? "" : "s");
 }
 
 static void add_epoch(const struct json *epoch, int64_t now_ms, struct buf *out)
 {
 	long long dropped = number(epoch, "dropped");
-	long long lost = number(epoch, "lost");
 	buf_add_str(out, "  ");
 	text_add_safe(out, member(epoch, "epoch"));
 	buf_addf(out, "\n    begun %s,", text_time(member(epoch, "first_at"), now_ms).s);
 	buf_addf(out, " last heard %s\n", text_ago(member(epoch, "last_at"), now_ms).s);
-	buf_addf(out, "    %lld stored, %lld lost", (long long)number(epoch, "contiguous") - dropped, lost);
+	buf_addf(out, "    numbers %lld to %lld: %lld stored, %lld missing, %lld lost",
+		 (long long)number(epoch, "first_seq"), (long long)number(epoch, "highest"),
+		 (long long)number(epoch, "stored"), (long long)number(epoch, "missing"),
+		 (long long)number(epoch, "lost"));
 	if (dropped > 0)
 		buf_addf(out, " (%lld dropped by its full outbox)", dropped);
-	buf_addf(out, ", %lld still on their way;%s", (long long)number(epoch, "open"), dropped > 0 ? "\n    " : " ");
-	buf_addf(out, "%lld came late, %lld came twice, stored once\n", (long long)number(epoch, "late"),
-		 (long long)number(epoch, "duplicates"));
+	buf_addf(out, "\n    %lld came late, %lld came again, stored once\n",
+		 (long long)number(epoch, "late"), (long long)number(epoch, "duplicates"));
 	add_gaps(json_member(epoch, "gaps"), now_ms, out);
 }
 

@@ -85,6 +85,10 @@ try {
 	await page.goto(new URL('/devices/script-1', MUSTER_LINK).href)
 	await page.getByText('window.injected').first().waitFor()
 	assert.equal(await page.evaluate(() => globalThis.injected), undefined)
+	const gap = page.getByTestId('gaps').locator('li')
+	assert.match(await gap.innerText(), /^Missing\s+3 to 4\s/)
+	assert.match(await page.getByTestId('lost').innerText(), /^0 lost$/) // not yet
+	await accessible(page, 'device with a gap')
 
 	// At 360 px nothing is wider than the screen.
 	await page.setViewportSize({ width: 360, height: 780 })

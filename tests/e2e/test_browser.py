@@ -3,7 +3,7 @@ import json
 import os
 import pathlib
 
-from stack import Device, run
+from stack import Device, run, wait_for
 
 STACK_ARGS = ["--sims", "5"]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -14,6 +14,9 @@ def test_a_person_watches_and_acts(stack):
         hostile.publish("telemetry", hostile.next(note="<img src=x onerror='window.injected=1'>"))
         hostile.publish("event", hostile.next(type="app.crashed", why="<script>window.injected=1</script>"))
         hostile.wait_stored()
+        hostile.seq += 2
+        hostile.publish("telemetry", hostile.next(note="3 and 4 are missing"))
+        wait_for(lambda: stack.value("select count(*) from ledger_gap where device = 'script-1'") == 1, "the gap")
     folder = stack.state / "door"
     folder.mkdir()
     token = folder / "token"

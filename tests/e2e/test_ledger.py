@@ -40,7 +40,7 @@ def test_a_gap_is_opened_and_filled_late(stack):
             device.publish("telemetry", message)
         wait_for(lambda: gaps(stack, device) == [(4, 7, "open")], "the gap of 4 to 7")
         row = shown(stack, device)
-        assert (row["first_seq"], row["highest"], row["contiguous"], row["lost"], row["late"]) == (1, 10, 3, 0, 0)
+        assert (row["first_seq"], row["highest"], row["contiguous"], row["missing"], row["lost"], row["late"]) == (1, 10, 3, 4, 0, 0)
         assert [(gap["from"], gap["to"], gap["state"]) for gap in row["gaps"]] == [(4, 7, "open")]
         device.publish("telemetry", messages[4])
         wait_for(lambda: gaps(stack, device) == [(4, 4, "open"), (6, 7, "open")], "the gap split by what came late")
@@ -63,7 +63,7 @@ def test_what_the_device_dropped_is_told_from_what_is_lost(stack):
         device.publish("event", {"type": "hello", "epoch": device.epoch, "oldest_seq": 5})
         wait_for(lambda: gaps(stack, device) == [(2, 4, "dropped")], "the gap declared dropped")
         row = shown(stack, device)
-        assert (row["dropped"], row["lost"], row["open"]) == (3, 3, 0)
+        assert (row["dropped"], row["lost"], row["missing"]) == (3, 3, 0)
 
 
 # From here on gaps count as lost soon.
@@ -79,7 +79,7 @@ def test_a_gap_that_stays_is_lost_with_its_range(patient):
         assert row["lost"] == 2
         assert [(gap["from"], gap["to"], gap["state"]) for gap in row["gaps"]] == [(2, 3, "lost")]
         text = stack.muster("device", "show", device.name).stdout
-        assert "2 lost" in text and "lost: 2 to 3" in text
+        assert "2 stored, 0 missing, 2 lost" in text and "lost      2 to 3, since" in text
         for message in held_back:  # it is not given up: what comes after all is stored
             device.publish("telemetry", message)
         device.wait_stored()

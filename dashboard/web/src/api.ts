@@ -52,7 +52,8 @@ export interface LedgerRow {
   epoch: string;
   contiguous: number;
   highest: number;
-  open: number;
+  missing: number;
+  stored: number;
   received: number;
   duplicates: number;
   late: number;

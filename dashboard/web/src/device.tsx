@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, type Command, type DeviceDetail, type Gap, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
+import { ApiError, type Command, type DeviceDetail, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
 import type { Chart } from "./chart";
 import { CommandTable, Fact, mergeCommands } from "./commands";
 import { EventTable, useEvents } from "./events";
@@ -399,7 +399,7 @@ function LedgerCard({ ledger }: { ledger: LedgerRow[] }) {
   const sum = (pick: (row: LedgerRow) => number) => ledger.reduce((total, row) => total + pick(row), 0);
   const lost = sum((row) => row.lost);
   const dropped = sum((row) => row.dropped);
-  const open = sum((row) => row.open);
+  const missing = sum((row) => row.missing);
   return (
     <Card id="ledger-title" title="Ledger" aside={ledger[0] && <span class="muted">updated <Time at={ledger[0].last_at} /></span>}>
       {ledger.length === 0 ? (
@@ -408,41 +408,46 @@ function LedgerCard({ ledger }: { ledger: LedgerRow[] }) {
         <div class="ledger">
           <p class={`big ${lost ? "bad" : "good"}`} data-testid="lost">{count(lost)} lost</p>
           <p>
-            {count(sum((row) => row.received - row.duplicates))} messages stored exactly once
+            {count(sum((row) => row.stored))} messages stored exactly once
+            {missing > 0 && `; ${count(missing)} missing so far`}
             {dropped > 0 && `; the device's outbox was full and it dropped ${count(dropped)}`}
             {lost > dropped && `; ${count(lost - dropped)} have been missing for too long`}.
           </p>
           <dl class="facts">
             <Fact name="Repeats refused">{count(sum((row) => row.duplicates))}</Fact>
             <Fact name="Came late">{count(sum((row) => row.late))}</Fact>
-            <Fact name="Waiting behind a gap">{count(open)}</Fact>
             <Fact name="Outboxes so far">{count(ledger.length)}</Fact>
-            <Fact name="Last number">{count(ledger[0]!.contiguous)}</Fact>
+            <Fact name="Numbers so far">{span(ledger[0]!.first_seq, ledger[0]!.highest)}</Fact>
           </dl>
-          <Gaps gaps={ledger.flatMap((row) => row.gaps).filter((gap) => gap.state !== "closed")} />
+          {ledger.map((row, index) => (
+            <Gaps key={row.epoch} row={row} current={index === 0} />
+          ))}
         </div>
       )}
     </Card>
   );
 }
 
-const GAPS_SHOWN = 20;
+const span = (from: number, to: number): string => (from === to ? count(from) : `${count(from)} to ${count(to)}`);
 
-function Gaps({ gaps }: { gaps: Gap[] }) {
+const GAPS_SHOWN = 20;
+const gapWords = { open: "Missing", closed: "Closed", dropped: "Dropped", lost: "Lost" };
+
+function Gaps({ row, current }: { row: LedgerRow; current: boolean }) {
+  const gaps = row.gaps.filter((gap) => gap.state !== "closed");
   if (gaps.length === 0) return null;
-  const words = { open: "Missing", closed: "Closed", dropped: "Dropped by the device", lost: "Lost" };
   return (
     <>
-      <h3>Gaps</h3>
+      <h3>{current ? "Gaps" : <>Gaps of an earlier outbox, last heard <Time at={row.last_at} /></>}</h3>
       <ul class="gaps" data-testid="gaps">
         {gaps.slice(0, GAPS_SHOWN).map((gap) => (
           <li key={`${gap.from} ${gap.opened_at}`}>
-            <span class={gap.state === "lost" ? "bad" : ""}>{words[gap.state]}</span>: number{" "}
-            {gap.from === gap.to ? count(gap.from) : `${count(gap.from)} to ${count(gap.to)}`}, since{" "}
-            <Time at={gap.opened_at} />
+            <span class={`gap ${gap.state}`}>{gapWords[gap.state]}</span>
+            <span class="numbers">{span(gap.from, gap.to)}</span>
+            <span class="muted"><Time at={gap.opened_at} /></span>
           </li>
         ))}
-        {gaps.length > GAPS_SHOWN && <li>and {count(gaps.length - GAPS_SHOWN)} more</li>}
+        {gaps.length > GAPS_SHOWN && <li class="muted">and {count(gaps.length - GAPS_SHOWN)} more</li>}
       </ul>
     </>
   );
