@@ -105,6 +105,13 @@ class Stack:
     def value(self, sql, *params):
         return self.rows(sql, *params)[0][0]
 
+    # ---- the API ----
+    def chart(self, device, metric, since, until, **query):
+        words = "&".join(f"{name}={value}" for name, value in {"metric": metric, "from": since, "to": until, **query}.items())
+        api = (self.state / "api-token").read_text().strip()
+        return json.loads(run("curl", "-sS", "--cacert", self.state / "ca/service.crt", "-H", f"Authorization: Bearer {api}",
+                              f"https://localhost:{self.ports['dashboard']}/api/v1/devices/{device}/telemetry?{words}").stdout)
+
     # ---- devices and operators ----
     def token(self, *arguments):
         return self.muster_json("token", "create", *arguments)["token"]

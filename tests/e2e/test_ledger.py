@@ -1,4 +1,6 @@
 """What is missing is known by its range: open, filled late, lost when it does not come; and no clock misplaces anything."""
+import time
+
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -97,6 +99,11 @@ def test_a_wrong_clock_loses_and_misplaces_nothing(stack, name, ts):
                           " from telemetry where device = %s order by seq", name)
         assert [row[0] for row in rows] == [ts, ts + 1000, ts + 2000], "ts is kept as sent"
         assert [row[1] for row in rows] == [600, 0, 0]
+        now = int(time.time() * 1000)  # the chart shows each where it was measured, and nothing anywhere else
+        points = stack.chart(name, "cpu_pct", now - 20 * 60_000, now + 60_000, points=21)["points"]
+        assert [value for _, value, _, _ in points] in ([0, 1.5], [0, 1, 2]), points
+        assert -1 <= (now - points[0][0]) // 60_000 - 10 <= 1 and now - points[-1][0] <= 120_000, points
+        assert stack.chart(name, "cpu_pct", ts - 60_000, ts + 60_000)["points"] == []
         detail = stack.muster_json("device", "show", name)
         assert detail["latest"]["cpu_pct"] == 2
         assert abs(stack.value("select extract(epoch from now() - ts)::float8 from device_state where device = %s", name)) < 60

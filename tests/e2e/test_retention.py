@@ -1,11 +1,10 @@
 """Rollups and retention with the real ingest: late readings reach the hours they belong to, old partitions go, charts go on."""
-import json
 import os
 import time
 
 import pytest
 
-from stack import Device, Stack, run, wait_for
+from stack import Device, Stack, wait_for
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -27,13 +26,6 @@ def device(stack):
         yield connected
 
 
-def chart(stack, metric, since, until, **query):
-    words = "&".join(f"{name}={value}" for name, value in {"metric": metric, "from": since, "to": until, **query}.items())
-    api = (stack.state / "api-token").read_text().strip()
-    return json.loads(run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", "-H", f"Authorization: Bearer {api}",
-                          f"https://localhost:{stack.ports['dashboard']}/api/v1/devices/paho-1/telemetry?{words}").stdout)
-
-
 def test_late_readings_reach_the_chart_beyond_raw_retention(stack, device):
     hour = int(time.time() * 1000) // HOUR * HOUR - 20 * DAY
     for minute, pct in ((5, 10), (25, 20), (45, 60)):
@@ -43,14 +35,14 @@ def test_late_readings_reach_the_chart_beyond_raw_retention(stack, device):
     wait_for(lambda: stack.value("select coalesce(sum(n), 0) from rollup_hour where device = 'paho-1' and metric = 'battery_pct'")
              == 4, "the rollups", 60)
 
-    answer = chart(stack, "battery_pct", hour, hour + 21 * DAY, points=2000)
+    answer = stack.chart("paho-1", "battery_pct", hour, hour + 21 * DAY, points=2000)
     assert answer["source"] == "rollup" and answer["step_ms"] == HOUR
     assert answer["points"][0] == [hour, 30, 10, 60]
     assert answer["points"][-1][1] == 50
-    assert chart(stack, "door", hour - 5 * DAY, hour + 20 * DAY)["points"][0][1:] == [0.667, 0, 1]
+    assert stack.chart("paho-1", "door", hour - 5 * DAY, hour + 20 * DAY)["points"][0][1:] == [0.667, 0, 1]
 
     now = int(time.time() * 1000) + 1000
-    answer = chart(stack, "battery_pct", now - DAY, now)
+    answer = stack.chart("paho-1", "battery_pct", now - DAY, now)
     assert answer["source"] == "raw" and [point[1] for point in answer["points"]] == [50]
 
 
@@ -67,7 +59,7 @@ def test_expired_partitions_are_dropped_after_they_were_rolled_up(stack, device)
     wait_for(lambda: stack.value("select to_regclass(%s)::text", name) is None, "the partition to be dropped", 60)
     assert stack.value("select sum(n) from rollup_hour where device = 'paho-1' and metric = 'load1'") == 1
     # Within what used to be a span of single readings, the rollups answer now.
-    answer = chart(stack, "load1", day, day + DAY)
+    answer = stack.chart("paho-1", "load1", day, day + DAY)
     assert answer["source"] == "rollup" and answer["points"] == [[day + 10 * HOUR, 3.5, 3.5, 3.5]]
 
 

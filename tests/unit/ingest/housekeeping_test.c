@@ -281,6 +281,23 @@ static void test_late_rows(void **state)
 	exec("drop table telemetry_20260105");
 }
 
+// A clock that is wrong puts nothing into another hour than the one in which it was measured.
+static void test_wrong_clocks(void **state)
+{
+	exec("insert into telemetry (device, epoch, seq, ts, received_at, measured_at, cpu_pct, custom) values "
+	     "('d', 'e', 1, '1970-01-02', '2026-01-05 11:20Z', '2026-01-05 10:59Z', 10, '{\"flow\": 1}'), "
+	     "('d', 'e', 2, '2099-01-01', '2026-01-05 11:20Z', '2026-01-05 11:20Z', 20, '{\"flow\": 2}'), "
+	     "('d', 'e', 3, '2026-01-05 10:05Z', '2026-01-05 11:20Z', '2026-01-05 10:05Z', 30, '{\"flow\": 3}'), "
+	     "('d', 'e', 4, '2026-01-05 10:06Z', '2026-01-05 11:20Z', null, 50, null)");
+	assert_int_equal(number_on(role, SLICE), 4);
+	assert_true(holds("select array_agg((hour, n, min, max, sum)::text order by hour) = array["
+			  "'(\"2026-01-05 10:00:00+00\",3,10,50,90)', '(\"2026-01-05 11:00:00+00\",1,20,20,20)'] "
+			  "from rollup_hour where metric = 'cpu_pct'"));
+	assert_true(holds("select array_agg((hour, n, min, max, sum)::text order by hour) = array["
+			  "'(\"2026-01-05 10:00:00+00\",2,1,3,4)', '(\"2026-01-05 11:00:00+00\",1,2,2,2)'] "
+			  "from rollup_hour where metric = 'flow'"));
+}
+
 static void test_crash(void **state)
 {
 	insert_on(writers[0], "now()", 9, 1);
@@ -684,6 +701,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_running_transactions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_rows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_clocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slices, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_custom_metrics, setup, teardown),
