@@ -94,7 +94,7 @@ static const struct order {
 
 static const char GET_SQL[] =
 	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
-	" 'created_at', d.created_at,"
+	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell,"
 	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"
 	"  'not_after', c.not_after, 'revoked_at', c.revoked_at) from certificate c where c.device = d.device"
 	"  order by c.revoked_at is null desc, c.not_after desc limit 1),"

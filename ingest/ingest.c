@@ -167,7 +167,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.receive_maximum = MQTT_RECEIVE_MAXIMUM,
 		.backoff_max_ms = MQTT_BACKOFF_SERVICE_MAX_MS,
 	};
-	presence_init(&ingest->presence, options->broker_client_id, options->offline_grace_s * 1000);
+	presence_init(&ingest->presence, options->broker_client_id, options->cell, options->offline_grace_s * 1000);
 	ingest->clock_unknown = true;
 	if (options->subscription_group && !topic_is_device_id(options->subscription_group))
 		return error_set(error, ERROR_INVALID, "subscription.group \"%s\" is not of the form of a device id",

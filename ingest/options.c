@@ -3,6 +3,7 @@
 #include "common/limits.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define AT(member) offsetof(struct options, member)
 #define DAYS_MAX 3650
@@ -16,6 +17,8 @@ static const struct config_option rows[] = {
 	{"broker.key_file", CONFIG_STRING, AT(broker_key_file), NULL, 0, 4000, false, "its private key, PEM"},
 	{"broker.client_id", CONFIG_STRING, AT(broker_client_id), "svc.ingest", 0, 100, false,
 	 "MQTT client id, which names the persistent session; each ingest has its own"},
+	{"cell", CONFIG_INT, AT(cell), "1", 1, INT32_MAX, false,
+	 "which cell's broker this is; devices of another cell that report here are taken in, and noted"},
 	{"subscription.group", CONFIG_STRING, AT(subscription_group), NULL, 0, 63, false,
 	 "several ingests with this name in common share one broker's messages; each needs a client_id of its own"},
 	{"subscription.session_expiry_s", CONFIG_INT, AT(session_expiry_s), "60", 1, 86400, false,

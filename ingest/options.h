@@ -7,6 +7,7 @@
 
 struct options {
 	char *broker_host, *broker_ca_file, *broker_cert_file, *broker_key_file, *broker_client_id;
+	long cell;
 	char *subscription_group; // NULL: alone
 	long session_expiry_s;    // in a group
 	long broker_port;

@@ -27,9 +27,11 @@
 
 #define CLAMP_SQL "update device_state set last_seen = now(), changed_at = now() where last_seen > now()"
 
-void presence_init(struct presence *presence, const char *holder, int64_t grace_length_ms)
+void presence_init(struct presence *presence, const char *client_id, long cell, int64_t grace_length_ms)
 {
-	*presence = (struct presence){.holder = holder, .grace_length_ms = grace_length_ms};
+	*presence = (struct presence){.grace_length_ms = grace_length_ms};
+	(void)snprintf(presence->cell, sizeof(presence->cell), "%ld", cell);
+	(void)snprintf(presence->holder, sizeof(presence->holder), "%s@%ld", client_id, cell);
 }
 
 void presence_connected(struct presence *presence, int64_t mono_ms)
@@ -42,7 +44,7 @@ void presence_connected(struct presence *presence, int64_t mono_ms)
 	presence->due_ms = 0;
 	presence->grace_due_ms = presence->grace_ms;
 	// Another program of this name has another time of its first connect.
-	(void)snprintf(presence->connection, sizeof(presence->connection), "%" PRId64 ".%u", mono_ms,
+	(void)snprintf(presence->connection, sizeof(presence->connection), "%s.%" PRId64 ".%u", presence->cell, mono_ms,
 		       presence->connections);
 }
 
@@ -63,6 +65,7 @@ void presence_params(const struct presence *presence, int64_t mono_ms, struct pr
 	out->values[3] = out->grace_due;
 	out->values[4] = grace ? "true" : "false";
 	out->values[5] = grace && presence->reconnected ? "true" : "false";
+	out->values[6] = presence->cell;
 }
 
 void presence_held(struct presence *presence, int64_t mono_ms)

@@ -13,7 +13,8 @@
 #define PRESENCE_HOLD_MS 1000 // how long a broker may take from its devices' wills to closing our connection
 
 struct presence {
-	const char *holder;   // MQTT client id: names our rows, also to our successor
+	char holder[128];     // MQTT client id and cell: names our rows, also to our successor
+	char cell[16];
 	char connection[64];  // names our connection to the broker
 	int64_t grace_length_ms;
 	bool connected;
@@ -27,13 +28,14 @@ struct presence {
 	int64_t retry_ms;     // not before, after a failure
 };
 
-void presence_init(struct presence *presence, const char *holder, int64_t grace_length_ms);
+void presence_init(struct presence *presence, const char *client_id, long cell, int64_t grace_length_ms);
 void presence_connected(struct presence *presence, int64_t mono_ms);
 void presence_disconnected(struct presence *presence);
 
 // Parameters of the statement that updates device_state: $1 holder, $2 connection, $3 when a row held now becomes due, $4 the
-// same for a device that has not been seen in this connection, $5 whether that is later, $6 whether the broker was away.
-enum { PRESENCE_PARAMS = 6 };
+// same for a device that has not been seen in this connection, $5 whether that is later, $6 whether the broker was away,
+// $7 our cell.
+enum { PRESENCE_PARAMS = 7 };
 struct presence_params {
 	char due[24], grace_due[24];
 	const char *values[PRESENCE_PARAMS];

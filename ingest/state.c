@@ -30,14 +30,16 @@ enum { OWN_COLUMN_COUNT = 4 + READING_COLUMN_COUNT };
 	column " end, "
 
 // Of a connection that is newer than the one known, or of that one while it lasts: what comes again after its end (from
-// the broker, or to another program of a group) is old. A device that counts anew is believed when it is heard live.
+// the broker, or to another program of a group) is old. A device that counts anew is believed when it is heard live. One that
+// does not count may have moved to another cell ($7 is ours): then the broker that it has left is not believed.
+#define ELSEWHERE "d.cell <> $7::integer"
 #define UP                                                                                                      \
 	"(s.up_at is not null and coalesce(s.up_session > d.session or (s.up_session = d.session and "          \
-	"d.presence <> 'offline') or (s.up_session < d.session and s.up_firm), true))"
+	"d.presence <> 'offline') or (s.up_session < d.session and s.up_firm), s.up_firm or not " ELSEWHERE ", true))"
 // A device that was never seen and sends something is online by that evidence; of others, status and hello decide.
 #define FIRST "(d.presence = 'never' and s.last_seen is not null)"
 #define SESSION "case when " UP " then coalesce(s.up_session, d.session) else d.session end"
-#define DOWN "(s.down_at is not null and not coalesce(s.down_session < " SESSION ", false))"
+#define DOWN "(s.down_at is not null and not coalesce(s.down_session < " SESSION ", not " UP " and " ELSEWHERE ", false))"
 #define GONE "(" DOWN " and s.down_firm)"
 #define PRESENCE "case when " GONE " then 'offline' when " UP " or " FIRST " then 'online' else d.presence end"
 
@@ -74,6 +76,7 @@ enum { OWN_COLUMN_COUNT = 4 + READING_COLUMN_COUNT };
 	"when " UP " then s.up_at else s.last_seen end, "                                                          \
 	"session = case when " GONE " then greatest(s.down_session, " SESSION ") else " SESSION " end, "           \
 	"presence_by = case when " UP " and s.up_firm then $2 else d.presence_by end, "                            \
+	"cell = case when " UP " or " FIRST " then $7::integer else d.cell end, "                                  \
 	"presence_before = d.presence_count, "                                                                     \
 	"presence_count = d.presence_count + (" PRESENCE " <> d.presence)::integer, "                              \
 	HELD("held_by", "$1") HELD("held_due_ms", "case when " LATER " then $4::bigint else $3::bigint end")       \
@@ -89,12 +92,12 @@ enum { OWN_COLUMN_COUNT = 4 + READING_COLUMN_COUNT };
 #define NEW_HELD(value) "case when not s.down_firm then " value " end, "
 #define INSERT_SQL                                                                                                \
 	"with told as (insert into device_state as d (device, presence, presence_why, presence_since, session, "  \
-	"presence_by, presence_count, held_by, held_due_ms, held_grace, held_why, held_session, held_at, "        \
+	"presence_by, cell, presence_count, held_by, held_due_ms, held_grace, held_why, held_session, held_at, "        \
 	"first_seen, " OWN_COLUMNS ") select device, " NEW_PRESENCE ", "                                          \
 	"case when s.down_firm then s.down_why else coalesce(s.up_why, case when s.last_seen is null then '' "    \
 	"else 'message' end) end, case when s.down_firm then s.down_at else coalesce(s.up_at, s.last_seen) end, " \
 	"case when s.down_firm then greatest(s.down_session, s.up_session) else s.up_session end, "               \
-	"case when s.up_firm then $2 end, (" NEW_PRESENCE " <> 'never')::integer, "                               \
+	"case when s.up_firm then $2 end, $7::integer, (" NEW_PRESENCE " <> 'never')::integer, "                               \
 	NEW_HELD("$1") NEW_HELD("case when " NEW_LATER " then $4::bigint else $3::bigint end")                    \
 	NEW_HELD(NEW_LATER) NEW_HELD("case when " NEW_LATER " and $6::boolean and s.down_why in ('will', "        \
 	"'status') then 'broker-restart' else s.down_why end") NEW_HELD("s.down_session") NEW_HELD("s.down_at")   \

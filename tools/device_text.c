@@ -70,6 +70,21 @@ static void add_inventory(const struct json *inventory, struct buf *out)
 	add_fact(out, "Inventory", buf_str(&text));
 }
 
+// Nothing where there is but one.
+static void add_cell(const struct json *device, struct buf *out)
+{
+	long long cell = number(device, "cell");
+	long long reports_in = number(device, "reports_in");
+	char text[96];
+	if (reports_in > 0 && reports_in != cell)
+		(void)snprintf(text, sizeof(text), "%lld, but it reports in %lld", cell, reports_in);
+	else if (cell > 1)
+		(void)snprintf(text, sizeof(text), "%lld", cell);
+	else
+		return;
+	add_fact(out, "Cell", text);
+}
+
 static void add_identity(const struct json *device, int64_t now_ms, struct buf *out)
 {
 	const struct json *certificate = json_member(device, "certificate");
@@ -91,6 +106,7 @@ static void add_identity(const struct json *device, int64_t now_ms, struct buf *
 	}
 	if (member(device, "agent_version")[0])
 		add_fact(out, "Agent", member(device, "agent_version"));
+	add_cell(device, out);
 	add_fact(out, "Enrolled", text_time(member(device, "enrolled_at"), now_ms).s);
 	if (member(certificate, "serial")[0]) {
 		add_fact(out, "Certificate", member(certificate, "serial"));

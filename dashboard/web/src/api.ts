@@ -68,6 +68,8 @@ export interface LedgerRow {
 export interface DeviceDetail extends Device {
   fingerprint: string | null;
   enrolled_at: string | null;
+  cell: number;
+  reports_in: number | null;
   created_at: string;
   certificate: {
     serial: string;

@@ -226,6 +226,12 @@ function RebootButton({ device, send, disabled }: { device: string; send: Send; 
   );
 }
 
+// Nothing where there is but one.
+function cellOf({ cell, reports_in }: DeviceDetail): string | null {
+  if (reports_in !== null && reports_in !== cell) return `${cell}, but it reports in ${reports_in}`;
+  return cell === 1 ? null : String(cell);
+}
+
 function Values({ device }: { device: DeviceDetail }) {
   const { latest } = device;
   const memory = memoryUsed(device);
@@ -267,6 +273,7 @@ function Values({ device }: { device: DeviceDetail }) {
         {text("Uptime", latest.uptime_s === undefined ? null : duration(latest.uptime_s))}
         {text("Reports every", device.interval_s === null ? null : duration(device.interval_s))}
         {text("Agent", device.agent_version)}
+        {text("Cell", cellOf(device))}
         {Object.entries(latest.custom ?? {}).map(([name, value]) =>
           text(name, typeof value === "object" ? JSON.stringify(value) : String(value)),
         )}

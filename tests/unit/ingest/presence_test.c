@@ -42,12 +42,17 @@ static void sweep(struct store *store, int64_t mono_ms)
 		fail_msg("%s", error.what);
 }
 
-// A connection to the broker that lasts long enough already.
-static void connect_long_ago(struct store *store)
+// A connection to a cell's broker that lasts long enough already.
+static void connect_in(struct store *store, long cell)
 {
-	presence_init(&presence, "svc.ingest", GRACE_MS);
+	presence_init(&presence, "svc.ingest", cell, GRACE_MS);
 	presence_connected(&presence, clock_mono_ms() - 2 * GRACE_MS);
 	sweep(store, clock_mono_ms());
+}
+
+static void connect_long_ago(struct store *store)
+{
+	connect_in(store, 1);
 }
 
 static void test_will(void **state)
@@ -172,7 +177,7 @@ static void test_broker_restart(void **state)
 static void test_dies_within_the_grace(void **state)
 {
 	struct store *store cleanup(store_free_cleanup) = new_store(false);
-	presence_init(&presence, "svc.ingest", GRACE_MS);
+	presence_init(&presence, "svc.ingest", 1, GRACE_MS);
 	presence_connected(&presence, clock_mono_ms());
 	status("online", NULL, "5"); // seen in this very connection: its will is its own
 	commit(store);
@@ -188,7 +193,7 @@ static void test_any_message_is_life_within_the_grace(void **state)
 	take("fleet/v1/d1/telemetry", "{\"load1\":1}");
 	commit(store);
 	is("online message");
-	presence_init(&presence, "svc.ingest", GRACE_MS);
+	presence_init(&presence, "svc.ingest", 1, GRACE_MS);
 	presence_connected(&presence, clock_mono_ms());
 	status_of("d1", "offline", true, NULL, NULL);
 	commit(store);
@@ -207,17 +212,70 @@ static void test_held_over_a_restart(void **state)
 	commit(store);
 	status("offline", "will", "5");
 	commit(store);
-	presence_init(&presence, "svc.other", GRACE_MS);
+	presence_init(&presence, "svc.other", 1, GRACE_MS);
 	presence_connected(&presence, clock_mono_ms());
 	sweep(store, clock_mono_ms() + 2 * GRACE_MS);
 	is("online status 5"); // not this one's
-	presence_init(&presence, "svc.ingest", GRACE_MS);
+	presence_init(&presence, "svc.ingest", 2, GRACE_MS); // nor that of another cell
+	presence_connected(&presence, clock_mono_ms());
+	sweep(store, clock_mono_ms() + 2 * GRACE_MS);
+	is("online status 5");
+	presence_init(&presence, "svc.ingest", 1, GRACE_MS);
 	int64_t now_ms = clock_mono_ms();
 	presence_connected(&presence, now_ms);
 	sweep(store, now_ms + 1000);
 	is("online status 5");
 	sweep(store, now_ms + GRACE_MS);
 	is("offline will 5");
+}
+
+static void cell_is(int cell)
+{
+	assert_int_equal(number("select coalesce(cell, 0) from device_state where device = 'd1'"), cell);
+}
+
+// It belongs to cell 1, does not count its connections, and moves to 2: what the broker of 1 still has to say is old.
+static void test_another_cell(void **state)
+{
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	connect_in(store, 1);
+	status("online", NULL, NULL);
+	commit(store);
+	cell_is(1);
+	connect_in(store, 2);
+	take("fleet/v1/d1/telemetry", "{\"load1\":1}");
+	status("online", NULL, NULL);
+	commit(store);
+	cell_is(2);
+	connect_in(store, 1);
+	status("offline", "will", NULL);
+	commit(store);
+	sweep(store, clock_mono_ms() + 2 * PRESENCE_HOLD_MS);
+	status_of("d1", "online", true, NULL, NULL);
+	commit(store);
+	is("online status");
+	cell_is(2);
+	connect_in(store, 2);
+	status("offline", "will", NULL);
+	commit(store);
+	sweep(store, clock_mono_ms() + 2 * PRESENCE_HOLD_MS);
+	is("offline will");
+	connect_in(store, 1); // it comes back, and goes at once
+	status("online", NULL, NULL);
+	status("offline", "goodbye", NULL);
+	commit(store);
+	is("offline goodbye");
+	status("online", NULL, NULL);
+	commit(store);
+	cell_is(1);
+	says("select string_agg(substr(type, 10) || coalesce(' in ' || (body ->> 'cell'), ''), ', ' order by seq) "
+	     "from event where device = 'd1' and epoch = '-presence'",
+	     "online, offline in 2, online");
+	exec("delete from device_state"); // the first that is known of it
+	connect_in(store, 2);
+	take("fleet/v1/d1/telemetry", "{\"load1\":1}");
+	commit(store);
+	cell_is(2);
 }
 
 static void test_kick(void **state)
@@ -277,6 +335,7 @@ int main(void)
 		cmocka_unit_test_setup(test_dies_within_the_grace, setup),
 		cmocka_unit_test_setup(test_any_message_is_life_within_the_grace, setup),
 		cmocka_unit_test_setup(test_held_over_a_restart, setup),
+		cmocka_unit_test_setup(test_another_cell, setup),
 		cmocka_unit_test_setup(test_kick, setup),
 		cmocka_unit_test_setup(test_clock_jumps, setup),
 	};

@@ -117,7 +117,7 @@ static inline int group_teardown(void **state)
 static inline int setup(void **state)
 {
 	batch_clear(&batch);
-	presence_init(&presence, "svc.ingest", 0);
+	presence_init(&presence, "svc.ingest", 1, 0);
 	exec("truncate device, device_state, telemetry, event, inventory, command_result, ledger, ledger_gap, quarantine cascade;"
 	     "insert into device (device) values ('d1'), ('d2'); insert into device (device, enabled) values ('off', "
 	     "false)");

@@ -20,7 +20,7 @@ static void all_that_is_known(void **state)
 {
 	check("{\"device\":\"d-1\",\"status\":\"online\",\"why\":\"Its messages arrive.\",\"tags\":[\"lab\",\"b\"],"
 	      "\"since\":\"2026-11-21T01:43:00Z\",\"last_seen\":\"2026-11-21T01:52:56Z\",\"interval_s\":30,"
-	      "\"agent_version\":\"0.1.0\",\"enrolled_at\":\"2026-11-20T01:53:00Z\",\"inventory\":{\"network\":{}},"
+	      "\"agent_version\":\"0.1.0\",\"cell\":1,\"reports_in\":2,\"enrolled_at\":\"2026-11-20T01:53:00Z\",\"inventory\":{\"network\":{}},"
 	      "\"certificate\":{\"serial\":\"a1\",\"not_after\":\"2027-02-19T01:53:01Z\",\"revoked_at\":null},"
 	      "\"latest\":{\"ts\":\"2026-11-21T01:52:56Z\",\"battery_pct\":29.1,\"charging\":false,\"cpu_pct\":10.6,"
 	      "\"load1\":0.73,\"mem_total\":25276502016,\"mem_available\":24753602560,\"network_type\":\"wifi\","
@@ -41,6 +41,7 @@ static void all_that_is_known(void **state)
 	      "  Last seen     2026-11-21 01:52:56Z, 4 s ago\n"
 	      "  Reports       every 30 s\n"
 	      "  Agent         0.1.0\n"
+	      "  Cell          1, but it reports in 2\n"
 	      "  Enrolled      2026-11-20 01:53:00Z, 1 d ago\n"
 	      "  Certificate   a1\n"
 	      "                valid until 2027-02-19 01:53:01Z, in 90 d\n"
