@@ -112,10 +112,12 @@ static void answer_refused(struct server *server, struct http_request *request, 
 	// and did not come to be.
 	if (result->device[0] && result->outcome != ENROLL_BAD_CSR)
 		claim->device = result->device;
-	log_warn(strcmp(result->event, "expired") == 0 ? "sec.token.expired" : "register.fail", "reason",
+	log_warn(result->outcome == ENROLL_EXPIRED ? "sec.token.expired" : "register.fail", "reason",
 		 result->reason, "device", claim->device, "token",
 		 result->token_id[0] ? result->token_id : NULL, "peer", claim->peer, "request_id", claim->request_id);
 	record(server, result->event, result->token_id, claim, result->reason);
+	if (result->outcome == ENROLL_EXPIRED)
+		server_expire_tokens(server);
 	switch (result->outcome) {
 	case ENROLL_TAKEN:
 		count(server, "taken");

@@ -4,6 +4,7 @@
 #include "common/crypto.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ID_TRIES 4 // 48 random bits collide next to never; a few tries make it never
@@ -14,7 +15,8 @@ static const char sql_token[] =
 static const char sql_same_key[] =
 	"select c.pem, c.device, c.revoked_at is null and c.not_after > now() and d.enabled, d.fingerprint,"
 	" d.cell"
-	" from certificate c join device d on d.device = c.device where c.token_id = $1 and c.key_sha256 = $2";
+	" from certificate c join device d on d.device = c.device where c.key_sha256 = $2"
+	" and (c.token_id = $1 or ($1 is null and c.device = $3)) order by c.created_at desc limit 1";
 static const char sql_take_free[] =
 	"insert into device (device, tags, fingerprint, enrolled_at, cell)"
 	" values ($1, $2::text[], $3, now(), $4::integer) on conflict (device) do nothing";
@@ -23,7 +25,7 @@ static const char sql_least_loaded[] =
 	"select c.cell from unnest($1::integer[]) c (cell) left join device d on d.cell = c.cell and d.enabled"
 	" group by c.cell order by count(d.device), c.cell limit 1";
 static const char sql_current[] = "select cell from device where device = $1";
-// The token names the device: an administrator wants it (again), so it may exist, with other hardware. One that was
+// An administrator named the device, and wants it (again), so it may exist, with other hardware. One that was
 // disabled stays out.
 static const char sql_take_bound[] =
 	"insert into device as d (device, tags, fingerprint, enrolled_at, cell)"
@@ -42,6 +44,7 @@ static const char sql_consume[] =
 static const char sql_event[] =
 	"insert into enrollment_event (type, token_id, device, peer, request_id, reason)"
 	" values ($1, nullif($2, ''), nullif($3, ''), $4, $5, $6)";
+static const char sql_expire[] = "select expire_enrollment_tokens()";
 // RFC 8037: x is base64url without padding.
 static const char sql_keys[] =
 	"select kid, rtrim(translate(encode(public_key, 'base64'), '+/', '-_'), '=')"
@@ -51,13 +54,11 @@ static const char sql_keys[] =
 struct attempt {
 	struct enroll *enroll;
 	const struct enroll_claim *claim;
+	const struct enroll_grant *grant;
 	struct enroll_result *result;
-	char token_sha256[SHA256_HEX_BYTES];
-	char key_sha256[SHA256_HEX_BYTES];
-	struct pg_result *token;
 };
 
-enum token_column { TOKEN_ID, TOKEN_DEVICE, TOKEN_TAGS, TOKEN_USABLE, TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_CELL };
+enum token_column { TOKEN_ID, TOKEN_DEVICE, TOKEN_TAGS, TOKEN_USABLE, TOKEN_TIMED_OUT, TOKEN_REVOKED, TOKEN_CELL };
 
 void enroll_result_done(struct enroll_result *result)
 {
@@ -117,27 +118,27 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-// *found: this key has a certificate from this token, and the matter is decided.
-static bool answer_again(struct attempt *attempt, bool *found, struct error *error)
+bool enroll_again(struct enroll *enroll, const struct enroll_claim *claim, const struct enroll_grant *grant,
+		  const char *key_sha256, struct enroll_result *result, bool *found, struct error *error)
 {
-	struct enroll_result *result = attempt->result;
+	struct attempt attempt = {.enroll = enroll, .claim = claim, .grant = grant, .result = result};
 	auto_pg_result struct pg_result *rows = NULL;
 	struct pki_certificate_info info;
 
 	*found = false;
-	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql_same_key, result->token_id, attempt->key_sha256))
+	if (!PG_QUERY(enroll->pg, &rows, error, sql_same_key, grant->token_id, key_sha256, grant->device))
 		return false;
 	if (pg_rows(rows) == 0)
 		return true;
 	*found = true;
 	const char *bound = pg_text(rows, 0, 3);
-	const char *told = attempt->claim->fingerprint;
+	const char *told = claim->fingerprint;
 	(void)snprintf(result->device, sizeof(result->device), "%s", pg_text(rows, 0, 1));
 	if (!pg_bool(rows, 0, 2))
 		return deny(result, "certificate revoked or expired, or device disabled");
 	if (bound && told && !same_text(bound, told))
 		return deny(result, "another fingerprint");
-	result->cell = cells_find(&attempt->enroll->cells, pg_int(rows, 0, 4));
+	result->cell = cells_find(&enroll->cells, pg_int(rows, 0, 4));
 	if (!result->cell)
 		return deny(result, "the device's cell is not one of this bridge's");
 	if (!pki_certificate_info(pg_text(rows, 0, 0), &info, error))
@@ -147,7 +148,7 @@ static bool answer_again(struct attempt *attempt, bool *found, struct error *err
 		return error_set(error, ERROR_FAILED, "no memory for a certificate");
 	result->not_after_s = info.not_after_s;
 	result->outcome = ENROLL_REPEATED;
-	return read_keys(attempt, error);
+	return read_keys(&attempt, error);
 }
 
 static bool take(struct attempt *attempt, const char *sql, bool *taken, struct error *error)
@@ -157,24 +158,24 @@ static bool take(struct attempt *attempt, const char *sql, bool *taken, struct e
 
 	(void)snprintf(cell, sizeof(cell), "%d", (int)attempt->result->cell->id);
 	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql, attempt->result->device,
-		      pg_text(attempt->token, 0, TOKEN_TAGS), attempt->claim->fingerprint, cell))
+		      attempt->grant->tags, attempt->claim->fingerprint, cell))
 		return false;
 	*taken = pg_affected(rows) == 1;
 	return true;
 }
 
-// The cell that the token names, else the one that the device named by the token has, else the least loaded.
+// The cell of the grant, else the one that the device named by it has, else the least loaded.
 static bool choose_cell(struct attempt *attempt, struct error *error)
 {
 	const struct cells *cells = &attempt->enroll->cells;
 	struct enroll_result *result = attempt->result;
 	auto_pg_result struct pg_result *current = NULL;
 	auto_pg_result struct pg_result *least = NULL;
-	const char *bound = pg_text(attempt->token, 0, TOKEN_DEVICE);
+	const char *bound = attempt->grant->device;
 
-	if (pg_text(attempt->token, 0, TOKEN_CELL)) {
-		result->cell = cells_find(cells, pg_int(attempt->token, 0, TOKEN_CELL));
-		return result->cell || deny(result, "the token's cell is not one of this bridge's");
+	if (attempt->grant->cell) {
+		result->cell = cells_find(cells, strtol(attempt->grant->cell, NULL, 10));
+		return result->cell || deny(result, "the cell given is not one of this bridge's");
 	}
 	if (bound) {
 		if (!PG_QUERY(attempt->enroll->pg, &current, error, sql_current, bound))
@@ -192,21 +193,22 @@ static bool choose_cell(struct attempt *attempt, struct error *error)
 	return result->cell || error_set(error, ERROR_FAILED, "no cell was found");
 }
 
-// Puts the device's row in place, under the id that the token, the device or chance gives it.
+// Puts the device's row in place, under the id that the grant, the device or chance gives it.
 static bool take_device(struct attempt *attempt, struct error *error)
 {
 	struct enroll_result *result = attempt->result;
-	const char *bound = pg_text(attempt->token, 0, TOKEN_DEVICE);
+	const char *bound = attempt->grant->device;
 	const char *wish = attempt->claim->device;
+	bool replaces = bound && attempt->grant->replaces;
 	bool taken = false;
 
 	if (bound || wish) {
 		(void)snprintf(result->device, sizeof(result->device), "%s", bound ? bound : wish);
-		if (!take(attempt, bound ? sql_take_bound : sql_take_free, &taken, error))
+		if (!take(attempt, replaces ? sql_take_bound : sql_take_free, &taken, error))
 			return false;
 		if (taken)
 			return true;
-		return bound ? deny(result, "device disabled") :
+		return replaces ? deny(result, "device disabled") :
 			       refuse(result, ENROLL_TAKEN, "refused", "device id taken");
 	}
 	for (int i = 0; i < ID_TRIES && !taken; i++) {
@@ -226,7 +228,7 @@ static bool write_certificate(struct attempt *attempt, const struct pki_certific
 	(void)snprintf(not_before, sizeof(not_before), "%lld", (long long)info->not_before_s);
 	(void)snprintf(not_after, sizeof(not_after), "%lld", (long long)info->not_after_s);
 	return PG_QUERY(attempt->enroll->pg, NULL, error, sql_certificate, info->serial, result->device,
-			result->token_id, info->key_sha256, info->sha256, not_before, not_after, result->certificate);
+			attempt->grant->token_id, info->key_sha256, info->sha256, not_before, not_after, result->certificate);
 }
 
 static bool issue(struct attempt *attempt, struct error *error)
@@ -254,55 +256,76 @@ static bool issue(struct attempt *attempt, struct error *error)
 		return false;
 	result->revoked = pg_affected(revoked);
 	result->outcome = ENROLL_ISSUED;
-	return write_certificate(attempt, &info, error) &&
-	       PG_QUERY(attempt->enroll->pg, NULL, error, sql_consume, attempt->token_sha256) &&
-	       PG_QUERY(attempt->enroll->pg, NULL, error, sql_event, "consume", result->token_id, result->device,
-			attempt->claim->peer, attempt->claim->request_id, result->revoked ? "re-enrolment" : "") &&
-	       read_keys(attempt, error);
+	return write_certificate(attempt, &info, error) && read_keys(attempt, error);
 }
 
-// A token that is used up or expired still answers the key that it was used with: the first answer may be lost.
-static bool decide(struct attempt *attempt, struct error *error)
+bool enroll_admit(struct enroll *enroll, const struct enroll_claim *claim, const struct enroll_grant *grant,
+		  struct enroll_result *result, struct error *error)
 {
-	struct enroll_result *result = attempt->result;
-	bool found;
+	struct attempt attempt = {.enroll = enroll, .claim = claim, .grant = grant, .result = result};
 
-	if (!PG_QUERY(attempt->enroll->pg, &attempt->token, error, sql_token, attempt->token_sha256))
-		return false;
-	if (pg_rows(attempt->token) == 0)
-		return deny(result, "token unknown");
-	(void)snprintf(result->token_id, sizeof(result->token_id), "%s", pg_text(attempt->token, 0, TOKEN_ID));
-	if (pg_bool(attempt->token, 0, TOKEN_REVOKED))
-		return deny(result, "token revoked");
-	if (!pki_csr_key_sha256(attempt->claim->csr, attempt->key_sha256, NULL))
-		return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
-	if (!answer_again(attempt, &found, error))
-		return false;
-	if (found)
-		return true;
-	if (pg_bool(attempt->token, 0, TOKEN_EXPIRED))
-		return refuse(result, ENROLL_DENIED, "expired", "token expired");
-	if (!pg_bool(attempt->token, 0, TOKEN_USABLE))
-		return deny(result, "token used up");
-	if (!choose_cell(attempt, error))
+	if (!choose_cell(&attempt, error))
 		return false;
 	if (result->event)
 		return true;
-	if (!take_device(attempt, error))
+	if (!take_device(&attempt, error))
 		return false;
-	return result->event || issue(attempt, error);
+	return result->event || issue(&attempt, error);
+}
+
+static bool consume(struct enroll *enroll, const struct enroll_claim *claim, const char *token_sha256,
+		    const struct enroll_result *result, struct error *error)
+{
+	return PG_QUERY(enroll->pg, NULL, error, sql_consume, token_sha256) &&
+	       PG_QUERY(enroll->pg, NULL, error, sql_event, "consume", result->token_id, result->device, claim->peer,
+			claim->request_id, result->revoked ? "re-enrolment" : "");
+}
+
+// A token that is used up or expired still answers the key that it was used with: the first answer may be lost.
+static bool decide(struct enroll *enroll, const struct enroll_claim *claim, struct enroll_result *result,
+		   struct error *error)
+{
+	auto_pg_result struct pg_result *token = NULL;
+	char token_sha256[SHA256_HEX_BYTES];
+	char key_sha256[SHA256_HEX_BYTES];
+	bool found;
+
+	crypto_sha256_hex(claim->token, strlen(claim->token), token_sha256);
+	if (!PG_QUERY(enroll->pg, &token, error, sql_token, token_sha256))
+		return false;
+	if (pg_rows(token) == 0)
+		return deny(result, "token unknown");
+	(void)snprintf(result->token_id, sizeof(result->token_id), "%s", pg_text(token, 0, TOKEN_ID));
+	const struct enroll_grant grant = {
+		.token_id = result->token_id,
+		.device = pg_text(token, 0, TOKEN_DEVICE),
+		.replaces = true,
+		.tags = pg_text(token, 0, TOKEN_TAGS),
+		.cell = pg_text(token, 0, TOKEN_CELL),
+	};
+	if (pg_bool(token, 0, TOKEN_REVOKED))
+		return deny(result, "token revoked");
+	if (!pki_csr_key_sha256(claim->csr, key_sha256, NULL))
+		return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
+	if (!enroll_again(enroll, claim, &grant, key_sha256, result, &found, error))
+		return false;
+	if (found)
+		return true;
+	if (!pg_bool(token, 0, TOKEN_USABLE))
+		return deny(result, "token used up");
+	if (pg_bool(token, 0, TOKEN_TIMED_OUT))
+		return refuse(result, ENROLL_EXPIRED, "refused", "token expired");
+	if (!enroll_admit(enroll, claim, &grant, result, error))
+		return false;
+	return result->event || consume(enroll, claim, token_sha256, result, error);
 }
 
 static bool transact(struct enroll *enroll, const struct enroll_claim *claim, struct enroll_result *result,
 		     struct error *error)
 {
-	struct attempt attempt = {.enroll = enroll, .claim = claim, .result = result};
-
-	crypto_sha256_hex(claim->token, strlen(claim->token), attempt.token_sha256);
 	if (!pg_ready(enroll->pg, error) || !pg_begin(enroll->pg, error))
 		return false;
-	bool decided = decide(&attempt, error);
-	pg_result_free(attempt.token);
+	bool decided = decide(enroll, claim, result, error);
 	if (decided && result->outcome == ENROLL_ISSUED)
 		return pg_commit(enroll->pg, error);
 	pg_rollback(enroll->pg);
@@ -328,6 +351,11 @@ struct enroll_result enroll_run(struct enroll *enroll, const struct enroll_claim
 		*error = local;
 	result.outcome = ENROLL_FAILED;
 	return result;
+}
+
+bool enroll_expire_tokens(struct enroll *enroll, struct error *error)
+{
+	return pg_ready(enroll->pg, error) && pg_query(enroll->pg, NULL, error, sql_expire, 0, NULL);
 }
 
 bool enroll_record(struct enroll *enroll, const char *type, const char *token_id, const struct enroll_claim *claim,

@@ -1,6 +1,6 @@
 // Enrolment as one transaction: a token is turned into a device and its certificate, or nothing happens. The
 // token's row is locked first, so that claims on one token are decided one after another, however many bridges
-// there are.
+// there are. What follows the token's check serves every way of being let in (see registration.h).
 #pragma once
 
 #include "bridge/cells.h"
@@ -31,6 +31,7 @@ enum enroll_outcome {
 	ENROLL_ISSUED,
 	ENROLL_REPEATED, // the same key with the same token: the certificate that it has already
 	ENROLL_DENIED,   // the token does not hold; event and reason say why, the device is not told
+	ENROLL_EXPIRED,  // the same because its time has passed
 	ENROLL_TAKEN,    // the wished id belongs to another device
 	ENROLL_BAD_CSR,
 	ENROLL_FAILED,   // the database or the CA is at fault; error says how
@@ -54,6 +55,28 @@ struct enroll_result enroll_run(struct enroll *enroll, const struct enroll_claim
 	must_check;
 void enroll_result_done(struct enroll_result *result);
 #define auto_enroll_result cleanup(enroll_result_done)
+
+// Why a device is let in. The strings belong to the caller.
+struct enroll_grant {
+	const char *token_id; // NULL: not by a token
+	const char *device;   // the id that an administrator gave; NULL: the wish, or one is made
+	bool replaces;        // that id may be a device already, whose place this one takes
+	const char *tags;     // as an array of PostgreSQL
+	const char *cell;     // a number; NULL: the one that the device has, or the least loaded
+};
+
+// The two below belong into a transaction of the caller's. They return false when the database failed, and fill result
+// otherwise; a refusal is a success with result->event set, and may have written what the caller must roll back.
+//
+// Whether the key of the claim has a certificate by this grant already: then the matter is decided.
+bool enroll_again(struct enroll *enroll, const struct enroll_claim *claim, const struct enroll_grant *grant,
+		  const char *key_sha256, struct enroll_result *result, bool *found, struct error *error) must_check;
+// Device and certificate.
+bool enroll_admit(struct enroll *enroll, const struct enroll_claim *claim, const struct enroll_grant *grant,
+		  struct enroll_result *result, struct error *error) must_check;
+
+// Records, once each, tokens whose time has passed unused.
+bool enroll_expire_tokens(struct enroll *enroll, struct error *error) must_check;
 
 // One row of enrollment_event, outside any transaction; token_id and device may be "" or NULL.
 bool enroll_record(struct enroll *enroll, const char *type, const char *token_id, const struct enroll_claim *claim,

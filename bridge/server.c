@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define EXPIRY_EVERY_MS 15000
+
 #define DATABASE_TIMEOUT_MS 5000 // everybody waits while one does, so an enrolment rather fails
 
 static const struct http_route routes[] = {
@@ -32,6 +34,21 @@ static void count_request(struct http_request *request, int status, int64_t dura
 	metric_observe(metrics_histogram(server->metrics, "muster_http_request_duration_seconds", labels,
 					 "Time from request to answer"),
 		       (double)duration_us / 1e6);
+}
+
+void server_expire_tokens(struct server *server)
+{
+	struct error error = {.kind = ERROR_NONE};
+
+	if (enroll_expire_tokens(&server->enroll, &error))
+		log_fault_over(&server->database_fault, "database.failed");
+	else
+		log_fault(&server->database_fault, "database.failed", &error);
+}
+
+static void on_expiry(void *user)
+{
+	server_expire_tokens(user);
 }
 
 static bool open_parts(struct server *server, struct error *error)
@@ -78,15 +95,18 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 		.user = server,
 	};
 	server->http = http_server_new(loop, &http, error);
-	if (!server->http) {
+	server->expiry = server->http ? loop_timer_new(loop, on_expiry, server, error) : NULL;
+	if (!server->expiry) {
 		server_done(server);
 		return false;
 	}
+	loop_timer_every(server->expiry, EXPIRY_EVERY_MS);
 	return true;
 }
 
 void server_done(struct server *server)
 {
+	loop_timer_free(server->expiry);
 	http_server_free(server->http);
 	metrics_free(server->metrics);
 	throttle_free(server->throttle);

@@ -16,6 +16,7 @@ struct server {
 	struct throttle *throttle;
 	struct metrics *metrics;
 	struct http_server *http;
+	struct loop_timer *expiry;
 	char *trust_pem; // what devices are told to trust
 	int64_t started_ms;  // monotonic
 	int64_t checked_ms;  // monotonic; when the database was last asked, see health.c
@@ -27,3 +28,6 @@ struct server {
 bool server_init(struct server *server, struct loop *loop, const struct options *options, struct error *error)
 	must_check;
 void server_done(struct server *server);
+
+// Writes into the history which tokens have expired; called by a timer, and when somebody comes with one of them.
+void server_expire_tokens(struct server *server);

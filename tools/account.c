@@ -15,16 +15,9 @@ static const char sql_token[] = "insert into access_token (token_hash, kind, use
 static const char sql_token_valid[] = "select 1 from access_token where token_hash = decode($1, 'hex') and kind = 'api'"
 				      " and revoked_at is null and expires_at > now()";
 static const char sql_enrollment[] =
-	"with made as (insert into enrollment_token (token_hash, id, device, tags, uses_left, created_by, expires_at, cell)"
-	" values (decode($1, 'hex'), $2, $3, coalesce(string_to_array($4, ','), '{}'), $5::integer, $6,"
-	" now() + make_interval(secs => $7::bigint), nullif($8::integer, 0)) returning id, device)"
-	" insert into enrollment_event (type, token_id, device, reason) select 'create', id, device, 'by ' || $6 from "
-	"made";
-static const char sql_enrollment_revoke[] =
-	"with gone as (update enrollment_token set revoked_at = now() where id = $1 and revoked_at is null"
-	" returning id, device)"
-	" insert into enrollment_event (type, token_id, device, reason) select 'revoked', id, device, 'by ' || $2 from "
-	"gone";
+	"select create_enrollment_token($1, $2, string_to_array($3, ','), $4::integer, $5::bigint, nullif($6::integer, 0),"
+	" $7, '')";
+static const char sql_enrollment_revoke[] = "select revoke_enrollment_token($1, $2, '')";
 static const char sql_audit[] = "insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::jsonb)";
 
 // Who acts, for the audit: the login name on this machine.
@@ -92,23 +85,22 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 {
 	char made[TOKEN_TEXT_BYTES];
 	char hash[SHA256_HEX_BYTES];
-	char short_id[ENROLLMENT_ID_BYTES];
+	auto_pg_result struct pg_result *rows = NULL;
 	char uses[24];
 	char lifetime[24];
 	char cell[24];
 	char name[64];
 	crypto_random_token(made);
 	hash_hex(made, hash);
-	(void)snprintf(short_id, sizeof(short_id), "%.8s", hash);
 	(void)snprintf(uses, sizeof(uses), "%ld", enrollment->uses);
 	(void)snprintf(lifetime, sizeof(lifetime), "%ld", enrollment->lifetime_s);
 	(void)snprintf(cell, sizeof(cell), "%ld", enrollment->cell);
-	if (!PG_QUERY(pg, NULL, error, sql_enrollment, hash, short_id, enrollment->device, enrollment->tags, uses,
-		      actor(name), lifetime, cell) ||
-	    !account_audit(pg, "token.create", short_id, "{}", error))
+	if (!PG_QUERY(pg, &rows, error, sql_enrollment, hash, enrollment->device, enrollment->tags, uses, lifetime, cell,
+		      actor(name)) ||
+	    !account_audit(pg, "token.create", pg_text(rows, 0, 0), "{}", error))
 		return false;
 	memcpy(token, made, sizeof(made));
-	memcpy(id, short_id, sizeof(short_id));
+	(void)snprintf(id, ENROLLMENT_ID_BYTES, "%s", pg_text(rows, 0, 0));
 	return true;
 }
 
@@ -118,7 +110,7 @@ bool enrollment_revoke(struct pg *pg, const char *id, struct error *error)
 	char name[64];
 	if (!PG_QUERY(pg, &revoked, error, sql_enrollment_revoke, id, actor(name)))
 		return false;
-	if (pg_affected(revoked) == 0)
+	if (!pg_text(revoked, 0, 0))
 		return error_set(error, ERROR_NOT_FOUND,
 				 "there is no enrolment token \"%s\" that is not revoked already", id);
 	return account_audit(pg, "token.revoke", id, "{}", error);

@@ -4,6 +4,7 @@
 #include "common/topic.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/support/postgres.h"
+#include "tests/unit/support/schema.h"
 
 #define RIVALS 16
 #define FINGERPRINT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -49,10 +50,7 @@ static int group_setup(void **state)
 	    !postgres_init(&fixture.postgres, fixture.scratch->folder) ||
 	    !connect_to(&fixture, "muster", &fixture.admin))
 		return -1;
-	auto_free char *sql = file_read(MUSTER_SOURCE_DIR "/db/migrations/0001_base.sql", 1 << 20, NULL, &error);
-	auto_free char *cells = file_read(MUSTER_SOURCE_DIR "/db/migrations/0005_cells.sql", 1 << 20, NULL, &error);
-	if (!sql || !cells || !pg_exec(fixture.admin, sql, &error) || !pg_exec(fixture.admin, cells, &error) ||
-	    !connect_to(&fixture, "muster_bridge", &fixture.enroll.pg)) {
+	if (!schema_init(fixture.admin, &error) || !connect_to(&fixture, "muster_bridge", &fixture.enroll.pg)) {
 		(void)fprintf(stderr, "%s\n", error.what);
 		return -1;
 	}
@@ -234,8 +232,8 @@ static void test_bad_tokens_are_denied(void **state)
 	const char *token = make_token(fixture, NULL, "5");
 	assert_true(pg_exec(fixture->admin, "update enrollment_token set expires_at = now() - interval '1 s'", NULL));
 	auto_enroll_result struct enroll_result expired = run(fixture, token, csr, NULL, NULL);
-	assert_int_equal(expired.outcome, ENROLL_DENIED);
-	assert_string_equal(expired.event, "expired");
+	assert_int_equal(expired.outcome, ENROLL_EXPIRED);
+	assert_string_equal(expired.event, "refused");
 	assert_int_equal(strlen(expired.token_id), 8);
 	token = make_token(fixture, NULL, "5");
 	assert_true(pg_exec(fixture->admin, "update enrollment_token set revoked_at = now()", NULL));
@@ -319,6 +317,27 @@ static void test_records_refusals(void **state)
 	assert_int_equal(count(fixture, "select count(*) from enrollment_event where type = 'rate-limited'"
 					" and token_id is null and device is null"
 					" and peer = '192.0.2.1' and reason = 'why'"),
+			 1);
+}
+
+static void test_expiry_is_told_once(void **state)
+{
+	static const char told[] = "select count(*) from enrollment_event where type = 'expired'";
+	struct fixture *fixture = *state;
+	auto_free char *csr = make_csr(fixture);
+
+	assert_int_equal(outcome(fixture, make_token(fixture, NULL, "1"), csr, NULL), ENROLL_ISSUED);
+	(void)make_token(fixture, "kiosk-7", "3");
+	assert_true(enroll_expire_tokens(&fixture->enroll, NULL));
+	assert_int_equal(count(fixture, told), 0);
+	// The one that is used up has no life left to lose.
+	assert_true(pg_exec(fixture->admin, "update enrollment_token set expires_at = now() - interval '1 s'", NULL));
+	assert_true(enroll_expire_tokens(&fixture->enroll, NULL));
+	assert_true(enroll_expire_tokens(&fixture->enroll, NULL));
+	assert_int_equal(count(fixture, told), 1);
+	assert_int_equal(count(fixture, "select count(*) from enrollment_event e join enrollment_token t on t.id = e.token_id"
+					" where e.type = 'expired' and e.device = 'kiosk-7' and t.uses_left = 3"
+					" and e.reason = '3 of its uses left'"),
 			 1);
 }
 
@@ -458,6 +477,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_disabled_device_stays_out, setup),
 		cmocka_unit_test_setup(test_tells_the_signers_in_use, setup),
 		cmocka_unit_test_setup(test_records_refusals, setup),
+		cmocka_unit_test_setup(test_expiry_is_told_once, setup),
 		cmocka_unit_test_setup(test_devices_are_divided_among_the_cells, setup),
 		cmocka_unit_test_setup(test_one_token_many_bridges, setup),
 		cmocka_unit_test_setup(test_finds_a_lost_connection_by_itself, setup),
