@@ -13,8 +13,7 @@ static bool is_hex_sha256(const char *text)
 	return strlen(text) == SHA256_HEX_BYTES - 1 && strspn(text, "0123456789abcdef") == SHA256_HEX_BYTES - 1;
 }
 
-// An absent member leaves *out NULL; false when it is there and no string.
-static bool optional_string(const struct json *body, const char *name, const char **out)
+bool claim_optional_string(const struct json *body, const char *name, const char **out)
 {
 	const struct json *value = json_member(body, name);
 
@@ -22,23 +21,33 @@ static bool optional_string(const struct json *body, const char *name, const cha
 	return !value || json_type(value) == JSON_NULL || json_as_string(value, out);
 }
 
-const char *claim_parse(const struct json *body, struct enroll_claim *out)
+const char *claim_parse_common(const struct json *body, struct enroll_claim *out)
 {
 	struct enroll_claim claim = *out;
 
-	if (!json_member_string(body, "token", &claim.token))
-		return "\"token\" must be a string: the enrolment token that an administrator made";
 	if (!json_member_string(body, "csr", &claim.csr))
 		return "\"csr\" must be a string: a certificate request in PEM form";
 	if (strlen(claim.csr) > PEM_MAX_BYTES)
 		return "\"csr\" is larger than 16 kB";
-	if (!optional_string(body, "device", &claim.device) || (claim.device && !topic_is_device_id(claim.device)))
+	if (!claim_optional_string(body, "device", &claim.device) || (claim.device && !topic_is_device_id(claim.device)))
 		return "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out to be given an id";
-	if (!optional_string(body, "fingerprint", &claim.fingerprint) ||
+	if (!claim_optional_string(body, "fingerprint", &claim.fingerprint) ||
 	    (claim.fingerprint && !is_hex_sha256(claim.fingerprint)))
 		return "\"fingerprint\" must be 64 lower-case hexadecimal digits";
 	*out = claim;
 	return NULL;
+}
+
+const char *claim_parse(const struct json *body, struct enroll_claim *out)
+{
+	const char *token;
+
+	if (!json_member_string(body, "token", &token))
+		return "\"token\" must be a string: the enrolment token that an administrator made";
+	const char *fault = claim_parse_common(body, out);
+	if (!fault)
+		out->token = token;
+	return fault;
 }
 
 static void count(struct server *server, const char *outcome)
@@ -81,10 +90,8 @@ static bool is_throttled(struct server *server, struct http_request *request, co
 	return true;
 }
 
-static void answer_granted(struct server *server, struct http_request *request, const struct enroll_claim *claim,
-			   struct enroll_result *result)
+struct json *claim_answer(const struct server *server, struct enroll_result *result)
 {
-	bool issued = result->outcome == ENROLL_ISSUED;
 	char not_after[CLOCK_RFC3339_BYTES];
 	struct json *answer = json_new_object();
 	struct json *broker = json_new_object();
@@ -98,6 +105,15 @@ static void answer_granted(struct server *server, struct http_request *request, 
 	json_set_string(answer, "not_after", not_after);
 	json_set(answer, "broker", broker);
 	json_set(answer, "command_keys", steal(result->command_keys));
+	return answer;
+}
+
+static void answer_granted(struct server *server, struct http_request *request, const struct enroll_claim *claim,
+			   struct enroll_result *result)
+{
+	bool issued = result->outcome == ENROLL_ISSUED;
+	struct json *answer = claim_answer(server, result);
+
 	log_info(issued ? "register.success" : "register.repeated", "device", result->device, "token",
 		 result->token_id, "peer", claim->peer, "request_id", claim->request_id, "revoked_certificates",
 		 result->revoked > 0 ? log_number((int64_t)result->revoked) : NULL);
@@ -126,9 +142,7 @@ static void answer_refused(struct server *server, struct http_request *request, 
 		return;
 	case ENROLL_BAD_CSR:
 		count(server, "bad-csr");
-		http_reply_problem(request, 422,
-				   "the certificate request was refused: it must be PEM, signed with its own key, and"
-				   " the key ECDSA P-256, P-384 or RSA of 2048 bits and more");
+		http_reply_problem(request, 422, CLAIM_BAD_CSR_DETAIL);
 		return;
 	default:
 		// One answer for all bad tokens: whoever guesses learns nothing.

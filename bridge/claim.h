@@ -7,5 +7,17 @@
 // Takes the members of the body apart and checks their form; NULL, or what is wrong with them. The strings belong
 // to body. The token's form is not checked here: a wrong one is answered as any other bad token.
 const char *claim_parse(const struct json *body, struct enroll_claim *out) must_check;
+// The same for csr, device and fingerprint, which every request for a certificate has.
+const char *claim_parse_common(const struct json *body, struct enroll_claim *out) must_check;
+// An absent member leaves *out NULL; false when it is there and no string.
+bool claim_optional_string(const struct json *body, const char *name, const char **out) must_check;
+
+#define CLAIM_BAD_CSR_DETAIL                                                                                      \
+	"the certificate request was refused: it must be PEM, signed with its own key, and the key ECDSA P-256, P-384" \
+	" or RSA of 2048 bits and more"
+
+struct server;
+// What a device is given with its certificate. Takes the command keys out of result.
+struct json *claim_answer(const struct server *server, struct enroll_result *result);
 
 http_handler claim_handle;

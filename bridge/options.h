@@ -17,6 +17,10 @@ struct options {
 	char *devices_host;
 	long devices_port;
 	char **cells; // NULL or empty: one, the broker above
+	long registration_pending_max;
+	long registration_per_minute;
+	long registration_keep_days;
+	long registration_poll_s;
 	char *log_level;
 };
 

@@ -1,5 +1,6 @@
 #include "bridge/server.h"
 
+#include "bridge/application.h"
 #include "bridge/claim.h"
 #include "bridge/health.h"
 #include "common/clock.h"
@@ -14,6 +15,8 @@
 
 static const struct http_route routes[] = {
 	{"POST", "/v1/enroll", claim_handle, 0},
+	{"POST", "/v1/registration", application_ask, 0},
+	{"GET", "/v1/registration", application_poll, 0},
 	{"GET", "/health", health_handle, 0},
 	{"GET", "/ready", health_handle_ready, 0},
 	{"GET", "/metrics", health_handle_metrics, 0},
@@ -69,8 +72,9 @@ static bool open_parts(struct server *server, struct error *error)
 			 error))
 		return false;
 	server->throttle = throttle_new(ENROLL_ADDRESSES_MAX, ENROLL_FAILURES_MAX, ENROLL_WINDOW_MS);
+	server->askers = throttle_new(ENROLL_ADDRESSES_MAX, (unsigned)options->registration_per_minute, ENROLL_WINDOW_MS);
 	server->metrics = metrics_new();
-	if (!server->throttle || !server->metrics)
+	if (!server->throttle || !server->askers || !server->metrics)
 		return error_set(error, ERROR_FAILED, "no memory for the tables of the server");
 	return true;
 }
@@ -110,6 +114,7 @@ void server_done(struct server *server)
 	http_server_free(server->http);
 	metrics_free(server->metrics);
 	throttle_free(server->throttle);
+	throttle_free(server->askers);
 	pg_free(server->enroll.pg);
 	pki_ca_free(server->enroll.ca);
 	free(server->trust_pem);

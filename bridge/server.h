@@ -13,7 +13,8 @@
 struct server {
 	const struct options *options;
 	struct enroll enroll;
-	struct throttle *throttle;
+	struct throttle *throttle; // of failures
+	struct throttle *askers;   // of new registrations
 	struct metrics *metrics;
 	struct http_server *http;
 	struct loop_timer *expiry;

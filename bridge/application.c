@@ -1,0 +1,282 @@
+#include "bridge/application.h"
+
+#include "bridge/claim.h"
+#include "bridge/server.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+// What a terminal or a table of people could not show has no place in a serial number.
+static bool is_serial(const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return false;
+	}
+	return length >= 1 && length <= APPLICATION_SERIAL_MAX && text[0] != ' ' && text[length - 1] != ' ';
+}
+
+static bool is_secret(const char *text)
+{
+	uint8_t bytes[TOKEN_BYTES];
+	size_t count = 0;
+	bool ok = crypto_base64url_decode(text, strlen(text), bytes, sizeof(bytes), &count) && count == sizeof(bytes);
+
+	crypto_wipe(bytes, sizeof(bytes));
+	return ok;
+}
+
+static bool take_info(struct json *body, const char **out)
+{
+	struct json *info = (struct json *)json_member(body, "info");
+
+	*out = "{}";
+	if (!info || json_type(info) == JSON_NULL)
+		return true;
+	if (json_type(info) != JSON_OBJECT)
+		return false;
+	*out = json_text(info);
+	return strlen(*out) <= APPLICATION_INFO_MAX_BYTES;
+}
+
+const char *application_parse(struct json *body, struct registration_request *out)
+{
+	struct registration_request request = *out;
+	struct enroll_claim claim = {.token = NULL};
+	const char *fault = claim_parse_common(body, &claim);
+
+	if (fault)
+		return fault;
+	request.csr = claim.csr;
+	request.device = claim.device;
+	request.fingerprint = claim.fingerprint;
+	if (!claim_optional_string(body, "serial", &request.serial) || (request.serial && !is_serial(request.serial)))
+		return "\"serial\" must be a string of 1 to 128 bytes without control characters";
+	if (!claim_optional_string(body, "secret", &request.secret) || (request.secret && !is_secret(request.secret)))
+		return "\"secret\" must be 32 random bytes in base64url (43 characters); leave it out to be given one";
+	if (!take_info(body, &request.info))
+		return "\"info\" must be an object of at most 4 kB";
+	*out = request;
+	return NULL;
+}
+
+const char *application_bearer(const char *authorization)
+{
+	static const char scheme[] = "Bearer ";
+
+	if (!authorization || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+		return NULL;
+	const char *secret = authorization + sizeof(scheme) - 1;
+	return is_secret(secret) ? secret : NULL;
+}
+
+// ---- answers ----
+
+static void count(struct server *server, const char *outcome)
+{
+	char labels[48];
+
+	(void)snprintf(labels, sizeof(labels), "outcome=\"%s\"", outcome);
+	metric_add(metrics_counter(server->metrics, "muster_registrations_total", labels,
+				   "Requests of devices that register themselves, by outcome"),
+		   1);
+}
+
+// Answers 429 itself.
+static bool is_throttled(struct server *server, struct http_request *request, struct throttle *throttle,
+			 const char *reason)
+{
+	struct throttle_verdict verdict = throttle_check(throttle, http_peer(request), clock_mono_ms());
+	const struct enroll_claim claim = {.peer = http_peer(request), .request_id = http_request_id(request)};
+	struct error error = {.kind = ERROR_NONE};
+	char text[160];
+
+	if (!verdict.blocked)
+		return false;
+	if (verdict.first) {
+		log_warn("sec.registration.ratelimit", "peer", claim.peer, "request_id", claim.request_id);
+		if (!enroll_record(&server->enroll, "rate-limited", "", &claim, reason, &error))
+			log_fault(&server->database_fault, "database.failed", &error);
+	}
+	count(server, "rate-limited");
+	(void)snprintf(text, sizeof(text), "%lld", (long long)verdict.retry_after_s);
+	http_reply_header(request, "Retry-After", text);
+	(void)snprintf(text, sizeof(text), "%s; wait and try again", reason);
+	http_reply_problem(request, 429, text);
+	return true;
+}
+
+static void answer_failed(struct server *server, struct http_request *request, const struct error *error)
+{
+	log_fault(&server->database_fault, "database.failed", error);
+	count(server, "failed");
+	http_reply_header(request, "Retry-After", "5");
+	http_reply_problem(request, 503, "registration is not possible at the moment; try again with the same key");
+}
+
+// secret NULL: not told.
+static void answer_state(struct server *server, struct http_request *request, int status,
+			 const struct registration_result *result, const char *state, const char *secret)
+{
+	struct json *answer = json_new_object();
+
+	json_set_string(answer, "registration", result->id);
+	if (secret)
+		json_set_string(answer, "secret", secret);
+	json_set_string(answer, "state", state);
+	if (result->reason[0])
+		json_set_string(answer, "reason", result->reason);
+	json_set_int(answer, "poll_s", server->options->registration_poll_s);
+	count(server, state);
+	http_reply_json(request, status, answer);
+}
+
+static const char *state_name(enum registration_outcome outcome)
+{
+	switch (outcome) {
+	case REGISTRATION_PENDING:
+		return "pending";
+	case REGISTRATION_REJECTED:
+		return "rejected";
+	default:
+		return "approved";
+	}
+}
+
+static void answer_asked(struct server *server, struct http_request *request,
+			 const struct registration_request *asked, const struct registration_result *result)
+{
+	char text[160];
+
+	switch (result->outcome) {
+	case REGISTRATION_CONFLICT:
+		count(server, "conflict");
+		http_reply_problem(request, 409,
+				   "this key was registered with another secret, or this secret with another key; ask"
+				   " with the secret that belongs to the key, or with a new key and a new secret");
+		return;
+	case REGISTRATION_BAD_CSR:
+		count(server, "bad-csr");
+		http_reply_problem(request, 422, CLAIM_BAD_CSR_DETAIL);
+		return;
+	case REGISTRATION_FULL:
+		count(server, "full");
+		log_warn("registration.full", "peer", asked->peer, "request_id", asked->request_id);
+		(void)snprintf(text, sizeof(text),
+			       "no more than %ld registrations may wait, and as many do; an administrator must decide on"
+			       " them first (muster device pending)",
+			       server->options->registration_pending_max);
+		http_reply_header(request, "Retry-After", "600");
+		http_reply_problem(request, 503, text);
+		return;
+	default:
+		if (result->created)
+			log_info("register.request", "registration", result->id, "serial", asked->serial, "device",
+				 asked->device, "peer", asked->peer, "request_id", asked->request_id);
+		answer_state(server, request, 202, result, state_name(result->outcome), asked->secret);
+	}
+}
+
+void application_ask(struct http_request *request, void *user)
+{
+	struct server *server = user;
+	struct registration_request asked = {.peer = http_peer(request), .request_id = http_request_id(request)};
+	struct error error = {.kind = ERROR_NONE};
+	char made[TOKEN_TEXT_BYTES];
+
+	if (is_throttled(server, request, server->throttle, "too many failed requests from this address") ||
+	    is_throttled(server, request, server->askers, "too many new registrations from this address"))
+		return;
+	auto_json struct json *body = http_body_json(request);
+	if (!body)
+		return;
+	const char *fault = application_parse(body, &asked);
+	if (fault) {
+		count(server, "malformed");
+		http_reply_problem(request, 400, fault);
+		return;
+	}
+	if (!asked.secret) {
+		crypto_random_token(made);
+		asked.secret = made;
+	}
+	auto_registration_result struct registration_result result =
+		registration_ask(&server->enroll, &asked, &error);
+	if (result.outcome == REGISTRATION_FAILED) {
+		answer_failed(server, request, &error);
+		return;
+	}
+	log_fault_over(&server->database_fault, "database.failed");
+	// Asking again costs nobody anything; whatever else came of it counts.
+	if (result.created || !result.id[0] || result.outcome == REGISTRATION_FULL)
+		throttle_failed(server->askers, asked.peer, clock_mono_ms());
+	answer_asked(server, request, &asked, &result);
+}
+
+static void answer_issued(struct server *server, struct http_request *request, struct registration_result *result)
+{
+	bool issued = result->enroll.outcome == ENROLL_ISSUED;
+	struct json *answer = claim_answer(server, &result->enroll);
+
+	json_set_string(answer, "registration", result->id);
+	json_set_string(answer, "state", "issued");
+	log_info(issued ? "register.success" : "register.repeated", "device", result->enroll.device, "registration",
+		 result->id, "peer", http_peer(request), "request_id", http_request_id(request),
+		 "revoked_certificates",
+		 result->enroll.revoked > 0 ? log_number((int64_t)result->enroll.revoked) : NULL);
+	count(server, issued ? "issued" : "repeated");
+	http_reply_json(request, 200, answer);
+}
+
+static void answer_unknown(struct server *server, struct http_request *request)
+{
+	throttle_failed(server->throttle, http_peer(request), clock_mono_ms());
+	count(server, "unknown");
+	http_reply_header(request, "WWW-Authenticate", "Bearer");
+	http_reply_problem(request, 401,
+			   "no registration has this secret (Authorization: Bearer <secret>); register first, or again");
+}
+
+void application_poll(struct http_request *request, void *user)
+{
+	struct server *server = user;
+	struct error error = {.kind = ERROR_NONE};
+
+	if (is_throttled(server, request, server->throttle, "too many failed requests from this address"))
+		return;
+	const char *secret = application_bearer(http_header(request, "Authorization"));
+	if (!secret) {
+		answer_unknown(server, request);
+		return;
+	}
+	auto_registration_result struct registration_result result =
+		registration_poll(&server->enroll, secret, http_peer(request), http_request_id(request), &error);
+	if (result.outcome != REGISTRATION_FAILED)
+		log_fault_over(&server->database_fault, "database.failed");
+	switch (result.outcome) {
+	case REGISTRATION_FAILED:
+		answer_failed(server, request, &error);
+		return;
+	case REGISTRATION_UNKNOWN:
+		answer_unknown(server, request);
+		return;
+	case REGISTRATION_ISSUED:
+		answer_issued(server, request, &result);
+		return;
+	case REGISTRATION_DENIED:
+		count(server, "denied");
+		log_warn("register.fail", "reason", result.enroll.reason, "registration", result.id, "device",
+			 result.enroll.device, "peer", http_peer(request), "request_id", http_request_id(request));
+		http_reply_problem(request, 403,
+				   "what was issued for this registration does not hold any more; register again with a"
+				   " new key, or ask an administrator");
+		return;
+	default:
+		answer_state(server, request, 200, &result, state_name(result.outcome), NULL);
+	}
+}
