@@ -136,6 +136,37 @@ bool api_bad_cursor(struct http_request *request)
 	return false;
 }
 
+static bool is_tag(const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == ',' || text[i] == 0x7f)
+			return false;
+	}
+	return length >= 1 && length <= API_TAG_BYTES_MAX;
+}
+
+bool api_tags(const struct json *body, struct buf *out, struct error *error)
+{
+	const struct json *tags = json_member(body, "tags");
+	size_t count = tags && json_type(tags) == JSON_ARRAY ? json_array_length(tags) : 0;
+	bool sound = !tags || (json_type(tags) == JSON_ARRAY && count <= API_TAGS_MAX);
+
+	buf_init(out, (size_t)API_TAGS_MAX * (6 * API_TAG_BYTES_MAX + 3) + 3);
+	buf_add_str(out, "[");
+	for (size_t i = 0; sound && i < count; i++) {
+		const char *tag = "";
+
+		sound = json_as_string(json_array_at(tags, i), &tag) && is_tag(tag);
+		buf_add_str(out, i > 0 ? "," : "");
+		json_quote(out, tag);
+	}
+	buf_add_str(out, "]");
+	return sound || error_set(error, ERROR_INVALID, "\"tags\" must be an array of at most %d texts of 1 to %d bytes "
+							"without commas.", API_TAGS_MAX, API_TAG_BYTES_MAX);
+}
+
 void api_reply_text(struct http_request *request, int status, const char *json)
 {
 	http_reply(request, status, "application/json", json, strlen(json));

@@ -48,6 +48,12 @@ bool api_parse_int(const char *text, int64_t *out) must_check;
 bool api_split_cursor(char *cursor, char **parts, size_t count) must_check;
 bool api_bad_cursor(struct http_request *request); // answers 400 and returns false
 
+// The member "tags" of a body, an array of up to API_TAGS_MAX texts, as JSON text for jsonb_array_elements_text; "[]" when it
+// is absent. out is made here, also on failure.
+#define API_TAGS_MAX 32
+#define API_TAG_BYTES_MAX 64
+bool api_tags(const struct json *body, struct buf *out, struct error *error) must_check;
+
 // {"items":[...],"next":"<cursor>"|null}: up to limit rows of column 0; next is set when there are more rows than
 // limit, from column 1 of the last one shown.
 void api_reply_page(struct http_request *request, const struct pg_result *rows, int64_t limit);

@@ -7,9 +7,11 @@
 #include "dashboard/events.h"
 #include "dashboard/health.h"
 #include "dashboard/overview.h"
+#include "dashboard/registrations.h"
 #include "dashboard/session.h"
 #include "dashboard/stream.h"
 #include "dashboard/telemetry.h"
+#include "dashboard/tokens.h"
 
 const struct http_route routes[] = {
 	{"POST", "/api/v1/session", session_create, ACCESS_PUBLIC},
@@ -23,6 +25,14 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/commands", commands_create, ACCESS_ACT},
 	{"GET", "/api/v1/commands/{id}", commands_get, ACCESS_READ},
 	{"GET", "/api/v1/events", events_list, ACCESS_READ},
+	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
+	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},
+	{"POST", "/api/v1/registrations/{id}/approve", registrations_approve, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/registrations/{id}/reject", registrations_reject, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/tokens", tokens_list, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/tokens", tokens_create, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/tokens/{id}", tokens_get, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/tokens/{id}", tokens_revoke, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/stream", stream_open, ACCESS_READ},
 	{"GET", "/health", health_live, ACCESS_PUBLIC},
 	{"GET", "/ready", health_ready, ACCESS_PUBLIC},

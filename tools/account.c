@@ -20,11 +20,10 @@ static const char sql_enrollment[] =
 static const char sql_enrollment_revoke[] = "select revoke_enrollment_token($1, $2, '')";
 static const char sql_audit[] = "insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::jsonb)";
 
-// Who acts, for the audit: the login name on this machine.
-static const char *actor(char out[64])
+const char *account_actor(char out[ACCOUNT_ACTOR_BYTES])
 {
 	const struct passwd *user = getpwuid(getuid()); // NOLINT(concurrency-mt-unsafe): one thread
-	(void)snprintf(out, 64, "cli:%s", user ? user->pw_name : "?");
+	(void)snprintf(out, ACCOUNT_ACTOR_BYTES, "cli:%s", user ? user->pw_name : "?");
 	return out;
 }
 
@@ -35,8 +34,8 @@ static void hash_hex(const char *token, char out[SHA256_HEX_BYTES])
 
 bool account_audit(struct pg *pg, const char *action, const char *target, const char *detail, struct error *error)
 {
-	char name[64];
-	return PG_QUERY(pg, NULL, error, sql_audit, actor(name), action, target, detail);
+	char name[ACCOUNT_ACTOR_BYTES];
+	return PG_QUERY(pg, NULL, error, sql_audit, account_actor(name), action, target, detail);
 }
 
 bool account_ensure(struct pg *pg, const char *name, const char *role, struct error *error)
@@ -89,14 +88,14 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 	char uses[24];
 	char lifetime[24];
 	char cell[24];
-	char name[64];
+	char name[ACCOUNT_ACTOR_BYTES];
 	crypto_random_token(made);
 	hash_hex(made, hash);
 	(void)snprintf(uses, sizeof(uses), "%ld", enrollment->uses);
 	(void)snprintf(lifetime, sizeof(lifetime), "%ld", enrollment->lifetime_s);
 	(void)snprintf(cell, sizeof(cell), "%ld", enrollment->cell);
 	if (!PG_QUERY(pg, &rows, error, sql_enrollment, hash, enrollment->device, enrollment->tags, uses, lifetime, cell,
-		      actor(name)) ||
+		      account_actor(name)) ||
 	    !account_audit(pg, "token.create", pg_text(rows, 0, 0), "{}", error))
 		return false;
 	memcpy(token, made, sizeof(made));
@@ -107,8 +106,8 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 bool enrollment_revoke(struct pg *pg, const char *id, struct error *error)
 {
 	auto_pg_result struct pg_result *revoked = NULL;
-	char name[64];
-	if (!PG_QUERY(pg, &revoked, error, sql_enrollment_revoke, id, actor(name)))
+	char name[ACCOUNT_ACTOR_BYTES];
+	if (!PG_QUERY(pg, &revoked, error, sql_enrollment_revoke, id, account_actor(name)))
 		return false;
 	if (!pg_text(revoked, 0, 0))
 		return error_set(error, ERROR_NOT_FOUND,

@@ -32,6 +32,9 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 // ERROR_NOT_FOUND when there is none with this id, or it is revoked already.
 bool enrollment_revoke(struct pg *pg, const char *id, struct error *error) must_check;
 
+#define ACCOUNT_ACTOR_BYTES 64
+// Who acts, for the audit: "cli:" and the login name on this machine. Returns out.
+const char *account_actor(char out[ACCOUNT_ACTOR_BYTES]);
 // detail is JSON text.
 bool account_audit(struct pg *pg, const char *action, const char *target, const char *detail,
 		   struct error *error) must_check;

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define ARGS_OPERANDS_MAX 8
+#define ARGS_OPERANDS_MAX 64
 #define ARGS_OPTIONS_MAX 64 // given on one command line, repeated ones included
 
 struct args_option {

@@ -45,6 +45,7 @@ struct cli {
 // Tables of verbs, one per noun, each ending with a row whose noun is NULL.
 extern const struct cli_verb cmd_stack[];
 extern const struct cli_verb cmd_device[];
+extern const struct cli_verb cmd_registration[];
 extern const struct cli_verb cmd_command[];
 extern const struct cli_verb cmd_token[];
 extern const struct cli_verb cmd_user[];

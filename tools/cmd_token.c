@@ -1,4 +1,4 @@
-// muster token create|list|revoke: what lets a device enrol.
+// muster token create|list|show|revoke: what lets a device enrol.
 #include "common/clock.h"
 #include "common/topic.h"
 #include "tools/account.h"
@@ -13,13 +13,17 @@
 #define LIFETIME_S 3600
 #define CELL_MAX 2147483647 // integer of PostgreSQL
 
-static const char sql_list[] =
-	"select id, coalesce(device, ''), array_to_string(tags, ','), uses_left, created_by,"
-	" to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-	" to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-	" case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired'"
-	"  when uses_left = 0 then 'used' else 'valid' end"
-	" from enrollment_token order by created_at desc";
+#define TOKEN_SQL \
+	"select id, coalesce(device, ''), array_to_string(tags, ','), uses_left, created_by," \
+	" to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')," \
+	" to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')," \
+	" case when revoked_at is not null then 'revoked' when uses_left = 0 then 'used'" \
+	"  when expires_at <= now() then 'expired' else 'valid' end from enrollment_token"
+static const char sql_list[] = TOKEN_SQL " order by created_at desc";
+static const char sql_one[] = TOKEN_SQL " where id = $1";
+static const char sql_events[] =
+	"select type, to_char(at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), coalesce(device, ''),"
+	" coalesce(peer, ''), reason from enrollment_event where token_id = $1 order by id";
 
 static int create_run(struct cli *cli)
 {
@@ -60,7 +64,7 @@ static int create_run(struct cli *cli)
 	return CLI_OK;
 }
 
-// Columns of sql_list.
+// Columns of TOKEN_SQL.
 enum { ID, DEVICE, TAGS, USES_LEFT, CREATED_BY, CREATED_AT, EXPIRES_AT, STATE };
 
 static void print_json(const struct pg_result *rows)
@@ -114,6 +118,42 @@ static int list_run(struct cli *cli)
 	return CLI_OK;
 }
 
+static void print_history(const struct pg_result *token, const struct pg_result *events, bool json)
+{
+	static const struct table_column columns[] = {
+		{.name = "type"}, {.name = "at"}, {.name = "device"}, {.name = "peer"}, {.name = "reason"}};
+	int64_t now_ms = clock_wall_ms();
+	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t row = 0; row < pg_rows(events); row++)
+		TABLE_ROW(table, pg_text(events, row, 0), pg_text(events, row, 1), pg_text(events, row, 2),
+			  pg_text(events, row, 3), pg_text(events, row, 4));
+	if (!json)
+		(void)printf("token %s is %s: %s uses left, made by %s, expires %s%s%s\n\n", pg_text(token, 0, ID),
+			     pg_text(token, 0, STATE), pg_text(token, 0, USES_LEFT), pg_text(token, 0, CREATED_BY),
+			     text_ago(pg_text(token, 0, EXPIRES_AT), now_ms).s,
+			     *pg_text(token, 0, DEVICE) ? ", for " : "", pg_text(token, 0, DEVICE));
+	table_print(table, json);
+}
+
+static int show_run(struct cli *cli)
+{
+	struct error error;
+	const char *id = cli->args.operands[0];
+	if (!cli_open(cli, &error))
+		return cli_fail(cli, &error, NULL);
+	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	auto_pg_result struct pg_result *token = NULL;
+	auto_pg_result struct pg_result *events = NULL;
+	if (!pg || !PG_QUERY(pg, &token, &error, sql_one, id) || !PG_QUERY(pg, &events, &error, sql_events, id))
+		return cli_fail(cli, &error, NULL);
+	if (pg_rows(token) == 0) {
+		error_set(&error, ERROR_NOT_FOUND, "there is no enrolment token \"%s\"", id);
+		return cli_fail(cli, &error, "muster token list shows them");
+	}
+	print_history(token, events, cli->json);
+	return CLI_OK;
+}
+
 static int revoke_run(struct cli *cli)
 {
 	struct error error;
@@ -145,6 +185,7 @@ static const struct args_option create_options[] = {
 const struct cli_verb cmd_token[] = {
 	{"token", "create", NULL, 0, 0, "an enrolment token", create_options, create_run},
 	{"token", "list", NULL, 0, 0, "enrolment tokens, without their secrets", NULL, list_run},
+	{"token", "show", "ID", 1, 1, "what became of one", NULL, show_run},
 	{"token", "revoke", "ID", 1, 1, "make one worthless", NULL, revoke_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -52,11 +52,45 @@ static void cursors_are_split_whole_or_not(void **state)
 	assert_false(split("1..b", parts, 3));
 }
 
+static const char *tags_of(const char *text)
+{
+	static char out[API_TAGS_MAX * (6 * API_TAG_BYTES_MAX + 3) + 3];
+	auto_json struct json *body = json_parse(text, strlen(text), NULL);
+	auto_buf struct buf tags;
+	struct error error = {0};
+
+	assert_non_null(body);
+	bool ok = api_tags(body, &tags, &error);
+	assert_int_equal(ok, error.kind == ERROR_NONE);
+	(void)snprintf(out, sizeof(out), "%s", buf_str(&tags));
+	return ok ? out : NULL;
+}
+
+static void tags_are_few_and_short(void **state)
+{
+	char many[API_TAGS_MAX * 8 + 32] = "{\"tags\":[\"a\"", one[API_TAG_BYTES_MAX + 32];
+
+	assert_string_equal(tags_of("{}"), "[]");
+	assert_string_equal(tags_of("{\"tags\":[]}"), "[]");
+	assert_string_equal(tags_of("{\"tags\":[\"a\",\"two words\",\"\\\"\"]}"), "[\"a\",\"two words\",\"\\\"\"]");
+	assert_null(tags_of("{\"tags\":\"a\"}"));
+	assert_null(tags_of("{\"tags\":[1]}"));
+	assert_null(tags_of("{\"tags\":[\"\"]}"));
+	assert_null(tags_of("{\"tags\":[\"a,b\"]}"));
+	assert_null(tags_of("{\"tags\":[\"\\u001b\"]}"));
+	(void)snprintf(one, sizeof(one), "{\"tags\":[\"%0*d\"]}", API_TAG_BYTES_MAX + 1, 0);
+	assert_null(tags_of(one));
+	for (int i = 0; i < API_TAGS_MAX; i++)
+		(void)strcat(many, ",\"a\"");
+	assert_null(tags_of(strcat(many, "]}")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(integers_are_strict),
 		cmocka_unit_test(cursors_are_split_whole_or_not),
+		cmocka_unit_test(tags_are_few_and_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
