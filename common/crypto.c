@@ -1,9 +1,11 @@
 #include "common/crypto.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +77,85 @@ void crypto_wipe(void *data, size_t len_bytes)
 {
 	if (data)
 		OPENSSL_cleanse(data, len_bytes);
+}
+
+void crypto_secret_cleanup(char **text)
+{
+	if (*text)
+		OPENSSL_cleanse(*text, strlen(*text));
+	free(*text);
+}
+
+static void hmac(const void *key, size_t key_bytes, const void *data, size_t len_bytes, uint8_t out[SHA256_BYTES])
+{
+	if (key_bytes > INT_MAX || !HMAC(EVP_sha256(), key, (int)key_bytes, data, len_bytes, out, NULL))
+		abort();
+}
+
+// One block of output is enough, so RFC 5869 section 2.3 comes down to HMAC(PRK, info | 0x01).
+void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size_t salt_bytes, const char *info,
+		 uint8_t key[CRYPTO_KEY_BYTES])
+{
+	_Static_assert(CRYPTO_KEY_BYTES == SHA256_BYTES, "one block");
+	uint8_t prk[SHA256_BYTES];
+	uint8_t block[128];
+	size_t info_bytes = strlen(info);
+	if (info_bytes >= sizeof(block))
+		abort();
+	memcpy(block, info, info_bytes);
+	block[info_bytes] = 1;
+	hmac(salt, salt_bytes, secret, secret_bytes, prk);
+	hmac(prk, sizeof(prk), block, info_bytes + 1, key);
+	OPENSSL_cleanse(prk, sizeof(prk));
+}
+
+static void cipher_cleanup(EVP_CIPHER_CTX **context)
+{
+	EVP_CIPHER_CTX_free(*context); // wipes the key
+}
+
+static EVP_CIPHER_CTX *gcm_new(const uint8_t *key, const uint8_t *nonce, const void *aad, size_t aad_bytes, int seal)
+{
+	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+	int ignored;
+	if (context && aad_bytes <= INT_MAX &&
+	    EVP_CipherInit_ex(context, EVP_aes_256_gcm(), NULL, key, nonce, seal) == 1 &&
+	    EVP_CipherUpdate(context, NULL, &ignored, aad, (int)aad_bytes) == 1)
+		return context;
+	EVP_CIPHER_CTX_free(context);
+	return NULL;
+}
+
+bool crypto_seal(const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t nonce[CRYPTO_NONCE_BYTES], const void *aad,
+		 size_t aad_bytes, const void *data, size_t len_bytes, uint8_t *out, struct error *error)
+{
+	EVP_CIPHER_CTX *context cleanup(cipher_cleanup) = gcm_new(key, nonce, aad, aad_bytes, 1);
+	int put;
+	if (!context || len_bytes > INT_MAX || EVP_CipherUpdate(context, out, &put, data, (int)len_bytes) != 1 ||
+	    EVP_CipherFinal_ex(context, out + put, &put) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, CRYPTO_TAG_BYTES, out + len_bytes) != 1)
+		return crypto_fail(error, "cannot seal");
+	return true;
+}
+
+bool crypto_open(const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t nonce[CRYPTO_NONCE_BYTES], const void *aad,
+		 size_t aad_bytes, const uint8_t *sealed, size_t sealed_bytes, uint8_t *out, struct error *error)
+{
+	size_t len_bytes = sealed_bytes - CRYPTO_TAG_BYTES;
+	uint8_t tag[CRYPTO_TAG_BYTES];
+	int put = 0;
+	if (sealed_bytes < CRYPTO_TAG_BYTES || len_bytes > INT_MAX)
+		return error_set(error, ERROR_DENIED, "too short to be sealed");
+	memcpy(tag, sealed + len_bytes, sizeof(tag));
+	EVP_CIPHER_CTX *context cleanup(cipher_cleanup) = gcm_new(key, nonce, aad, aad_bytes, 0);
+	if (!context || EVP_CipherUpdate(context, out, &put, sealed, (int)len_bytes) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) != 1)
+		return crypto_fail(error, "cannot open what is sealed");
+	if (EVP_CipherFinal_ex(context, out + put, &put) == 1)
+		return true;
+	ERR_clear_error();
+	OPENSSL_cleanse(out, len_bytes);
+	return error_set(error, ERROR_DENIED, "sealed with another key, or changed since");
 }
 
 void crypto_hex(const void *data, size_t len_bytes, char *out)

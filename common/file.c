@@ -157,6 +157,40 @@ bool file_write(const char *path, const void *data, size_t len_bytes, mode_t mod
 	return sync_folder_of(path, error);
 }
 
+bool file_replace(const char *from, const char *to, struct error *error)
+{
+	if (rename(from, to) != 0)
+		return error_errno(error, errno, "cannot rename %s to %s", from, to);
+	return sync_folder_of(to, error);
+}
+
+static bool overwrite(int fd, const char *path, struct error *error)
+{
+	static const char zeros[4096];
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return error_errno(error, errno, "cannot wipe %s", path);
+	for (off_t left = status.st_size; left > 0; left -= (off_t)sizeof(zeros)) {
+		if (!write_all(fd, zeros, left < (off_t)sizeof(zeros) ? (size_t)left : sizeof(zeros)))
+			return error_errno(error, errno, "cannot wipe %s", path);
+	}
+	return fsync(fd) == 0 || error_errno(error, errno, "cannot sync %s", path);
+}
+
+bool file_wipe(const char *path, struct error *error)
+{
+	int fd auto_close = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return true;
+	if (fd < 0)
+		return error_errno(error, errno, "cannot wipe %s", path);
+	if (!overwrite(fd, path, error))
+		return false;
+	if (unlink(path) != 0)
+		return error_errno(error, errno, "cannot remove %s", path);
+	return sync_folder_of(path, error);
+}
+
 static bool make_folder(const char *path, mode_t mode, struct error *error)
 {
 	if (mkdir(path, mode) == 0)

@@ -23,30 +23,40 @@ int key_no_passphrase(char *out, int size, int writing, void *user)
 	return -1;
 }
 
-EVP_PKEY *key_load(const char *path, struct error *error)
+EVP_PKEY *key_parse(const char *pem, const char *what, struct error *error)
 {
-	char *pem = file_read_secret(path, PEM_MAX_BYTES, error);
-	if (!pem)
-		return NULL;
-	size_t pem_bytes = strlen(pem);
-	BIO *bio auto_bio = BIO_new_mem_buf(pem, (int)pem_bytes);
+	BIO *bio auto_bio = BIO_new_mem_buf(pem, -1);
 	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, key_no_passphrase, NULL) : NULL;
-	crypto_wipe(pem, pem_bytes);
-	free(pem);
 	ERR_clear_error();
 	if (!key)
-		(void)error_set(error, ERROR_INVALID, "%s is not a private key in PEM form without passphrase", path);
+		(void)error_set(error, ERROR_INVALID, "%s is not a private key in PEM form without passphrase", what);
 	return key;
+}
+
+EVP_PKEY *key_load(const char *path, struct error *error)
+{
+	char *pem auto_secret = file_read_secret(path, PEM_MAX_BYTES, error);
+	return pem ? key_parse(pem, path, error) : NULL;
+}
+
+char *key_text(EVP_PKEY *key, struct error *error)
+{
+	BIO *bio auto_bio = BIO_new(BIO_s_secmem()); // wiped when it is freed
+	char *pem = NULL;
+	if (bio && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
+		char *data;
+		long len = BIO_get_mem_data(bio, &data);
+		pem = len > 0 ? strndup(data, (size_t)len) : NULL;
+	}
+	if (!pem)
+		(void)crypto_fail(error, "cannot write the private key");
+	return pem;
 }
 
 bool key_store(EVP_PKEY *key, const char *path, struct error *error)
 {
 	if (file_exists(path))
 		return error_set(error, ERROR_EXISTS, "%s exists already", path);
-	BIO *bio auto_bio = BIO_new(BIO_s_secmem()); // wiped when it is freed
-	if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
-		return crypto_fail(error, "cannot write the private key");
-	char *pem;
-	long len = BIO_get_mem_data(bio, &pem);
-	return file_write(path, pem, (size_t)len, 0600, error);
+	char *pem auto_secret = key_text(key, error);
+	return pem && file_write(path, pem, strlen(pem), 0600, error);
 }

@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/limits.h"
+#include "common/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -299,7 +300,11 @@ static bool configure(struct mqtt *mqtt, const struct mqtt_options *options, str
 		const char *payload = options->will_payload ? options->will_payload : "";
 		rc = mosquitto_will_set_v5(mosq, options->will_topic, (int)strlen(payload), payload, 1, true, NULL);
 	}
-	if (rc == MOSQ_ERR_SUCCESS && options->ca_file) {
+	if (rc == MOSQ_ERR_SUCCESS && options->tls) {
+		rc = mosquitto_int_option(mosq, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, false);
+		if (rc == MOSQ_ERR_SUCCESS) // takes a reference of its own
+			rc = mosquitto_void_option(mosq, MOSQ_OPT_SSL_CTX, tls_context(options->tls));
+	} else if (rc == MOSQ_ERR_SUCCESS && options->ca_file) {
 		if (!readable(options->ca_file, error) || !readable(options->cert_file, error) ||
 		    !readable(options->key_file, error))
 			return false;

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 struct mqtt;
+struct tls;
 
 // MQTT 5 section 3.3.2.3.7.
 struct mqtt_property {
@@ -65,7 +66,8 @@ struct mqtt_options {
 	const char *host;
 	int port;
 	const char *client_id;
-	const char *ca_file;   // NULL: plain TCP
+	struct tls *tls;       // NULL: as the files say. The caller keeps it, and may change it for the next connect
+	const char *ca_file;   // NULL, as is tls: plain TCP
 	const char *cert_file; // NULL: no client certificate
 	const char *key_file;
 	int keepalive_s;

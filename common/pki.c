@@ -113,6 +113,16 @@ bool pki_key_create(const char *path, struct error *error)
 	return key != NULL;
 }
 
+char *pki_key_new(struct error *error)
+{
+	EVP_PKEY *key auto_pkey = EVP_EC_gen("P-256");
+	if (!key) {
+		(void)crypto_fail(error, "cannot make a key");
+		return NULL;
+	}
+	return key_text(key, error);
+}
+
 static X509_NAME *name_new(const char *common_name)
 {
 	X509_NAME *name auto_name = X509_NAME_new();
@@ -122,11 +132,8 @@ static X509_NAME *name_new(const char *common_name)
 	return steal(name);
 }
 
-char *pki_csr_create(const char *key_path, const char *common_name, struct error *error)
+static char *csr_new(EVP_PKEY *key, const char *common_name, struct error *error)
 {
-	EVP_PKEY *key auto_pkey = key_load(key_path, error);
-	if (!key)
-		return NULL;
 	X509_REQ *request auto_req = X509_REQ_new();
 	X509_NAME *name auto_name = name_new(common_name);
 	BIO *bio auto_bio = BIO_new(BIO_s_mem());
@@ -137,6 +144,18 @@ char *pki_csr_create(const char *key_path, const char *common_name, struct error
 		return NULL;
 	}
 	return take_text(bio);
+}
+
+char *pki_csr_create(const char *key_path, const char *common_name, struct error *error)
+{
+	EVP_PKEY *key auto_pkey = key_load(key_path, error);
+	return key ? csr_new(key, common_name, error) : NULL;
+}
+
+char *pki_csr_of_key(const char *key_pem, const char *common_name, struct error *error)
+{
+	EVP_PKEY *key auto_pkey = key_parse(key_pem, "the text", error);
+	return key ? csr_new(key, common_name, error) : NULL;
 }
 
 static bool key_is_strong(EVP_PKEY *key)
@@ -179,6 +198,18 @@ static bool hash_public_key(X509_PUBKEY *key, char out[SHA256_HEX_BYTES])
 	int len = i2d_X509_PUBKEY(key, &der);
 	if (len <= 0)
 		return false;
+	crypto_sha256_hex(der, (size_t)len, out);
+	OPENSSL_free(der);
+	return true;
+}
+
+bool pki_key_sha256(const char *key_pem, char out[SHA256_HEX_BYTES], struct error *error)
+{
+	EVP_PKEY *key auto_pkey = key_parse(key_pem, "the text", error);
+	unsigned char *der = NULL;
+	int len = key ? i2d_PUBKEY(key, &der) : 0;
+	if (len <= 0)
+		return key && crypto_fail(error, "cannot write the public key");
 	crypto_sha256_hex(der, (size_t)len, out);
 	OPENSSL_free(der);
 	return true;
@@ -262,6 +293,29 @@ bool pki_certificate_info(const char *pem, struct pki_certificate_info *out, str
 		return invalid(error, "not a certificate in PEM form");
 	if (!read_info(certificate, out))
 		return invalid(error, "the certificate lacks a common name, serial number, period or key");
+	return true;
+}
+
+bool pki_bundle_check(const char *pem, size_t *count, struct error *error)
+{
+	size_t found = 0;
+	BIO *bio auto_bio = strlen(pem) <= PEM_MAX_BYTES ? BIO_new_mem_buf(pem, -1) : NULL;
+	for (;; found++) {
+		X509 *certificate auto_x509 = bio ? PEM_read_bio_X509(bio, NULL, key_no_passphrase, NULL) : NULL;
+		if (!certificate)
+			break;
+		if (X509_check_ca(certificate) != 1)
+			return invalid(error, "the bundle holds a certificate that is not an authority's");
+		if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0)
+			return invalid(error, "the bundle holds an authority that has expired");
+	}
+	// Anything but the end of the text is a fault.
+	bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	ERR_clear_error();
+	if (found == 0 || !whole)
+		return invalid(error, "not a bundle of certificates in PEM form, up to 16 kB");
+	if (count)
+		*count = found;
 	return true;
 }
 

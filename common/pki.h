@@ -29,6 +29,11 @@ bool pki_key_create(const char *path, struct error *error) must_check; // fails 
 // A request for the key in key_path, self-signed; the CN is advisory. malloc'd PEM.
 char *pki_csr_create(const char *key_path, const char *common_name, struct error *error) must_check;
 
+// The same for a key that no file holds: PEM text, malloc'd, a secret (crypto.h, auto_secret).
+char *pki_key_new(struct error *error) must_check;
+char *pki_csr_of_key(const char *key_pem, const char *common_name, struct error *error) must_check;
+bool pki_key_sha256(const char *key_pem, char out[SHA256_HEX_BYTES], struct error *error) must_check;
+
 struct pki_ca;
 bool pki_ca_create(const char *cert_path, const char *key_path, const char *common_name, int days,
 		   struct error *error) must_check;
@@ -51,4 +56,6 @@ char *pki_issue(struct pki_ca *ca, const char *csr_pem, const struct pki_subject
 		struct pki_certificate_info *info, struct error *error) must_check;
 // Hash of the public key in a request, for "the same key asking again gets the same certificate".
 bool pki_csr_key_sha256(const char *csr_pem, char out[SHA256_HEX_BYTES], struct error *error) must_check;
+// A bundle of certificates, each of an authority and valid now. *count may be NULL.
+bool pki_bundle_check(const char *pem, size_t *count, struct error *error) must_check;
 bool pki_certificate_info(const char *pem, struct pki_certificate_info *out, struct error *error) must_check;

@@ -20,7 +20,7 @@ OWNERS = {
     r"libconfig\.h": ["common/config.c"],
     r"event2/.*|event\.h|evhttp\.h": ["common/loop.c", "common/http.c"],
     r"curl/.*": ["common/http_client.c"],
-    r"openssl/.*": ["common/crypto.c", "common/jws.c", "common/key.c", "common/pki.c", "common/http.c", "broker-conf/certificate.c",
+    r"openssl/.*": ["common/crypto.c", "common/jws.c", "common/key.c", "common/pki.c", "common/tls.c", "common/http.c", "broker-conf/certificate.c",
                      "tools/bench/wire.c"],
     r"sqlite3\.h": ["agent/outbox.c"],
     r"libsmartcols.*": ["tools/table.c"],

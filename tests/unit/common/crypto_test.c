@@ -72,6 +72,67 @@ static void random_text_has_its_form(void **state)
 	}
 }
 
+static size_t unhex(const char *hex, uint8_t *out)
+{
+	size_t len = strlen(hex) / 2;
+	for (size_t i = 0; i < len; i++) {
+		const char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+		out[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	return len;
+}
+
+static void hkdf_matches_rfc_5869(void **state)
+{
+	uint8_t secret[22];
+	uint8_t salt[13];
+	uint8_t info[11] = {0};
+	uint8_t key[CRYPTO_KEY_BYTES];
+	char hex[2 * sizeof(key) + 1];
+	size_t secret_bytes = unhex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", secret);
+	size_t salt_bytes = unhex("000102030405060708090a0b0c", salt);
+	(void)unhex("f0f1f2f3f4f5f6f7f8f9", info);
+	crypto_hkdf(secret, secret_bytes, salt, salt_bytes, (const char *)info, key); // appendix A.1, the first 32 bytes
+	crypto_hex(key, sizeof(key), hex);
+	assert_string_equal(hex, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
+}
+
+// Test case 16 of the GCM specification (McGrew and Viega).
+static void gcm_matches_its_specification(void **state)
+{
+	uint8_t key[CRYPTO_KEY_BYTES];
+	uint8_t nonce[CRYPTO_NONCE_BYTES];
+	uint8_t aad[20];
+	uint8_t plain[60];
+	uint8_t sealed[sizeof(plain) + CRYPTO_TAG_BYTES];
+	uint8_t opened[sizeof(plain)];
+	char hex[2 * sizeof(sealed) + 1];
+	struct error error = {0};
+	(void)unhex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", key);
+	(void)unhex("cafebabefacedbaddecaf888", nonce);
+	(void)unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2", aad);
+	(void)unhex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525"
+		    "b16aedf5aa0de657ba637b39", plain);
+	assert_true(crypto_seal(key, nonce, aad, sizeof(aad), plain, sizeof(plain), sealed, &error));
+	crypto_hex(sealed, sizeof(sealed), hex);
+	assert_string_equal(hex, "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b0"
+				 "8b1056828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b");
+	assert_true(crypto_open(key, nonce, aad, sizeof(aad), sealed, sizeof(sealed), opened, &error));
+	assert_memory_equal(opened, plain, sizeof(plain));
+
+	for (size_t i = 0; i < 8 * sizeof(sealed); i++) {
+		sealed[i / 8] ^= (uint8_t)(1U << i % 8);
+		assert_false(crypto_open(key, nonce, aad, sizeof(aad), sealed, sizeof(sealed), opened, &error));
+		sealed[i / 8] ^= (uint8_t)(1U << i % 8);
+	}
+	assert_int_equal(error.kind, ERROR_DENIED);
+	for (size_t i = 0; i < sizeof(opened); i++)
+		assert_int_equal(opened[i], 0); // nothing of what did not hold
+	aad[0] ^= 1;
+	assert_false(crypto_open(key, nonce, aad, sizeof(aad), sealed, sizeof(sealed), opened, &error));
+	assert_false(crypto_open(key, nonce, aad, sizeof(aad), sealed, CRYPTO_TAG_BYTES - 1, opened, &error));
+}
+
 static void equal_and_wipe(void **state)
 {
 	(void)state;
@@ -92,6 +153,7 @@ int main(void)
 		cmocka_unit_test(sha256_matches_fips_180),
 		cmocka_unit_test(base64url_matches_rfc_4648), cmocka_unit_test(base64url_is_strict),
 		cmocka_unit_test(random_text_has_its_form),   cmocka_unit_test(equal_and_wipe),
+		cmocka_unit_test(hkdf_matches_rfc_5869),      cmocka_unit_test(gcm_matches_its_specification),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

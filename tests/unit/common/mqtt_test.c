@@ -1,5 +1,7 @@
 #include "common/mqtt.h"
+#include "common/limits.h"
 #include "common/pki.h"
+#include "common/tls.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/support/broker.h"
 
@@ -645,6 +647,69 @@ static void test_tls_needs_a_certificate(void **state)
 	assert_int_equal(error.kind, ERROR_NOT_FOUND);
 }
 
+static struct tls *from_memory(const char *host, const char *ca_file)
+{
+	struct error error = {0};
+	char *key auto_free = file_read(files.client_key, PEM_MAX_BYTES, NULL, &error);
+	char *certificate auto_free = file_read(files.client, PEM_MAX_BYTES, NULL, &error);
+	char *ca auto_free = file_read(ca_file, PEM_MAX_BYTES, NULL, &error);
+	const struct tls_credential credential = {.key = key, .certificate = certificate, .ca = ca};
+	struct tls *tls = tls_new(host, &credential, &error);
+	if (!tls)
+		fail_msg("%s", error.what);
+	return tls;
+}
+
+static void test_tls_from_memory(void **state)
+{
+	struct client client = {.filter = "mqtt/memory"};
+	struct mqtt_options options = plain("memory", broker.tls_port);
+	options.tls = from_memory("127.0.0.1", files.ca);
+	client_open(&client, &options);
+	UNTIL(&client, client.subacks == 1);
+	publish(&client, "mqtt/memory", "x", 1, false);
+	UNTIL(&client, client.messages == 1 && client.pubacks == 1);
+	client_close(&client);
+	tls_free(options.tls);
+}
+
+static void test_tls_from_memory_checks_the_name(void **state)
+{
+	static const char *const others[] = {"localhost.example", "127.0.0.2"};
+	for (size_t i = 0; i < 2; i++) {
+		struct client client = {0};
+		struct mqtt_options options = plain("name", broker.tls_port);
+		options.tls = from_memory(others[i], files.ca);
+		client_open(&client, &options);
+		UNTIL(&client, client.disconnects == 1);
+		assert_int_equal(client.connects, 0);
+		assert_non_null(strstr(client.reason.what, "certificate verify failed"));
+		client_close(&client);
+		tls_free(options.tls);
+	}
+}
+
+// The same session, first with an authority that did not make the server's certificate.
+static void test_tls_changes_for_the_next_connect(void **state)
+{
+	struct error error = {0};
+	struct client client = {0};
+	struct mqtt_options options = plain("change", broker.tls_port);
+	options.tls = from_memory("127.0.0.1", files.other_ca);
+	client_open(&client, &options);
+	UNTIL(&client, client.disconnects == 1);
+	assert_non_null(strstr(client.reason.what, "certificate verify failed"));
+
+	char *key auto_free = file_read(files.client_key, PEM_MAX_BYTES, NULL, &error);
+	char *certificate auto_free = file_read(files.client, PEM_MAX_BYTES, NULL, &error);
+	char *ca auto_free = file_read(files.ca, PEM_MAX_BYTES, NULL, &error);
+	const struct tls_credential good = {.key = key, .certificate = certificate, .ca = ca};
+	assert_true(tls_set(options.tls, &good, &error));
+	UNTIL(&client, client.connects == 1);
+	client_close(&client);
+	tls_free(options.tls);
+}
+
 // libmosquitto takes a reset for success at first.
 static void test_tls_handshake_cut(void **state)
 {
@@ -736,6 +801,9 @@ int main(void)
 		cmocka_unit_test(test_tls_leaves_nothing_behind),
 		cmocka_unit_test(test_tls_refuses_other_authority),
 		cmocka_unit_test(test_tls_needs_a_certificate),
+		cmocka_unit_test(test_tls_from_memory),
+		cmocka_unit_test(test_tls_from_memory_checks_the_name),
+		cmocka_unit_test(test_tls_changes_for_the_next_connect),
 		cmocka_unit_test(test_tls_handshake_cut),
 		cmocka_unit_test(test_tls_refused_connection),
 		cmocka_unit_test(test_resent_after_restart),

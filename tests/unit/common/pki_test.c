@@ -309,6 +309,61 @@ static void authorities_need_their_own_private_key(void **state)
 	assert_int_equal(error.kind, ERROR_INVALID);
 }
 
+static void keys_in_memory(void **state)
+{
+	struct pki_ca *ca = ca_new(state, "ca", 30);
+	struct error error = {0};
+	char *key auto_secret = pki_key_new(&error);
+	char *csr auto_free = key ? pki_csr_of_key(key, "whatever", &error) : NULL;
+	char of_key[SHA256_HEX_BYTES];
+	char of_csr[SHA256_HEX_BYTES];
+	struct pki_certificate_info info;
+	if (!csr)
+		fail_msg("%s", error.what);
+	assert_true(pki_key_sha256(key, of_key, &error));
+	assert_true(pki_csr_key_sha256(csr, of_csr, &error));
+	assert_string_equal(of_key, of_csr);
+	char *pem auto_free = issue(ca, csr, device, &info);
+	assert_string_equal(info.key_sha256, of_key);
+	assert_null(pki_csr_of_key("nonsense", "x", &error));
+	assert_int_equal(error.kind, ERROR_INVALID);
+	assert_false(pki_key_sha256(pem, of_key, &error));
+	pki_ca_free(ca);
+}
+
+static void bundles_are_checked(void **state)
+{
+	struct pki_ca *ca = ca_new(state, "one", 30);
+	pki_ca_free(ca_new(state, "two", 30));
+	struct error error = {0};
+	char *one_path auto_free = scratch_path(state, "one.crt");
+	char *two_path auto_free = scratch_path(state, "two.crt");
+	char *one auto_free = file_read(one_path, 16384, NULL, &error);
+	char *two auto_free = file_read(two_path, 16384, NULL, &error);
+	char *csr auto_free = csr_new(state, "leaf.key", "x");
+	char *leaf auto_free = issue(ca, csr, device, NULL);
+	char bundle[32768];
+	size_t count = 0;
+	(void)snprintf(bundle, sizeof(bundle), "# the old one\n%s\n%s", one, two);
+	assert_true(pki_bundle_check(bundle, &count, &error));
+	assert_int_equal(count, 2);
+	(void)snprintf(bundle, sizeof(bundle), "%s%s", one, leaf);
+	assert_false(pki_bundle_check(bundle, &count, &error)); // a leaf is no authority
+	(void)snprintf(bundle, sizeof(bundle), "%s%.200s", one, two);
+	assert_false(pki_bundle_check(bundle, &count, &error)); // cut short
+	assert_false(pki_bundle_check("", &count, &error));
+	assert_false(pki_bundle_check("nonsense", &count, &error));
+	char *gone auto_free = openssl(
+		state,
+		"req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout n.key -subj %s -addext "
+		"basicConstraints=critical,CA:TRUE 2>/dev/null | openssl x509 -req -signkey n.key -days -1 "
+		"-copy_extensions copy 2>/dev/null",
+		"/CN=gone");
+	assert_false(pki_bundle_check(gone, &count, &error));
+	assert_non_null(strstr(error.what, "expired"));
+	pki_ca_free(ca);
+}
+
 static void what_is_no_certificate(void **state)
 {
 	struct pki_certificate_info info;
@@ -343,6 +398,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(wishes_in_the_request_are_ignored, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(authorities_need_their_own_private_key, scratch_setup,
 						scratch_teardown),
+		cmocka_unit_test_setup_teardown(keys_in_memory, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(bundles_are_checked, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_certificate, scratch_setup, scratch_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,113 @@
+#include "common/tls.h"
+
+#include "common/crypto.h"
+#include "common/key.h"
+#include "common/limits.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tls {
+	SSL_CTX *context;
+};
+
+#define DEFINE_OPENSSL_CLEANUP(type, name, free_fn)                                                                    \
+	static void name##_cleanup(type **pointer)                                                                     \
+	{                                                                                                              \
+		free_fn(*pointer);                                                                                     \
+	}
+DEFINE_OPENSSL_CLEANUP(EVP_PKEY, pkey, EVP_PKEY_free)
+DEFINE_OPENSSL_CLEANUP(BIO, bio, BIO_free_all)
+DEFINE_OPENSSL_CLEANUP(X509, x509, X509_free)
+DEFINE_OPENSSL_CLEANUP(X509_STORE, store, X509_STORE_free)
+#define auto_pkey cleanup(pkey_cleanup)
+#define auto_bio cleanup(bio_cleanup)
+#define auto_x509 cleanup(x509_cleanup)
+#define auto_store cleanup(store_cleanup)
+
+static X509_STORE *read_authorities(const char *pem, struct error *error)
+{
+	X509_STORE *store auto_store = X509_STORE_new();
+	BIO *bio auto_bio = BIO_new_mem_buf(pem, -1);
+	size_t count = 0;
+	for (; store && bio; count++) {
+		X509 *authority auto_x509 = PEM_read_bio_X509(bio, NULL, key_no_passphrase, NULL);
+		if (!authority)
+			break;
+		if (X509_STORE_add_cert(store, authority) != 1) {
+			(void)crypto_fail(error, "cannot trust an authority");
+			return NULL;
+		}
+	}
+	ERR_clear_error(); // the end of the text is an error to OpenSSL
+	if (count > 0)
+		return steal(store);
+	(void)error_set(error, ERROR_INVALID, "there is no authority to trust: no certificate in PEM form");
+	return NULL;
+}
+
+static bool check_name(SSL_CTX *context, const char *host)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(context); // copied into each connection
+	struct in6_addr address;
+	if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+}
+
+struct tls *tls_new(const char *host, const struct tls_credential *credential, struct error *error)
+{
+	struct tls *tls cleanup(tls_free_cleanup) = calloc(1, sizeof(*tls));
+	if (tls)
+		tls->context = SSL_CTX_new(TLS_client_method());
+	if (!tls || !tls->context || SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1 ||
+	    !check_name(tls->context, host)) {
+		(void)crypto_fail(error, "cannot set up TLS");
+		return NULL;
+	}
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+	(void)SSL_CTX_set_options(tls->context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	(void)SSL_CTX_set_mode(tls->context, SSL_MODE_RELEASE_BUFFERS); // an idle connection keeps none
+	return tls_set(tls, credential, error) ? steal(tls) : NULL;
+}
+
+void tls_free(struct tls *tls)
+{
+	if (!tls)
+		return;
+	SSL_CTX_free(tls->context);
+	free(tls);
+}
+
+bool tls_set(struct tls *tls, const struct tls_credential *credential, struct error *error)
+{
+	X509_STORE *store auto_store = read_authorities(credential->ca, error);
+	if (!store)
+		return false;
+	if (credential->key) {
+		EVP_PKEY *key auto_pkey = key_parse(credential->key, "the key", error);
+		BIO *bio auto_bio = BIO_new_mem_buf(credential->certificate, -1);
+		X509 *certificate auto_x509 = bio ? PEM_read_bio_X509(bio, NULL, key_no_passphrase, NULL) : NULL;
+		ERR_clear_error();
+		if (!key)
+			return false;
+		if (!certificate)
+			return error_set(error, ERROR_INVALID, "not a certificate in PEM form");
+		// Sets both or nothing; refuses a key that does not belong to the certificate.
+		if (SSL_CTX_use_cert_and_key(tls->context, certificate, key, NULL, 1) != 1)
+			return crypto_fail(error, "the certificate and the key can't be used together");
+	}
+	SSL_CTX_set_cert_store(tls->context, steal(store)); // owned by the context now
+	return true;
+}
+
+void *tls_context(struct tls *tls)
+{
+	return tls->context;
+}

@@ -1,0 +1,25 @@
+// The client's side of TLS with a credential that is in memory and in no file: TLS 1.2 or later, the server's certificate
+// and name are checked, none of the system's authorities count.
+#pragma once
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+
+struct tls;
+
+// PEM texts; not kept.
+struct tls_credential {
+	const char *key, *certificate; // both NULL: no client certificate
+	const char *ca;                // the only authorities trusted
+};
+
+// host: the name or address that the server's certificate must be for.
+struct tls *tls_new(const char *host, const struct tls_credential *credential, struct error *error) must_check;
+void tls_free(struct tls *tls);
+DEFINE_CLEANUP(struct tls, tls_free)
+// For the connections made from now on. On failure what was there before still counts.
+bool tls_set(struct tls *tls, const struct tls_credential *credential, struct error *error) must_check;
+// OpenSSL's SSL_CTX, for a library that takes one.
+void *tls_context(struct tls *tls);
