@@ -7,6 +7,7 @@
 #include "agent/fingerprint.h"
 #include "agent/identity.h"
 #include "agent/inventory.h"
+#include "agent/lock.h"
 #include "agent/memory.h"
 #include "agent/outbox.h"
 #include "agent/system.h"
@@ -15,6 +16,7 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/mqtt.h"
+#include "common/tls.h"
 #include "common/topic.h"
 
 #include <errno.h>
@@ -34,7 +36,9 @@
 struct agent {
 	const struct agent_options *options;
 	struct crash crash;
+	int lock_fd;
 	struct identity identity;
+	struct tls *tls;
 	struct outbox *outbox;
 	struct mqtt *mqtt;
 	struct uplink uplink;
@@ -407,6 +411,19 @@ static bool open_outbox(struct agent *agent, struct error *reset, struct error *
 	return agent->outbox != NULL;
 }
 
+static bool open_credential(struct agent *agent, const char *host, struct error *error)
+{
+	struct credential_store store = identity_store(&agent->identity);
+	struct credential credential auto_credential = {0};
+	if (!credential_load(&store, CREDENTIAL_CURRENT, &credential, error))
+		return false;
+	if (!credential.certificate)
+		return error_set(error, ERROR_NOT_FOUND, "this device has a key, and no certificate: enrol it again");
+	struct tls_credential tls = credential_for_tls(&credential);
+	agent->tls = tls_new(host, &tls, error); // keeps the key; our own copy is wiped
+	return agent->tls != NULL;
+}
+
 static bool start_session(struct agent *agent, struct error *error)
 {
 	const struct agent_options *options = agent->options;
@@ -421,15 +438,15 @@ static bool start_session(struct agent *agent, struct error *error)
 		.host = options->broker_host ? options->broker_host : agent->identity.broker_host,
 		.port = options->broker_port ? (int)options->broker_port : agent->identity.broker_port,
 		.client_id = agent->identity.device,
-		.ca_file = agent->identity.ca_file,
-		.cert_file = agent->identity.cert_file,
-		.key_file = agent->identity.key_file,
 		.keepalive_s = MQTT_KEEPALIVE_S,
 		.clean_start = false,
 		.session_expiry_s = UINT32_MAX,
 		.receive_maximum = RECEIVE_MAXIMUM,
 	};
 	struct uplink_port port = {publish_outbox, agent};
+	if (!open_credential(agent, mqtt.host, error))
+		return false;
+	mqtt.tls = agent->tls;
 	// A new outbox begins where no earlier one of this device has come to.
 	agent->session = outbox_get_int(agent->outbox, "session", clock_wall_ms());
 	agent->session_reserved = agent->session;
@@ -469,7 +486,9 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 				 "this device is not enrolled (there is no %s): run \"muster-agent "
 				 "enroll\" with a token first",
 				 agent->identity.identity_file);
-	if (!identity_load(&agent->identity, error) || !open_outbox(agent, &reset, error) || !read_facts(agent, error))
+	agent->lock_fd = lock_take(agent->identity.state_dir, error);
+	if (agent->lock_fd < 0 || !identity_load(&agent->identity, error) || !open_outbox(agent, &reset, error) ||
+	    !read_facts(agent, error))
 		return false;
 	if (reset.kind != ERROR_NONE) {
 		log_error("outbox.reset", "cause", reset.what, "epoch", outbox_epoch(agent->outbox));
@@ -505,14 +524,16 @@ static void agent_done(struct agent *agent)
 {
 	executor_done(&agent->executor);
 	mqtt_free(agent->mqtt);
+	tls_free(agent->tls);
 	uplink_done(&agent->uplink);
 	outbox_free(agent->outbox);
 	identity_done(&agent->identity);
+	close_cleanup(&agent->lock_fd);
 }
 
 bool agent_run(const struct agent_options *options, const char *crash_at, struct error *error)
 {
-	struct agent agent cleanup(agent_done) = {.options = options, .executor = {.child_fd = -1}};
+	struct agent agent cleanup(agent_done) = {.options = options, .lock_fd = -1, .executor = {.child_fd = -1}};
 	auto_close int signal_fd = daemon_signal_fd(error);
 	if (signal_fd < 0 || !start(&agent, crash_at, error))
 		return false;

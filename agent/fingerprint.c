@@ -60,28 +60,85 @@ static void add(struct buf *text, const char *name, const char *value)
 	(void)buf_add_str(text, "\n");
 }
 
-bool fingerprint_read(const char *root, char out[SHA256_HEX_BYTES], bool *hidden)
+struct part {
+	enum fingerprint_part flag;
+	const char *key, *name; // in the hashed text, and for people
+};
+
+static const struct part parts_table[] = {
+	{FINGERPRINT_MACHINE, "machine-id", "machine id"},
+	{FINGERPRINT_PRODUCT, "product-uuid", "product UUID"},
+	{FINGERPRINT_BOARD, "board-serial", "board serial"},
+	{FINGERPRINT_MAC, "mac", "first MAC address"},
+};
+
+#define PARTS (sizeof(parts_table) / sizeof(parts_table[0]))
+
+struct reading {
+	char *values[PARTS]; // NULL or not empty
+	unsigned there;
+	bool hidden;
+};
+
+static void reading_done(struct reading *reading)
+{
+	for (size_t i = 0; i < PARTS; i++)
+		free(reading->values[i]);
+}
+
+static void read_parts(const char *root, struct reading *out)
 {
 	static const char *const machine_paths[] = {"/etc/machine-id", "/var/lib/dbus/machine-id", NULL};
 	static const char *const product_paths[] = {"/sys/class/dmi/id/product_uuid", NULL};
 	static const char *const board_paths[] = {"/sys/class/dmi/id/board_serial",
 						  "/sys/firmware/devicetree/base/serial-number", NULL};
-	bool denied = false;
-	char *machine auto_free = first_of(root, machine_paths, &denied);
-	char *product auto_free = first_of(root, product_paths, &denied);
-	char *board auto_free = first_of(root, board_paths, &denied);
-	char *mac auto_free = first_mac(root);
-	if (hidden)
-		*hidden = denied;
-	if (!machine && !product && !board && !mac)
-		return false;
+	*out = (struct reading){0};
+	out->values[0] = first_of(root, machine_paths, &out->hidden);
+	out->values[1] = first_of(root, product_paths, &out->hidden);
+	out->values[2] = first_of(root, board_paths, &out->hidden);
+	out->values[3] = first_mac(root);
+	for (size_t i = 0; i < PARTS; i++)
+		out->there |= out->values[i] ? parts_table[i].flag : 0;
+}
 
+static void hash(const struct reading *reading, unsigned parts, char out[SHA256_HEX_BYTES])
+{
 	struct buf text auto_buf = {0};
-	buf_init(&text, 4 * ((size_t)SYSTEM_FILE_MAX_BYTES + 64));
-	add(&text, "machine-id", machine);
-	add(&text, "product-uuid", product);
-	add(&text, "board-serial", board);
-	add(&text, "mac", mac);
+	buf_init(&text, PARTS * ((size_t)SYSTEM_FILE_MAX_BYTES + 64));
+	for (size_t i = 0; i < PARTS; i++)
+		add(&text, parts_table[i].key, parts & parts_table[i].flag ? reading->values[i] : NULL);
 	crypto_sha256_hex(buf_str(&text), text.len_bytes, out);
+}
+
+unsigned fingerprint_of(const char *root, unsigned *parts, char out[SHA256_HEX_BYTES])
+{
+	struct reading reading cleanup(reading_done);
+	read_parts(root, &reading);
+	if (*parts == 0)
+		*parts = reading.there;
+	out[0] = '\0';
+	if (*parts != 0)
+		hash(&reading, *parts, out);
+	return *parts & ~reading.there;
+}
+
+const char *fingerprint_part_name(unsigned parts)
+{
+	for (size_t i = 0; i < PARTS; i++) {
+		if (parts & parts_table[i].flag)
+			return parts_table[i].name;
+	}
+	return "unknown part";
+}
+
+bool fingerprint_read(const char *root, char out[SHA256_HEX_BYTES], bool *hidden)
+{
+	struct reading reading cleanup(reading_done);
+	read_parts(root, &reading);
+	if (hidden)
+		*hidden = reading.hidden;
+	if (reading.there == 0)
+		return false;
+	hash(&reading, reading.there, out);
 	return true;
 }

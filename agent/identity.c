@@ -20,20 +20,23 @@ static char *below(const char *folder, const char *name)
 void identity_init(struct identity *identity, const char *state_dir)
 {
 	*identity = (struct identity){
-		.key_file = below(state_dir, "device.key"),
-		.cert_file = below(state_dir, "device.crt"),
-		.ca_file = below(state_dir, "ca.crt"),
+		.state_dir = strdup(state_dir),
 		.identity_file = below(state_dir, "identity.json"),
 		.outbox_file = below(state_dir, "outbox.db"),
 		.counter_file = below(state_dir, "counter.json"),
 	};
+	if (!identity->state_dir)
+		abort();
+}
+
+struct credential_store identity_store(const struct identity *identity)
+{
+	return (struct credential_store){.state_dir = identity->state_dir, .root = ""};
 }
 
 void identity_done(struct identity *identity)
 {
-	free(identity->key_file);
-	free(identity->cert_file);
-	free(identity->ca_file);
+	free(identity->state_dir);
 	free(identity->identity_file);
 	free(identity->outbox_file);
 	free(identity->counter_file);

@@ -2,6 +2,7 @@
 // the rest is there.
 #pragma once
 
+#include "agent/credential.h"
 #include "common/crypto.h"
 #include "common/error.h"
 #include "common/json.h"
@@ -22,8 +23,8 @@ struct identity {
 	size_t command_key_count;
 	char fingerprint[SHA256_HEX_BYTES]; // at enrolment; "" when the machine had none
 	int64_t enrolled_s; // server time, seconds since 1970; commands issued before are not ours. 0: unknown
-	// Paths below state_dir.
-	char *key_file, *cert_file, *ca_file, *identity_file, *outbox_file, *counter_file;
+	char *state_dir;
+	char *identity_file, *outbox_file, *counter_file; // below it
 };
 
 // Fills only the paths.
@@ -35,6 +36,8 @@ static inline void identity_done_cleanup(struct identity *identity)
 }
 #define auto_identity cleanup(identity_done_cleanup)
 
+// Where this device's credential is; its strings belong to identity.
+struct credential_store identity_store(const struct identity *identity);
 bool identity_exists(const struct identity *identity);
 // ERROR_NOT_FOUND before enrolment.
 bool identity_load(struct identity *identity, struct error *error) must_check;

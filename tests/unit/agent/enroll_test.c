@@ -3,20 +3,11 @@
 #include "common/file.h"
 #include "common/http.h"
 #include "common/pki.h"
+#include "tests/unit/scratch.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 // A bridge that takes the token "good", in a process of its own. The wish "taken" is refused, "liar" gets a certificate
 // for another name, "stranger" one for another key.
@@ -134,7 +125,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	static const char *const names[] = {
-		"state/device.key", "state/device.crt", "state/ca.crt", "state/identity.json",
+		"state/credential", "state/credential.salt", "state/identity.json",
 		"ca.pem",	    "ca.key",		"stranger.key", "token"};
 	struct place *place = *state;
 	int status = 0;
@@ -158,6 +149,21 @@ static void assert_mode(const char *path, mode_t mode)
 	assert_int_equal(info.st_mode & 07777, mode);
 }
 
+static void assert_state_mode(const struct place *place, const char *name, mode_t mode)
+{
+	char path[160];
+	(void)snprintf(path, sizeof(path), "%s/%s", place->state_dir, name);
+	assert_mode(path, mode);
+}
+
+static void load(const struct identity *identity, struct credential *out)
+{
+	struct credential_store store = identity_store(identity);
+	struct error error = {0};
+	if (!credential_load(&store, CREDENTIAL_CURRENT, out, &error))
+		fail_msg("%s", error.what);
+}
+
 static void enrols_once(void **state)
 {
 	struct place *place = *state;
@@ -170,9 +176,8 @@ static void enrols_once(void **state)
 	assert_string_equal(identity.device, "kiosk-7");
 	assert_true(identity.enrolled_s > 0);
 	assert_mode(place->state_dir, 0700);
-	assert_mode(identity.key_file, 0600);
-	assert_mode(identity.cert_file, 0600);
-	assert_mode(identity.ca_file, 0600);
+	assert_state_mode(place, CREDENTIAL_CURRENT, 0600);
+	assert_state_mode(place, CREDENTIAL_SALT, 0600);
 	assert_mode(identity.identity_file, 0600);
 
 	struct identity again auto_identity = {0};
@@ -210,17 +215,24 @@ static void says_what_went_wrong_and_what_to_do(void **state)
 		if (!strstr(place->error.what, cases[i].says))
 			fail_msg("\"%s\" does not say \"%s\"", place->error.what, cases[i].says);
 		assert_false(identity_exists(&identity));
-		assert_false(file_exists(identity.cert_file));
+		struct credential_store store = identity_store(&identity);
+		struct credential credential auto_credential = {0};
+		if (credential_exists(&store, CREDENTIAL_CURRENT))
+			load(&identity, &credential);
+		assert_null(credential.certificate);
 	}
 	// The key of the failed attempts is the one that gets the certificate.
 	bool already = false;
 	struct identity identity auto_identity = {0};
 	identity_init(&identity, place->state_dir);
-	char *before auto_free = file_read(identity.key_file, PEM_MAX_BYTES, NULL, &place->error);
+	struct credential before auto_credential = {0};
+	struct credential after auto_credential = {0};
+	load(&identity, &before);
 	identity_done(&identity);
 	assert_true(enroll(&place->options, "good", NULL, &identity, &already, &place->error));
-	char *after auto_free = file_read(identity.key_file, PEM_MAX_BYTES, NULL, &place->error);
-	assert_string_equal(before, after);
+	load(&identity, &after);
+	assert_string_equal(before.key, after.key);
+	assert_non_null(after.certificate);
 }
 
 static void an_absent_bridge_is_named(void **state)

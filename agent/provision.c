@@ -1,0 +1,83 @@
+#include "agent/provision.h"
+
+#include "agent/credential.h"
+#include "agent/fingerprint.h"
+#include "common/file.h"
+#include "common/pki.h"
+#include "common/topic.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool prepare_folder(const char *path, struct error *error)
+{
+	if (!file_mkdirs(path, 0700, error))
+		return error_prefix(error, "the state folder can't be made (run this as the user the agent runs as, or "
+				    "set state_dir)");
+	// It may have been there before, and be open to others.
+	if (chmod(path, 0700) < 0)
+		return error_errno(error, errno, "cannot set the mode of %s", path);
+	return true;
+}
+
+static bool have_key(const struct credential_store *store, struct credential *out, struct error *error)
+{
+	if (credential_exists(store, CREDENTIAL_CURRENT))
+		return credential_load(store, CREDENTIAL_CURRENT, out, error);
+	struct credential made auto_credential = {.key = pki_key_new(error)};
+	if (!made.key || !credential_save(store, CREDENTIAL_CURRENT, &made, error))
+		return false;
+	*out = made;
+	made = (struct credential){0};
+	return true;
+}
+
+struct json *provision_request(const struct identity *identity, const char *wish, struct error *error)
+{
+	struct credential_store store = identity_store(identity);
+	struct credential credential auto_credential = {0};
+	char fingerprint[SHA256_HEX_BYTES];
+	if (wish && !topic_is_device_id(wish)) {
+		(void)error_set(error, ERROR_INVALID, "--device %.80s is no device id: use 1 to 63 of a-z, 0-9 and -, "
+				"and no - at the start", wish);
+		return NULL;
+	}
+	if (!prepare_folder(identity->state_dir, error) || !have_key(&store, &credential, error))
+		return NULL;
+	char *csr auto_free = pki_csr_of_key(credential.key, wish ? wish : "device", error);
+	if (!csr)
+		return NULL;
+	struct json *request = json_new_object();
+	json_set_string(request, "csr", csr);
+	if (wish)
+		json_set_string(request, "device", wish);
+	if (fingerprint_read("", fingerprint, NULL))
+		json_set_string(request, "fingerprint", fingerprint);
+	return request;
+}
+
+bool provision_install(struct identity *identity, const struct json *answer, struct error *error)
+{
+	struct credential_store store = identity_store(identity);
+	struct credential credential auto_credential = {0};
+	const char *certificate = "";
+	const char *ca = "";
+	if (!credential_exists(&store, CREDENTIAL_CURRENT))
+		return error_set(error, ERROR_NOT_FOUND,
+				 "there is no key on this device that an answer could be for: ask first (muster-agent "
+				 "request)");
+	if (!credential_load(&store, CREDENTIAL_CURRENT, &credential, error) ||
+	    !identity_parse(identity, answer, error))
+		return false;
+	if (!json_member_string(answer, "certificate", &certificate) || !json_member_string(answer, "ca", &ca))
+		return error_set(error, ERROR_INVALID, "\"certificate\" or \"ca\" is missing");
+	if (!credential_set_certificate(&credential, certificate, ca, identity->device, error))
+		return false;
+	identity->enrolled_s = credential.info.not_before_s;
+	if (!fingerprint_read("", identity->fingerprint, NULL))
+		identity->fingerprint[0] = '\0'; // the machine has nothing to tell it by
+	// identity.json last: it says that all is there.
+	return credential_save(&store, CREDENTIAL_CURRENT, &credential, error) && identity_save(identity, error);
+}
