@@ -269,12 +269,9 @@ bool credential_set_certificate(struct credential *credential, const char *certi
 				const char *device, struct error *error)
 {
 	struct pki_certificate_info info;
-	char key_sha256[SHA256_HEX_BYTES];
 	if (!pki_certificate_info(certificate, &info, error) ||
-	    !pki_key_sha256(credential->key, key_sha256, error) || !pki_bundle_check(ca, NULL, error))
+	    !pki_check_pair(credential->key, certificate, error) || !pki_bundle_check(ca, NULL, error))
 		return false;
-	if (strcmp(info.key_sha256, key_sha256) != 0)
-		return error_set(error, ERROR_INVALID, "the certificate is for another key than this device's");
 	if (device && strcmp(info.common_name, device) != 0)
 		return error_set(error, ERROR_INVALID, "the certificate is for %s, and not for %s", info.common_name,
 				 device);

@@ -203,18 +203,6 @@ static bool hash_public_key(X509_PUBKEY *key, char out[SHA256_HEX_BYTES])
 	return true;
 }
 
-bool pki_key_sha256(const char *key_pem, char out[SHA256_HEX_BYTES], struct error *error)
-{
-	EVP_PKEY *key auto_pkey = key_parse(key_pem, "the text", error);
-	unsigned char *der = NULL;
-	int len = key ? i2d_PUBKEY(key, &der) : 0;
-	if (len <= 0)
-		return key && crypto_fail(error, "cannot write the public key");
-	crypto_sha256_hex(der, (size_t)len, out);
-	OPENSSL_free(der);
-	return true;
-}
-
 bool pki_csr_key_sha256(const char *csr_pem, char out[SHA256_HEX_BYTES], struct error *error)
 {
 	X509_REQ *request auto_req = request_parse(csr_pem, error);
@@ -293,6 +281,17 @@ bool pki_certificate_info(const char *pem, struct pki_certificate_info *out, str
 		return invalid(error, "not a certificate in PEM form");
 	if (!read_info(certificate, out))
 		return invalid(error, "the certificate lacks a common name, serial number, period or key");
+	return true;
+}
+
+bool pki_check_pair(const char *key_pem, const char *certificate_pem, struct error *error)
+{
+	EVP_PKEY *key auto_pkey = key_parse(key_pem, "the text", error);
+	X509 *certificate auto_x509 = certificate_parse(certificate_pem);
+	if (!key)
+		return false;
+	if (!certificate || X509_check_private_key(certificate, key) != 1)
+		return invalid(error, "the certificate is for another key than this device's");
 	return true;
 }
 

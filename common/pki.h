@@ -32,7 +32,8 @@ char *pki_csr_create(const char *key_path, const char *common_name, struct error
 // The same for a key that no file holds: PEM text, malloc'd, a secret (crypto.h, auto_secret).
 char *pki_key_new(struct error *error) must_check;
 char *pki_csr_of_key(const char *key_pem, const char *common_name, struct error *error) must_check;
-bool pki_key_sha256(const char *key_pem, char out[SHA256_HEX_BYTES], struct error *error) must_check;
+// ERROR_INVALID unless the certificate is for this key.
+bool pki_check_pair(const char *key_pem, const char *certificate_pem, struct error *error) must_check;
 
 struct pki_ca;
 bool pki_ca_create(const char *cert_path, const char *key_path, const char *common_name, int days,

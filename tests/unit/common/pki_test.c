@@ -315,19 +315,20 @@ static void keys_in_memory(void **state)
 	struct error error = {0};
 	char *key auto_secret = pki_key_new(&error);
 	char *csr auto_free = key ? pki_csr_of_key(key, "whatever", &error) : NULL;
-	char of_key[SHA256_HEX_BYTES];
 	char of_csr[SHA256_HEX_BYTES];
 	struct pki_certificate_info info;
 	if (!csr)
 		fail_msg("%s", error.what);
-	assert_true(pki_key_sha256(key, of_key, &error));
 	assert_true(pki_csr_key_sha256(csr, of_csr, &error));
-	assert_string_equal(of_key, of_csr);
 	char *pem auto_free = issue(ca, csr, device, &info);
-	assert_string_equal(info.key_sha256, of_key);
+	assert_string_equal(info.key_sha256, of_csr);
+	assert_true(pki_check_pair(key, pem, &error));
+	char *other auto_secret = pki_key_new(&error);
+	assert_false(pki_check_pair(other, pem, &error));
+	assert_int_equal(error.kind, ERROR_INVALID);
 	assert_null(pki_csr_of_key("nonsense", "x", &error));
 	assert_int_equal(error.kind, ERROR_INVALID);
-	assert_false(pki_key_sha256(pem, of_key, &error));
+	assert_false(pki_check_pair(pem, pem, &error));
 	pki_ca_free(ca);
 }
 
