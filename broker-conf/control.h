@@ -3,12 +3,23 @@
 
 #include "broker-conf/revocations.h"
 
-enum control_op { CONTROL_REVOKE, CONTROL_RESTORE };
+#define CONTROL_PARTS_MAX 256 // of a list: far more than REVOCATIONS_MAX_BYTES hold
+
+enum control_op {
+	CONTROL_CHANGE, // revoke or restore one
+	CONTROL_LIST,	// all that is known, in parts
+	CONTROL_KICK,	// end one device's session
+};
 
 struct control_request {
 	enum control_op op;
-	enum revocation_kind kind;
-	char name[64]; // device id, or serial in normal form
+	int64_t change; // the number of the last change that this brings; -1: not given
+	int part, parts; // CONTROL_LIST: from 1
+	struct revocation *changes; // CONTROL_KICK: one, the device
+	size_t count;
 };
 
+// control_done it in any case.
 bool control_parse(const char *payload, size_t len_bytes, struct control_request *out, struct error *error) must_check;
+void control_done(struct control_request *request);
+#define auto_control cleanup(control_done)

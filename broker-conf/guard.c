@@ -10,6 +10,7 @@
 #include "broker-conf/revocations.h"
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/topic.h"
 
 #include <mosquitto.h>
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #define LIMIT_MAX 1000000000 // of an option; products of it fit
+#define LOOK_EVERY_MS 1000   // at the list, besides at each login
 
 // The plugin's only three names that the broker sees.
 #define exported __attribute__((visibility("default")))
@@ -36,11 +38,25 @@ struct session {
 	char serial[SERIAL_HEX_MAX + 1];
 };
 
+// The parts of a list, until the last one is there.
+struct incoming {
+	struct revocation *changes;
+	size_t count;
+	int part, parts; // of the last one that came
+	int64_t change;
+};
+
 struct guard {
 	mosquitto_plugin_id_t *id;
 	struct revocations *revocations;
 	struct authorities *authorities;
 	void *sessions; // a tree of tsearch(3), by client
+	const void *letting_in; // from its login until the next event: its session is being taken up
+	struct incoming incoming;
+	bool readable;	     // the list, at the last look
+	unsigned generation; // its, then
+	int64_t look_ms;     // monotonic: when that was
+	bool tell;     // say how the list is, at the next tick
 	struct limiter *limiter;
 	struct limits device_limits, operator_limits;
 };
@@ -73,6 +89,16 @@ static bool remember(struct guard *guard, const void *client, const char *user, 
 	return true;
 }
 
+static bool look_at_list(struct guard *guard, struct error *error)
+{
+	bool readable = revocations_refresh(guard->revocations, error);
+
+	guard->tell |= readable != guard->readable || revocations_generation(guard->revocations) != guard->generation;
+	guard->readable = readable;
+	guard->generation = revocations_generation(guard->revocations);
+	return readable;
+}
+
 static bool check_login(struct guard *guard, struct mosquitto *client, char user[PRINCIPAL_MAX],
 			struct certificate *certificate, struct error *error)
 {
@@ -89,13 +115,31 @@ static bool check_login(struct guard *guard, struct mosquitto *client, char user
 		return false;
 	login.name = certificate->name;
 	login.name_bytes = certificate->name_bytes;
-	if (!identity_check(&login, user, error) || !revocations_refresh(guard->revocations, error))
+	if (!identity_check(&login, user, error))
 		return false;
+	// One principal is let in without a list: who can bring it back.
+	if (!look_at_list(guard, error))
+		return identity_may_control(user);
 	if (topic_is_device_id(user) && revocations_has(guard->revocations, REVOCATION_DEVICE, user))
 		return error_set(error, ERROR_DENIED, "%s is revoked", user);
 	if (revocations_has(guard->revocations, REVOCATION_SERIAL, certificate->serial))
 		return error_set(error, ERROR_DENIED, "certificate %s of %s is revoked", certificate->serial, user);
 	return true;
+}
+
+// What was queued for the device before it was let in again is dropped: see on_acl_check.
+static void end_staleness(struct guard *guard, const char *device, const void *client)
+{
+	struct revocation change = {.kind = REVOCATION_STALE};
+	struct error error = {0};
+
+	if (!topic_is_device_id(device) || !revocations_has(guard->revocations, REVOCATION_STALE, device))
+		return;
+	guard->letting_in = client;
+	(void)snprintf(change.name, sizeof(change.name), "%s", device);
+	// Otherwise its next login drops again what commander then sends again.
+	if (!revocations_apply(guard->revocations, &change, 1, -1, false, &error))
+		mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: %s stays marked as stale: %s", device, error.what);
 }
 
 static int on_login(int event, void *event_data, void *user_data)
@@ -106,6 +150,7 @@ static int on_login(int event, void *event_data, void *user_data)
 	struct error error = {0};
 	char user[PRINCIPAL_MAX];
 
+	guard->letting_in = NULL;
 	if (!check_login(guard, login->client, user, &certificate, &error)) {
 		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: login from %s refused: %s",
 				     mosquitto_client_address(login->client), error.what);
@@ -117,17 +162,29 @@ static int on_login(int event, void *event_data, void *user_data)
 		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: login of %s refused: out of memory", user);
 		return MOSQ_ERR_AUTH;
 	}
+	end_staleness(guard, user, login->client);
 	return MOSQ_ERR_SUCCESS;
+}
+
+static bool is_command(const char *topic)
+{
+	struct topic parsed;
+
+	return topic_parse(topic, strlen(topic), &parsed) && parsed.kind == TOPIC_COMMAND;
 }
 
 static int on_acl_check(int event, void *event_data, void *user_data)
 {
+	const struct guard *guard = user_data;
 	const struct mosquitto_evt_acl_check *check = event_data;
 
 	// Subscribing is judged at delivery, message by message.
 	if (check->access == MOSQ_ACL_SUBSCRIBE || check->access == MOSQ_ACL_UNSUBSCRIBE)
 		return MOSQ_ERR_PLUGIN_DEFER;
 	if (!identity_may_touch(mosquitto_client_username(check->client), check->topic))
+		return MOSQ_ERR_ACL_DENIED;
+	// Before it answers CONNECT, the broker asks for every message that waits in the session, and drops those denied.
+	if (guard->letting_in == check->client && check->access == MOSQ_ACL_READ && is_command(check->topic))
 		return MOSQ_ERR_ACL_DENIED;
 	return MOSQ_ERR_PLUGIN_DEFER; // the ACL file decides
 }
@@ -141,6 +198,7 @@ static int on_publish(int event, void *event_data, void *user_data)
 	const char *user = mosquitto_client_username(message->client);
 	const struct limits *limits = NULL;
 
+	guard->letting_in = NULL;
 	if (user && topic_is_device_id(user))
 		limits = &guard->device_limits;
 	else if (user && topic_is_operator(user))
@@ -173,22 +231,22 @@ static void tell_operator(const struct limits *limits, const struct limiter_noti
 	(void)mosquitto_broker_publish_copy(NULL, topic, bytes, text, 1, false, NULL);
 }
 
-static int on_tick(int event, void *event_data, void *user_data)
+// How the list is, for commander: the answer to each control message, and what it finds when it connects.
+static void tell_list(struct guard *guard, const char *failure)
 {
-	struct guard *guard = user_data;
-	struct limiter_notice notice;
-	char topic[TOPIC_MAX_BYTES];
+	auto_json struct json *json = json_new_object();
+	char digest[SHA256_HEX_BYTES];
+	const char *text = NULL;
 
-	while (limiter_due(guard->limiter, clock_mono_ms(), &notice)) {
-		mosquitto_log_printf(MOSQ_LOG_WARNING,
-				     "guard: %s is over its limit: %" PRId64 " messages of %" PRId64 " bytes refused",
-				     notice.name, notice.messages, notice.bytes);
-		if (topic_build(topic, TOPIC_LIMIT, notice.name, NULL))
-			tell_device(&guard->device_limits, &notice, topic);
-		else if (topic_build(topic, TOPIC_REPLY, notice.name, NULL))
-			tell_operator(&guard->operator_limits, &notice, topic);
-	}
-	return MOSQ_ERR_SUCCESS;
+	guard->tell = false;
+	json_set_bool(json, "readable", guard->readable);
+	json_set_int(json, "applied", revocations_applied(guard->revocations));
+	json_set_int(json, "entries", (int64_t)revocations_digest(guard->revocations, digest));
+	json_set_string(json, "sha256", digest);
+	if (failure)
+		json_set_string(json, "error", failure);
+	text = json_text(json);
+	(void)mosquitto_broker_publish_copy(NULL, TOPIC_REVOCATIONS, (int)strlen(text), text, 1, true, NULL);
 }
 
 static int on_disconnect(int event, void *event_data, void *user_data)
@@ -206,75 +264,194 @@ static int on_disconnect(int event, void *event_data, void *user_data)
 	return MOSQ_ERR_SUCCESS;
 }
 
-struct serial_search {
-	const char *serial;
-	struct session *found;
+// ---- control ----
+
+struct cut {
+	const struct guard *guard;
+	char (*users)[PRINCIPAL_MAX];
+	size_t count, capacity;
 };
 
-static void find_serial(const void *node, VISIT visit, void *user)
+static bool is_revoked(const struct guard *guard, const struct session *session)
 {
-	struct session *session = *(struct session *const *)node;
-	struct serial_search *search = user;
-
-	if ((visit == postorder || visit == leaf) && strcmp(session->serial, search->serial) == 0)
-		search->found = session;
+	return (topic_is_device_id(session->user) &&
+		revocations_has(guard->revocations, REVOCATION_DEVICE, session->user)) ||
+	       revocations_has(guard->revocations, REVOCATION_SERIAL, session->serial);
 }
 
-// The will is published: what the fleet sees of a revoked device is that it is offline.
-static void cut_serial(struct guard *guard, const char *serial)
+static void collect(const void *node, VISIT visit, void *user)
 {
-	struct serial_search search = {.serial = serial};
+	const struct session *session = *(struct session *const *)node;
+	struct cut *cut = user;
 
-	// Each kick removes sessions (on_disconnect): look again until none is left.
-	for (;;) {
-		char user[PRINCIPAL_MAX];
+	if ((visit != postorder && visit != leaf) || !is_revoked(cut->guard, session))
+		return;
+	if (cut->count == cut->capacity) {
+		size_t capacity = cut->capacity ? 2 * cut->capacity : 16;
+		void *grown = realloc(cut->users, capacity * sizeof(cut->users[0]));
 
-		search.found = NULL;
-		twalk_r(guard->sessions, find_serial, &search);
-		if (!search.found)
+		if (!grown)
 			return;
-		memcpy(user, search.found->user, sizeof(user));
-		search.found->serial[0] = '\0'; // not again, even if the broker should keep it
-		(void)mosquitto_kick_client_by_username(user, true);
+		cut->users = grown;
+		cut->capacity = capacity;
 	}
+	memcpy(cut->users[cut->count++], session->user, PRINCIPAL_MAX);
 }
 
-static bool apply(struct guard *guard, const struct control_request *request, struct error *error)
+// Ends the sessions of whoever is revoked. Their wills are published: what the fleet sees of them is that they are
+// offline.
+static void cut_revoked(const struct guard *guard)
 {
-	bool stored;
+	struct cut cut = {.guard = guard};
 
-	if (request->op == CONTROL_RESTORE)
-		return revocations_remove(guard->revocations, request->kind, request->name, error);
-	stored = revocations_add(guard->revocations, request->kind, request->name, error);
-	// Also when it could not be stored: until the broker stops it holds all the same.
-	if (request->kind == REVOCATION_DEVICE)
-		(void)mosquitto_kick_client_by_username(request->name, true);
-	else
-		cut_serial(guard, request->name);
+	twalk_r(guard->sessions, collect, &cut);
+	for (size_t i = 0; i < cut.count; i++) // each changes the tree
+		(void)mosquitto_kick_client_by_username(cut.users[i], true);
+	free(cut.users);
+}
+
+// Somebody else may have changed the list, or lost it.
+static void watch_list(struct guard *guard)
+{
+	struct error ignored = {0};
+
+	if (clock_mono_ms() - guard->look_ms >= LOOK_EVERY_MS) {
+		unsigned known = guard->generation;
+
+		guard->look_ms = clock_mono_ms();
+		if (look_at_list(guard, &ignored) && guard->generation != known)
+			cut_revoked(guard);
+	}
+	if (guard->tell)
+		tell_list(guard, NULL);
+}
+
+static int on_tick(int event, void *event_data, void *user_data)
+{
+	struct guard *guard = user_data;
+	struct limiter_notice notice;
+	char topic[TOPIC_MAX_BYTES];
+
+	guard->letting_in = NULL;
+	watch_list(guard);
+	while (limiter_due(guard->limiter, clock_mono_ms(), &notice)) {
+		mosquitto_log_printf(MOSQ_LOG_WARNING,
+				     "guard: %s is over its limit: %" PRId64 " messages of %" PRId64 " bytes refused",
+				     notice.name, notice.messages, notice.bytes);
+		if (topic_build(topic, TOPIC_LIMIT, notice.name, NULL))
+			tell_device(&guard->device_limits, &notice, topic);
+		else if (topic_build(topic, TOPIC_REPLY, notice.name, NULL))
+			tell_operator(&guard->operator_limits, &notice, topic);
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+static bool apply(struct guard *guard, const struct revocation *changes, size_t count, int64_t change, bool whole,
+		  struct error *error)
+{
+	bool stored = revocations_apply(guard->revocations, changes, count, change, whole, error);
+	struct error ignored = {0};
+
+	if (look_at_list(guard, &ignored))
+		cut_revoked(guard); // also when it could not be stored: until the broker stops it holds all the same
+	for (size_t i = 0; i < count && !whole; i++) {
+		// A session of before would otherwise live on, also under a certificate that is good no more.
+		if (changes[i].kind == REVOCATION_DEVICE)
+			(void)mosquitto_kick_client_by_clientid(changes[i].name, true);
+	}
 	return stored;
 }
 
-// An error ends the sender's connection: PUBACK carries no reason here (the broker always says success).
+static void forget_incoming(struct incoming *incoming)
+{
+	free(incoming->changes);
+	*incoming = (struct incoming){0};
+}
+
+// Parts come in order, from one sender at a time.
+static bool add_part(struct incoming *incoming, const struct control_request *part, struct error *error)
+{
+	size_t count = part->part == 1 ? 0 : incoming->count;
+	void *grown = NULL;
+
+	if (part->part == 1)
+		forget_incoming(incoming);
+	else if (part->part != incoming->part + 1 || part->parts != incoming->parts || part->change != incoming->change)
+		return error_set(error, ERROR_INVALID, "part %d of a list came out of turn", part->part);
+	grown = realloc(incoming->changes, (count + part->count + 1) * sizeof(*incoming->changes));
+	if (!grown)
+		return error_errno(error, ENOMEM, "cannot hold a list of revocations");
+	incoming->changes = grown;
+	memcpy(incoming->changes + count, part->changes, part->count * sizeof(*incoming->changes));
+	incoming->count = count + part->count;
+	incoming->part = part->part;
+	incoming->parts = part->parts;
+	incoming->change = part->change;
+	return true;
+}
+
+static bool obey(struct guard *guard, const struct control_request *request, struct error *error)
+{
+	struct incoming *incoming = &guard->incoming;
+	bool ok;
+
+	switch (request->op) {
+	case CONTROL_KICK:
+		(void)mosquitto_kick_client_by_clientid(request->changes[0].name, true);
+		return true;
+	case CONTROL_CHANGE:
+		if (request->change > 0 && request->change <= revocations_applied(guard->revocations))
+			return true; // two commanders tell the same
+		return apply(guard, request->changes, request->count, request->change, false, error);
+	case CONTROL_LIST:
+		break;
+	}
+	if (!add_part(incoming, request, error))
+		return false;
+	if (incoming->part < incoming->parts)
+		return true;
+	ok = apply(guard, incoming->changes, incoming->count, incoming->change, true, error);
+	forget_incoming(incoming);
+	return ok;
+}
+
+static void log_request(const struct control_request *request)
+{
+	const struct revocation *one = request->changes;
+
+	if (request->op == CONTROL_LIST)
+		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: list of revocations up to %lld, part %d of %d",
+				     (long long)request->change, request->part, request->parts);
+	else
+		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s %s %s",
+				     one->kind == REVOCATION_DEVICE ? "device" : "serial", one->name,
+				     request->op == CONTROL_KICK ? "cut" : one->revoked ? "revoked" : "restored");
+}
+
+// The answer is the message on TOPIC_REVOCATIONS: PUBACK carries no reason here (the broker always says success), and an
+// error would end the sender's connection.
 static int on_control(int event, void *event_data, void *user_data)
 {
 	struct guard *guard = user_data;
 	const struct mosquitto_evt_control *control = event_data;
 	const char *user = mosquitto_client_username(control->client);
-	struct control_request request;
+	struct control_request request auto_control = {0};
 	struct error error = {0};
 
+	guard->letting_in = NULL;
 	if (!identity_may_control(user)) { // the ACL file says so too
 		mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: control from %s refused", user ? user : "nobody");
 		return MOSQ_ERR_ACL_DENIED;
 	}
-	if (!control_parse(control->payload ? control->payload : "", control->payloadlen, &request, &error) ||
-	    !apply(guard, &request, &error)) {
-		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: control failed: %s", error.what);
-		return MOSQ_ERR_UNKNOWN;
+	if (control_parse(control->payload ? control->payload : "", control->payloadlen, &request, &error) &&
+	    obey(guard, &request, &error)) {
+		log_request(&request);
+		if (request.op != CONTROL_KICK && request.part == request.parts)
+			tell_list(guard, NULL);
+		return MOSQ_ERR_SUCCESS;
 	}
-	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %s %s %s",
-			     request.kind == REVOCATION_DEVICE ? "device" : "serial", request.name,
-			     request.op == CONTROL_REVOKE ? "revoked" : "restored");
+	mosquitto_log_printf(MOSQ_LOG_ERR, "guard: control failed: %s", error.what);
+	tell_list(guard, error.what);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -351,6 +528,7 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 static void tear_down(struct guard *guard)
 {
 	tdestroy(guard->sessions, free);
+	forget_incoming(&guard->incoming);
 	revocations_free(guard->revocations);
 	authorities_free(guard->authorities);
 	limiter_free(guard->limiter);
@@ -371,8 +549,9 @@ exported int mosquitto_plugin_init(mosquitto_plugin_id_t *id, void **user_data, 
 		tear_down(guard);
 		return MOSQ_ERR_UNKNOWN; // the broker does not start
 	}
-	if (!revocations_refresh(guard->revocations, &error))
-		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s; until it can be read nobody is let in", error.what);
+	guard->tell = true;
+	if (!look_at_list(guard, &error))
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s; until it is there again nobody but commander is let in", error.what);
 	if (mosquitto_callback_register(id, MOSQ_EVT_BASIC_AUTH, on_login, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_MESSAGE, on_publish, NULL, guard) != MOSQ_ERR_SUCCESS ||

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #define ENTRY_MAX_BYTES 80 // "device " and an id of up to 63 bytes, or "serial " and 40 digits
+#define APPLIED "# applied "
 
 struct revocations {
 	char *path;
@@ -22,6 +23,8 @@ struct revocations {
 	size_t text_bytes;
 	char (*entries)[ENTRY_MAX_BYTES]; // normalised lines, sorted
 	size_t count;
+	int64_t applied;
+	unsigned generation;
 	// Revoked, but not stored yet (disk full, read-only): they hold until the broker stops, and go into the file
 	// with the next change that can be written.
 	char (*pending)[ENTRY_MAX_BYTES];
@@ -49,6 +52,7 @@ static void forget(struct revocations *revocations)
 	revocations->text = NULL;
 	revocations->entries = NULL;
 	revocations->text_bytes = revocations->count = 0;
+	revocations->applied = 0;
 	revocations->open = false;
 }
 
@@ -84,10 +88,11 @@ static bool make_entry(enum revocation_kind kind, const char *name, char out[ENT
 {
 	char serial[SERIAL_HEX_MAX + 1];
 
-	if (kind == REVOCATION_DEVICE) {
+	memset(out, 0, ENTRY_MAX_BYTES);
+	if (kind != REVOCATION_SERIAL) {
 		if (!topic_is_device_id(name))
 			return false;
-		(void)snprintf(out, ENTRY_MAX_BYTES, "device %s", name);
+		(void)snprintf(out, ENTRY_MAX_BYTES, "%s %s", kind == REVOCATION_DEVICE ? "device" : "stale", name);
 		return true;
 	}
 	if (!revocations_serial(name, serial))
@@ -108,7 +113,14 @@ static bool parse_line(const char *line, size_t len_bytes, char out[ENTRY_MAX_BY
 		return make_entry(REVOCATION_DEVICE, copy + 7, out);
 	if (strncmp(copy, "serial ", 7) == 0)
 		return make_entry(REVOCATION_SERIAL, copy + 7, out);
+	if (strncmp(copy, "stale ", 6) == 0)
+		return make_entry(REVOCATION_STALE, copy + 6, out);
 	return false;
+}
+
+static bool is_applied(const char *line)
+{
+	return strncmp(line, APPLIED, strlen(APPLIED)) == 0;
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -135,10 +147,12 @@ static bool parse(struct revocations *revocations, struct error *error)
 		const char *newline = memchr(line, '\n', (size_t)(end - line));
 
 		number++;
+		if (is_applied(line))
+			revocations->applied = strtoll(line + strlen(APPLIED), NULL, 10);
 		if (*line != '#' &&
 		    !parse_line(line, (size_t)(newline - line), revocations->entries[revocations->count++]))
 			return error_set(error, ERROR_INVALID,
-					 "%s:%zu: neither \"device <id>\", \"serial <hex>\" nor a "
+					 "%s:%zu: neither \"device <id>\", \"serial <hex>\", \"stale <id>\" nor a "
 					 "comment",
 					 revocations->path, number);
 		line = newline + 1;
@@ -178,6 +192,7 @@ bool revocations_refresh(struct revocations *revocations, struct error *error)
 	}
 	revocations->known = now;
 	revocations->open = true;
+	revocations->generation++;
 	return true;
 }
 
@@ -190,31 +205,148 @@ static size_t find_pending(const struct revocations *revocations, const char *en
 	return i;
 }
 
+static bool is_listed(const struct revocations *revocations, const char *entry)
+{
+	return revocations->count > 0 && bsearch(entry, revocations->entries, revocations->count,
+						 sizeof(revocations->entries[0]), compare_entries);
+}
+
 bool revocations_has(const struct revocations *revocations, enum revocation_kind kind, const char *name)
 {
 	char entry[ENTRY_MAX_BYTES];
 
 	if (!revocations->open || !make_entry(kind, name, entry))
 		return true;
-	return bsearch(entry, revocations->entries, revocations->count, sizeof(revocations->entries[0]),
-		       compare_entries) ||
-	       find_pending(revocations, entry) < revocations->pending_count;
+	return is_listed(revocations, entry) || find_pending(revocations, entry) < revocations->pending_count;
 }
 
-// Writes kept, the lines to keep, and everything pending.
-static bool store(struct revocations *revocations, struct buf *kept, struct error *error)
+unsigned revocations_generation(const struct revocations *revocations)
 {
-	for (size_t i = 0; i < revocations->pending_count; i++)
-		(void)buf_addf(kept, "%s\n", revocations->pending[i]);
-	if (kept->overflowed)
+	return revocations->generation;
+}
+
+int64_t revocations_applied(const struct revocations *revocations)
+{
+	return revocations->applied;
+}
+
+size_t revocations_digest(const struct revocations *revocations, char out[SHA256_HEX_BYTES])
+{
+	auto_buf struct buf text = {0};
+	size_t count = 0;
+
+	buf_init(&text, REVOCATIONS_MAX_BYTES);
+	for (size_t i = 0; i < revocations->count; i++) {
+		const char *entry = revocations->entries[i];
+
+		if (strncmp(entry, "stale ", 6) == 0 || (i > 0 && strcmp(entry, revocations->entries[i - 1]) == 0))
+			continue;
+		(void)buf_addf(&text, "%s\n", entry);
+		count++;
+	}
+	crypto_sha256_hex(buf_str(&text), text.len_bytes, out);
+	return count;
+}
+
+// ---- changes ----
+
+struct edit {
+	char entry[ENTRY_MAX_BYTES]; // first, for compare_entries
+	bool present;
+};
+
+struct edits {
+	struct edit *list; // sorted
+	size_t count;
+};
+
+static void edits_done(struct edits *edits)
+{
+	free(edits->list);
+}
+
+static bool make_edits(const struct revocation *changes, size_t count, struct edits *edits, struct error *error)
+{
+	edits->list = calloc(2 * count + 1, sizeof(*edits->list));
+	if (!edits->list)
+		return error_errno(error, ENOMEM, "cannot hold %zu revocations", count);
+	for (size_t i = 0; i < count; i++) {
+		const struct revocation *change = &changes[i];
+		struct edit *edit = &edits->list[edits->count++];
+
+		if (!make_entry(change->kind, change->name, edit->entry))
+			return error_set(error, ERROR_INVALID, "not a %s: \"%.80s\"",
+					 change->kind == REVOCATION_SERIAL ? "certificate serial in hex" : "device id",
+					 change->name);
+		edit->present = change->revoked;
+		if (change->kind == REVOCATION_DEVICE && !change->revoked) {
+			edit = &edits->list[edits->count++];
+			(void)make_entry(REVOCATION_STALE, change->name, edit->entry);
+			edit->present = true;
+		}
+	}
+	qsort(edits->list, edits->count, sizeof(*edits->list), compare_entries);
+	return true;
+}
+
+static const struct edit *find_edit(const struct edits *edits, const char *entry)
+{
+	return bsearch(entry, edits->list, edits->count, sizeof(*edits->list), compare_entries);
+}
+
+static bool is_done(const struct revocations *revocations, const struct edits *edits, int64_t through)
+{
+	if (!revocations->open || revocations->pending_count > 0 || (through >= 0 && through != revocations->applied))
+		return false;
+	for (size_t i = 0; i < edits->count; i++) {
+		if (is_listed(revocations, edits->list[i].entry) != edits->list[i].present)
+			return false;
+	}
+	return true;
+}
+
+// The lines of the present list that stay: comments, and what no edit speaks of.
+static void keep_lines(const struct revocations *revocations, const struct edits *edits, struct buf *out)
+{
+	char entry[ENTRY_MAX_BYTES];
+
+	for (const char *line = revocations->text ? revocations->text : ""; *line != '\0';
+	     line += strcspn(line, "\n") + 1) {
+		size_t len_bytes = strcspn(line, "\n");
+
+		if (!is_applied(line) && (!parse_line(line, len_bytes, entry) || !find_edit(edits, entry)))
+			(void)buf_add(out, line, len_bytes + 1);
+	}
+}
+
+static bool write_list(struct revocations *revocations, const struct edits *edits, int64_t through,
+		       struct error *error)
+{
+	auto_buf struct buf text = {0};
+
+	buf_init(&text, REVOCATIONS_MAX_BYTES);
+	if (through < 0)
+		through = revocations->applied;
+	if (through > 0)
+		(void)buf_addf(&text, APPLIED "%lld\n", (long long)through);
+	keep_lines(revocations, edits, &text);
+	for (size_t i = 0; i < revocations->pending_count; i++) {
+		if (!find_edit(edits, revocations->pending[i]))
+			(void)buf_addf(&text, "%s\n", revocations->pending[i]);
+	}
+	for (size_t i = 0; i < edits->count; i++) {
+		if (edits->list[i].present)
+			(void)buf_addf(&text, "%s\n", edits->list[i].entry);
+	}
+	if (text.overflowed)
 		return error_set(error, ERROR_LIMIT, "the revocation list %s is full", revocations->path);
-	if (!file_write(revocations->path, buf_str(kept), kept->len_bytes, 0600, error))
+	if (!file_write(revocations->path, buf_str(&text), text.len_bytes, 0600, error))
 		return error_prefix(error, "storing the revocation list");
 	revocations->pending_count = 0;
 	return revocations_refresh(revocations, error);
 }
 
-static bool add_pending(struct revocations *revocations, const char *entry, struct error *error)
+static bool add_pending(struct revocations *revocations, const char *entry)
 {
 	void *grown = NULL;
 
@@ -222,62 +354,33 @@ static bool add_pending(struct revocations *revocations, const char *entry, stru
 		return true;
 	grown = realloc(revocations->pending, (revocations->pending_count + 1) * sizeof(revocations->pending[0]));
 	if (!grown)
-		return error_errno(error, ENOMEM, "cannot hold another revocation");
+		return false;
 	revocations->pending = grown;
 	memcpy(revocations->pending[revocations->pending_count++], entry, ENTRY_MAX_BYTES);
 	return true;
 }
 
-static bool name_entry(enum revocation_kind kind, const char *name, char entry[ENTRY_MAX_BYTES], struct error *error)
+// What could not be stored holds all the same, as far as memory goes.
+static void hold(struct revocations *revocations, const struct edits *edits)
 {
-	memset(entry, 0, ENTRY_MAX_BYTES);
-	if (make_entry(kind, name, entry))
-		return true;
-	return error_set(error, ERROR_INVALID, "not a %s: \"%.80s\"",
-			 kind == REVOCATION_DEVICE ? "device id" : "certificate serial in hex", name);
-}
+	bool held = true;
 
-bool revocations_add(struct revocations *revocations, enum revocation_kind kind, const char *name, struct error *error)
-{
-	auto_buf struct buf text = {0};
-	char entry[ENTRY_MAX_BYTES];
-
-	buf_init(&text, REVOCATIONS_MAX_BYTES);
-	if (!name_entry(kind, name, entry, error))
-		return false;
-	if (revocations_refresh(revocations, error) && revocations_has(revocations, kind, name) &&
-	    revocations->pending_count == 0)
-		return true;
-	if (!add_pending(revocations, entry, error))
-		return false;
-	if (!revocations->open) // error was filled by the refresh
-		return false;
-	(void)buf_add(&text, revocations->text, revocations->text_bytes);
-	return store(revocations, &text, error);
-}
-
-bool revocations_remove(struct revocations *revocations, enum revocation_kind kind, const char *name,
-			struct error *error)
-{
-	auto_buf struct buf text = {0};
-	char entry[ENTRY_MAX_BYTES];
-	char other[ENTRY_MAX_BYTES];
-	size_t at;
-
-	buf_init(&text, REVOCATIONS_MAX_BYTES);
-	if (!name_entry(kind, name, entry, error) || !revocations_refresh(revocations, error))
-		return false;
-	if (!revocations_has(revocations, kind, name))
-		return true;
-	at = find_pending(revocations, entry);
-	if (at < revocations->pending_count)
-		memcpy(revocations->pending[at], revocations->pending[--revocations->pending_count], ENTRY_MAX_BYTES);
-	for (const char *line = revocations->text ? revocations->text : ""; *line != '\0';
-	     line += strcspn(line, "\n") + 1) {
-		size_t len_bytes = strcspn(line, "\n");
-
-		if (!parse_line(line, len_bytes, other) || strcmp(other, entry) != 0)
-			(void)buf_add(&text, line, len_bytes + 1);
+	for (size_t i = 0; i < edits->count && held; i++) {
+		if (edits->list[i].present && !is_listed(revocations, edits->list[i].entry))
+			held = add_pending(revocations, edits->list[i].entry);
 	}
-	return store(revocations, &text, error);
+}
+
+bool revocations_apply(struct revocations *revocations, const struct revocation *changes, size_t count, int64_t through,
+		       bool whole, struct error *error)
+{
+	struct edits edits cleanup(edits_done) = {0};
+
+	if (!make_edits(changes, count, &edits, error))
+		return false;
+	if ((revocations_refresh(revocations, error) && is_done(revocations, &edits, through)) ||
+	    ((revocations->open || whole) && write_list(revocations, &edits, through, error)))
+		return true;
+	hold(revocations, &edits);
+	return false;
 }

@@ -57,4 +57,5 @@ bool topic_is_response(const char *text, const char *device);
 
 const char *topic_kind_name(enum topic_kind kind); // "telemetry"
 
-#define TOPIC_CONTROL "$CONTROL/muster/v1" // commander to guard
+#define TOPIC_CONTROL "$CONTROL/muster/v1"      // commander to guard
+#define TOPIC_REVOCATIONS "guard/v1/revocations" // guard to commander

@@ -17,16 +17,51 @@ static bool parse(const char *text, struct control_request *out)
 
 static void takes_revoke_and_restore(void **state)
 {
-	struct control_request request;
+	struct control_request request auto_control = {0};
 
-	assert_true(parse("{\"op\":\"revoke\",\"device\":\"kiosk-7\"}", &request));
-	assert_int_equal(request.op, CONTROL_REVOKE);
-	assert_int_equal(request.kind, REVOCATION_DEVICE);
-	assert_string_equal(request.name, "kiosk-7");
+	assert_true(parse("{\"op\":\"revoke\",\"device\":\"kiosk-7\",\"change\":12}", &request));
+	assert_int_equal(request.op, CONTROL_CHANGE);
+	assert_int_equal(request.change, 12);
+	assert_int_equal(request.count, 1);
+	assert_true(request.changes[0].revoked);
+	assert_int_equal(request.changes[0].kind, REVOCATION_DEVICE);
+	assert_string_equal(request.changes[0].name, "kiosk-7");
+	control_done(&request);
 	assert_true(parse("{\"serial\":\"00FFab\",\"op\":\"restore\"}", &request));
-	assert_int_equal(request.op, CONTROL_RESTORE);
-	assert_int_equal(request.kind, REVOCATION_SERIAL);
-	assert_string_equal(request.name, "ffab");
+	assert_int_equal(request.op, CONTROL_CHANGE);
+	assert_int_equal(request.change, -1);
+	assert_false(request.changes[0].revoked);
+	assert_int_equal(request.changes[0].kind, REVOCATION_SERIAL);
+	assert_string_equal(request.changes[0].name, "ffab");
+}
+
+static void takes_kick(void **state)
+{
+	struct control_request request auto_control = {0};
+
+	assert_true(parse("{\"op\":\"kick\",\"device\":\"kiosk-7\"}", &request));
+	assert_int_equal(request.op, CONTROL_KICK);
+	assert_string_equal(request.changes[0].name, "kiosk-7");
+}
+
+static void takes_lists(void **state)
+{
+	struct control_request request auto_control = {0};
+
+	assert_true(parse("{\"op\":\"list\",\"change\":9,\"part\":2,\"parts\":3,\"revoke\":[\"device a\",\"serial 0F\"],"
+			  "\"restore\":[\"device b\"]}", &request));
+	assert_int_equal(request.op, CONTROL_LIST);
+	assert_int_equal(request.change, 9);
+	assert_int_equal(request.part, 2);
+	assert_int_equal(request.parts, 3);
+	assert_int_equal(request.count, 3);
+	assert_string_equal(request.changes[1].name, "f");
+	assert_true(request.changes[1].revoked);
+	assert_string_equal(request.changes[2].name, "b");
+	assert_false(request.changes[2].revoked);
+	control_done(&request);
+	assert_true(parse("{\"op\":\"list\",\"change\":0,\"part\":1,\"parts\":1}", &request));
+	assert_int_equal(request.count, 0);
 }
 
 static void refuses_everything_else(void **state)
@@ -47,10 +82,24 @@ static void refuses_everything_else(void **state)
 		"{\"op\":\"revoke\",\"device\":\"a\",\"unless\":\"x\"}",
 		"{\"op\":\"revoke\",\"op\":\"restore\",\"device\":\"a\"}",
 		"{\"op\":\"revoke\",\"device\":\"a\"}{}",
+		"{\"op\":\"revoke\",\"device\":\"a\",\"change\":-1}",
+		"{\"op\":\"revoke\",\"device\":\"a\",\"change\":\"1\"}",
+		"{\"op\":\"kick\"}",
+		"{\"op\":\"kick\",\"serial\":\"1\"}",
+		"{\"op\":\"list\"}",
+		"{\"op\":\"list\",\"part\":1,\"parts\":1}",
+		"{\"op\":\"list\",\"change\":1,\"part\":2,\"parts\":1}",
+		"{\"op\":\"list\",\"change\":1,\"part\":0,\"parts\":1}",
+		"{\"op\":\"list\",\"change\":1,\"part\":1,\"parts\":257}",
+		"{\"op\":\"list\",\"change\":1,\"part\":1,\"parts\":1,\"revoke\":\"device a\"}",
+		"{\"op\":\"list\",\"change\":1,\"part\":1,\"parts\":1,\"revoke\":[7]}",
+		"{\"op\":\"list\",\"change\":1,\"part\":1,\"parts\":1,\"revoke\":[\"stale a\"]}",
+		"{\"op\":\"list\",\"change\":1,\"part\":1,\"parts\":1,\"restore\":[\"device svc.x\"]}",
 	};
-	struct control_request request;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct control_request request auto_control = {0};
+
 		if (parse(texts[i], &request))
 			fail_msg("took %s", texts[i]);
 	}
@@ -60,6 +109,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_revoke_and_restore),
+		cmocka_unit_test(takes_kick),
+		cmocka_unit_test(takes_lists),
 		cmocka_unit_test(refuses_everything_else),
 	};
 

@@ -52,6 +52,15 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static bool change(const struct fixture *fixture, bool revoked, enum revocation_kind kind, const char *name,
+		   struct error *error)
+{
+	struct revocation one = {.kind = kind, .revoked = revoked};
+
+	(void)snprintf(one.name, sizeof(one.name), "%s", name);
+	return revocations_apply(fixture->list, &one, 1, -1, false, error);
+}
+
 static bool has(const struct fixture *fixture, const char *device)
 {
 	return revocations_has(fixture->list, REVOCATION_DEVICE, device);
@@ -152,9 +161,9 @@ static void adds_durably_and_keeps_comments(void **state)
 	auto_free char *text = NULL;
 	struct revocations *other = NULL;
 
-	assert_true(revocations_add(fixture->list, REVOCATION_DEVICE, "kiosk-2", &error));
-	assert_true(revocations_add(fixture->list, REVOCATION_DEVICE, "kiosk-2", &error)); // once
-	assert_true(revocations_add(fixture->list, REVOCATION_SERIAL, "0FF", &error));
+	assert_true(change(fixture, true, REVOCATION_DEVICE, "kiosk-2", &error));
+	assert_true(change(fixture, true, REVOCATION_DEVICE, "kiosk-2", &error)); // once
+	assert_true(change(fixture, true, REVOCATION_SERIAL, "0FF", &error));
 	assert_true(has(fixture, "kiosk-2"));
 	text = file_read(fixture->path, 4096, NULL, &error);
 	assert_string_equal(text, "# stolen in May\ndevice kiosk-1\nserial 00AB01\ndevice kiosk-2\nserial ff\n");
@@ -170,12 +179,12 @@ static void removes_what_it_is_told(void **state)
 	struct error error = {0};
 	auto_free char *text = NULL;
 
-	assert_true(revocations_remove(fixture->list, REVOCATION_SERIAL, "ab01", &error));
-	assert_true(revocations_remove(fixture->list, REVOCATION_DEVICE, "kiosk-9", &error)); // was not there
+	assert_true(change(fixture, false, REVOCATION_SERIAL, "ab01", &error));
+	assert_true(change(fixture, false, REVOCATION_DEVICE, "kiosk-9", &error)); // was not there
 	text = file_read(fixture->path, 4096, NULL, &error);
-	assert_string_equal(text, "# stolen in May\ndevice kiosk-1\n");
+	assert_string_equal(text, "# stolen in May\ndevice kiosk-1\nstale kiosk-9\n");
 	assert_true(has(fixture, "kiosk-1"));
-	assert_true(revocations_remove(fixture->list, REVOCATION_DEVICE, "kiosk-1", &error));
+	assert_true(change(fixture, false, REVOCATION_DEVICE, "kiosk-1", &error));
 	assert_false(has(fixture, "kiosk-1"));
 }
 
@@ -184,10 +193,10 @@ static void refuses_bad_names(void **state)
 	struct fixture *fixture = *state;
 	struct error error = {0};
 
-	assert_false(revocations_add(fixture->list, REVOCATION_DEVICE, "a\ndevice b", &error));
+	assert_false(change(fixture, true, REVOCATION_DEVICE, "a\ndevice b", &error));
 	assert_int_equal(error.kind, ERROR_INVALID);
-	assert_false(revocations_add(fixture->list, REVOCATION_DEVICE, "svc.ingest", &error));
-	assert_false(revocations_add(fixture->list, REVOCATION_SERIAL, "xyz", &error));
+	assert_false(change(fixture, true, REVOCATION_DEVICE, "svc.ingest", &error));
+	assert_false(change(fixture, true, REVOCATION_SERIAL, "xyz", &error));
 }
 
 // The folder is gone for the write but the list is still readable through a second name: what a full disk looks like.
@@ -201,14 +210,98 @@ static void holds_what_could_not_be_stored(void **state)
 	(void)snprintf(aside, sizeof(aside), "%s.aside", fixture->path);
 	assert_true(revocations_refresh(fixture->list, &error));
 	assert_int_equal(rename(fixture->path, aside), 0);
-	assert_false(revocations_add(fixture->list, REVOCATION_DEVICE, "kiosk-3", &error));
+	assert_false(change(fixture, true, REVOCATION_DEVICE, "kiosk-3", &error));
 	assert_int_equal(rename(aside, fixture->path), 0);
 	assert_true(revocations_refresh(fixture->list, &error));
 	assert_true(has(fixture, "kiosk-3"));
 	assert_false(has(fixture, "kiosk-4"));
-	assert_true(revocations_add(fixture->list, REVOCATION_DEVICE, "kiosk-5", &error));
+	assert_true(change(fixture, true, REVOCATION_DEVICE, "kiosk-5", &error));
 	text = file_read(fixture->path, 4096, NULL, &error);
 	assert_non_null(strstr(text, "\ndevice kiosk-3\ndevice kiosk-5\n"));
+}
+
+static void counts_what_was_applied(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+	auto_free char *text = NULL;
+	const struct revocation changes[] = {
+		{REVOCATION_SERIAL, true, "0FF"}, {REVOCATION_DEVICE, true, "kiosk-2"}, {REVOCATION_SERIAL, false, "ab01"}};
+
+	assert_true(revocations_refresh(fixture->list, &error));
+	assert_int_equal(revocations_applied(fixture->list), 0);
+	assert_true(revocations_apply(fixture->list, changes, 3, 41, false, &error));
+	assert_true(revocations_apply(fixture->list, changes, 0, 42, false, &error)); // nothing but the number
+	assert_int_equal(revocations_applied(fixture->list), 42);
+	text = file_read(fixture->path, 4096, NULL, &error);
+	assert_string_equal(text, "# applied 42\n# stolen in May\ndevice kiosk-1\ndevice kiosk-2\nserial ff\n");
+	assert_true(change(fixture, true, REVOCATION_DEVICE, "kiosk-3", &error));
+	assert_int_equal(revocations_applied(fixture->list), 42);
+}
+
+static void marks_the_restored_as_stale(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+	auto_free char *text = NULL;
+
+	assert_true(change(fixture, false, REVOCATION_DEVICE, "kiosk-1", &error));
+	assert_false(has(fixture, "kiosk-1"));
+	assert_true(revocations_has(fixture->list, REVOCATION_STALE, "kiosk-1"));
+	assert_false(revocations_has(fixture->list, REVOCATION_STALE, "kiosk-2"));
+	assert_true(change(fixture, false, REVOCATION_STALE, "kiosk-1", &error));
+	text = file_read(fixture->path, 4096, NULL, &error);
+	assert_string_equal(text, "# stolen in May\nserial 00AB01\n");
+}
+
+static void only_a_whole_list_replaces_one_that_cannot_be_read(void **state)
+{
+	static const char *const broken[] = {"device kiosk-1", "nonsense\n", NULL};
+	const struct revocation all[] = {{REVOCATION_DEVICE, true, "kiosk-4"}, {REVOCATION_DEVICE, false, "kiosk-5"}};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		struct error error = {0};
+		auto_free char *text = NULL;
+
+		if (broken[i])
+			put(fixture, broken[i]);
+		else
+			assert_int_equal(unlink(fixture->path), 0);
+		assert_false(revocations_apply(fixture->list, all, 2, 7, false, &error));
+		assert_true(has(fixture, "anybody"));
+		assert_true(revocations_apply(fixture->list, all, 2, 7, true, &error));
+		assert_true(has(fixture, "kiosk-4"));
+		assert_false(has(fixture, "anybody"));
+		text = file_read(fixture->path, 4096, NULL, &error);
+		assert_string_equal(text, "# applied 7\ndevice kiosk-4\nstale kiosk-5\n");
+	}
+}
+
+static void a_whole_list_takes_away_only_what_it_names(void **state)
+{
+	const struct revocation all[] = {{REVOCATION_DEVICE, true, "kiosk-4"}, {REVOCATION_SERIAL, false, "ab01"}};
+	struct fixture *fixture = *state;
+	struct error error = {0};
+
+	assert_true(revocations_apply(fixture->list, all, 2, 7, true, &error));
+	assert_true(has(fixture, "kiosk-1"));
+	assert_true(has(fixture, "kiosk-4"));
+	assert_false(revocations_has(fixture->list, REVOCATION_SERIAL, "ab01"));
+}
+
+static void digests_devices_and_serials(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error = {0};
+	char digest[SHA256_HEX_BYTES];
+	char expected[SHA256_HEX_BYTES];
+
+	put(fixture, "# c\nserial 00AB01\nstale kiosk-2\ndevice kiosk-9\ndevice kiosk-10\ndevice kiosk-9\n");
+	assert_true(revocations_refresh(fixture->list, &error));
+	assert_int_equal(revocations_digest(fixture->list, digest), 3);
+	crypto_sha256_hex("device kiosk-10\ndevice kiosk-9\nserial ab01\n", 43, expected);
+	assert_string_equal(digest, expected);
 }
 
 int main(void)
@@ -222,6 +315,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(is_closed_by_a_nul_byte, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(adds_durably_and_keeps_comments, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(removes_what_it_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(counts_what_was_applied, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(marks_the_restored_as_stale, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_a_whole_list_replaces_one_that_cannot_be_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_whole_list_takes_away_only_what_it_names, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(digests_devices_and_serials, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_bad_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(holds_what_could_not_be_stored, set_up, tear_down),
 	};
