@@ -47,7 +47,8 @@ static bool register_key(struct commander *commander, struct pg *pg, struct erro
 // everything. A transaction of ours that is stuck (this process was stopped) must not hold its rows against another
 // commander. All our statements fetch a few rows by key: a plan that reads whole tables, made while they were small,
 // must not stay.
-static const char session_sql[] = "listen muster_request; listen muster_result; set enable_seqscan = off;"
+static const char session_sql[] = "listen muster_request; listen muster_result; listen muster_revocation; listen muster_kick;"
+				  " set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)
@@ -57,7 +58,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 	if (!pg_exec(pg, session_sql, error) || !register_key(commander, pg, error))
 		return false;
 	commander->pg_changed = true;
-	commander_due(commander, DUE_REQUESTS | DUE_RESULTS | DUE_EXPIRY | DUE_DISPATCH | DUE_RESEND_ALL);
+	commander_due(commander, DUE_REQUESTS | DUE_RESULTS | DUE_EXPIRY | DUE_DISPATCH | DUE_RESEND_ALL | DUE_REVOCATION);
 	return true;
 }
 
@@ -73,8 +74,11 @@ static void on_broker(void *user, bool session_present)
 	log_fault_over(&commander->broker_fault, "broker.away");
 	log_info("broker.connected", "session", session_present ? "present" : "new");
 	if (!topic_build(status, TOPIC_STATUS, "+", NULL) || !topic_build(request, TOPIC_REQUEST, "+", NULL) ||
-	    !mqtt_subscribe(commander->mqtt, request, 1, &error) || !mqtt_subscribe(commander->mqtt, status, 1, &error))
+	    !mqtt_subscribe(commander->mqtt, request, 1, &error) ||
+	    !mqtt_subscribe(commander->mqtt, status, 1, &error) ||
+	    !mqtt_subscribe(commander->mqtt, TOPIC_REVOCATIONS, 1, &error))
 		log_error("broker.subscribe", "error", error.what);
+	revocation_connected(commander);
 	commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
 }
 
@@ -119,6 +123,10 @@ static void on_message(void *user, const struct mqtt_message *message)
 	struct commander *commander = user;
 	struct topic topic;
 
+	if (strcmp(message->topic, TOPIC_REVOCATIONS) == 0) {
+		revocation_told(commander, message->payload, message->payload_bytes);
+		return;
+	}
 	if (!topic_parse(message->topic, strlen(message->topic), &topic))
 		return;
 	if (topic.kind == TOPIC_REQUEST) {
@@ -209,6 +217,7 @@ static void on_expiry(void *user)
 	struct commander *commander = user;
 
 	commander_due(commander, DUE_EXPIRY);
+	revocation_tick(commander);
 	take_turn(commander);
 }
 
@@ -217,7 +226,7 @@ static void on_resend(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander, DUE_REQUESTS | DUE_RESULTS | DUE_DISPATCH | DUE_RESEND);
+	commander_due(commander, DUE_REQUESTS | DUE_RESULTS | DUE_DISPATCH | DUE_RESEND | DUE_REVOCATION);
 	take_turn(commander);
 	tell_ready(commander, true);
 }
@@ -375,5 +384,6 @@ void commander_done(struct commander *commander)
 	outgoing_done(&commander->outgoing);
 	devices_done(&commander->online);
 	devices_done(&commander->freed);
+	devices_done(&commander->kicks);
 	metrics_free(commander->metrics);
 }

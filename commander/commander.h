@@ -13,6 +13,7 @@
 #include "commander/operator.h"
 #include "commander/options.h"
 #include "commander/outgoing.h"
+#include "commander/revocation.h"
 
 #include "common/http.h"
 #include "common/jws.h"
@@ -31,6 +32,7 @@ enum due {
 	DUE_EXPIRY = 1 << 2,
 	DUE_DISPATCH = 1 << 3,	 // every device with a queued command
 	DUE_RESEND = 1 << 4,	 // commands unanswered for resend_s, of devices that are online
+	DUE_REVOCATION = 1 << 6, // the broker's revocation list, kicks, commands of devices enrolled again
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
 
@@ -45,6 +47,8 @@ struct commander {
 	struct outgoing outgoing;
 	struct devices online; // came online: publish again what they have not answered
 	struct devices freed;  // answered, so the next command may go
+	struct devices kicks;  // their sessions are to be cut, once
+	struct revocation revocation;
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set
 	bool moved;	       // commands changed in this transaction: one NOTIFY
@@ -54,7 +58,7 @@ struct commander {
 	int mqtt_fd;	 // that mqtt_watch watches; -1 for none
 	bool pg_changed; // a new database connection: pg_watch is stale
 	struct loop_timer *tick, *retry, *expiry, *resend;
-	struct log_fault database_fault, broker_fault, work_fault, refused_fault;
+	struct log_fault database_fault, broker_fault, work_fault, refused_fault, revocation_fault;
 
 	bool subscribed; // to operators' requests, once
 	bool ready;	 // the supervisor was told

@@ -13,6 +13,7 @@ struct options {
 	char *conninfo;
 	char *signing_key_file;
 	long resend_s;
+	long cell;
 	char *http_address;
 	long http_port;
 	char *log_level;

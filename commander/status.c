@@ -16,6 +16,8 @@ static void get_health(struct http_request *request, void *user)
 	json_set_string(body, "status", database && broker ? "ok" : "degraded");
 	json_set_bool(body, "database", database);
 	json_set_bool(body, "broker", broker);
+	json_set_bool(body, "revocations", commander->revocation.told && commander->revocation.readable &&
+						   commander->revocation.waiting == 0 && !commander->revocation.record);
 	json_set_string(body, "version", MUSTER_VERSION);
 	http_reply_json(request, database && broker ? 200 : 503, body);
 }
@@ -32,6 +34,12 @@ static void get_metrics(struct http_request *request, void *user)
 	metric_set(metrics_gauge(commander->metrics, "muster_messages_waiting", NULL,
 				 "MQTT messages kept until the broker is back"),
 		   (double)commander->outgoing.count);
+	metric_set(metrics_gauge(commander->metrics, "muster_revocations_waiting", NULL,
+				 "Revocations and restores that the broker has not confirmed"),
+		   (double)commander->revocation.waiting);
+	metric_set(metrics_gauge(commander->metrics, "muster_revocation_list_differs", NULL,
+				 "1 while the broker's list holds names that the database does not know"),
+		   commander->revocation.differs);
 	buf_init(&text, METRICS_MAX_BYTES);
 	metrics_write(commander->metrics, &text);
 	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);

@@ -54,6 +54,7 @@ enum command_state {
 	X(STATE_ACCEPTED, STATE_CANCELLED)                                                                             \
 	X(STATE_RUNNING, STATE_SUCCEEDED)                                                                              \
 	X(STATE_RUNNING, STATE_FAILED)                                                                                 \
+	X(STATE_RUNNING, STATE_CANCELLED)                                                                              \
 	X(STATE_RUNNING, STATE_EXPIRED)                                                                                \
 	X(STATE_EXPIRED, STATE_ACCEPTED)                                                                               \
 	X(STATE_EXPIRED, STATE_RUNNING)                                                                                \

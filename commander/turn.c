@@ -4,6 +4,9 @@
 #include "commander/dispatch.h"
 #include "commander/expiry.h"
 #include "commander/result.h"
+#include "commander/revocation.h"
+
+#include "common/topic.h"
 
 #include <string.h>
 
@@ -17,7 +20,10 @@ static bool is_due(const struct commander *commander)
 
 static bool run_steps(struct commander *commander, struct error *error)
 {
-	return (commander->inbox.count == 0 || operator_run(commander, error)) &&
+	// Before anything is sent to a device that came online: it may have been enrolled again.
+	return ((!(commander->due & DUE_REVOCATION) && commander->online.count == 0) ||
+		revocation_run(commander, error)) &&
+	       (commander->inbox.count == 0 || operator_run(commander, error)) &&
 	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
 	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
@@ -39,6 +45,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	}
 	pg_rollback(commander->pg);
 	outgoing_rollback(&commander->outgoing);
+	revocation_rolled_back(commander);
 	commander->due |= due;
 	if (listed)
 		commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
@@ -53,6 +60,11 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_REQUESTS;
 	else if (strcmp(channel, "muster_result") == 0)
 		commander->due |= DUE_RESULTS;
+	else if (strcmp(channel, "muster_revocation") == 0)
+		commander->due |= DUE_REVOCATION;
+	else if (strcmp(channel, "muster_kick") == 0 && topic_is_device_id(payload) &&
+		 devices_add(&commander->kicks, payload))
+		commander->due |= DUE_REVOCATION;
 }
 
 void turn_work(struct commander *commander)
