@@ -5,6 +5,7 @@
 #include "bridge/server.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/mqtt.h"
 
 #include <stdio.h>
 
@@ -50,7 +51,9 @@ int main(int argc, char **argv)
 	} else {
 		if (options.log_level)
 			log_init(daemon.name, level);
+		mqtt_library_init();
 		exit_code = run(&options);
+		mqtt_library_cleanup();
 	}
 	config_done(&options_table, &options);
 	return exit_code;

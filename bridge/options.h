@@ -16,6 +16,12 @@ struct options {
 	char *trust_file; // service CA: what devices are told to trust
 	char *devices_host;
 	long devices_port;
+	char *broker_host;
+	long broker_port;
+	char *broker_ca_file;
+	char *broker_cert_file;
+	char *broker_key_file;
+	char *client_id;
 	char **cells; // NULL or empty: one, the broker above
 	long registration_pending_max;
 	long registration_per_minute;

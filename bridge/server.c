@@ -54,7 +54,7 @@ static void on_expiry(void *user)
 	server_expire_tokens(user);
 }
 
-static bool open_parts(struct server *server, struct error *error)
+static bool open_parts(struct server *server, struct loop *loop, struct error *error)
 {
 	const struct options *options = server->options;
 
@@ -76,14 +76,15 @@ static bool open_parts(struct server *server, struct error *error)
 	server->metrics = metrics_new();
 	if (!server->throttle || !server->askers || !server->metrics)
 		return error_set(error, ERROR_FAILED, "no memory for the tables of the server");
-	return true;
+	server->link = link_new(loop, options, server->metrics, error);
+	return server->link || error_prefix(error, "broker");
 }
 
 bool server_init(struct server *server, struct loop *loop, const struct options *options, struct error *error)
 {
 	*server = (struct server){.options = options, .started_ms = clock_mono_ms()};
 	server->enroll.options = options;
-	if (!open_parts(server, error)) {
+	if (!open_parts(server, loop, error)) {
 		server_done(server);
 		return false;
 	}
@@ -112,6 +113,7 @@ void server_done(struct server *server)
 {
 	loop_timer_free(server->expiry);
 	http_server_free(server->http);
+	link_free(server->link);
 	metrics_free(server->metrics);
 	throttle_free(server->throttle);
 	throttle_free(server->askers);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bridge/enroll.h"
+#include "bridge/link.h"
 #include "bridge/options.h"
 #include "bridge/throttle.h"
 #include "common/http.h"
@@ -16,6 +17,7 @@ struct server {
 	struct throttle *throttle; // of failures
 	struct throttle *askers;   // of new registrations
 	struct metrics *metrics;
+	struct link *link; // to the broker
 	struct http_server *http;
 	struct loop_timer *expiry;
 	char *trust_pem; // what devices are told to trust

@@ -39,6 +39,10 @@
 #define PG_BACKOFF_MAX_MS 2000             // a few services: draining is to begin within 5 s of the cure
 #define PG_STABLE_MS 5000                   // a shorter connection does not reset the backoff
 
+#define LINK_KINDS_MAX 8                    // kinds of topic that the bridge listens to
+#define LINK_QUEUE_MAX 20000                // the bridge's messages without a PUBACK: beyond, it says 503
+#define LINK_QUEUE_BYTES_MAX 33554432       // and their payloads
+
 #define HTTP_BODY_MAX_BYTES 65536           // API calls and enrolment; uploads have their own ceiling
 #define HTTP_HEADERS_MAX_BYTES 16384
 #define HTTP_TIMEOUT_S 30                   // a slow or silent client is cut

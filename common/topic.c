@@ -203,6 +203,14 @@ bool topic_is_response(const char *text, const char *device)
 	return !last && rest.len > 0 && is_prefixed_name(service, "svc.");
 }
 
+bool topic_response(char out[TOPIC_MAX_BYTES], const char *service, const char *name)
+{
+	if (!topic_is_service(service) || !topic_is_device_id(name))
+		return false;
+	(void)snprintf(out, TOPIC_MAX_BYTES, SERVICE_PREFIX "%s/%s", service, name);
+	return true;
+}
+
 const char *topic_kind_name(enum topic_kind kind)
 {
 	const struct kind_row *row = row_of(kind);

@@ -113,6 +113,7 @@ static void bridge(struct conf *conf)
 	add_string(conf, "host", "localhost");
 	add_port(conf, "port", STACK_DEVICES);
 	end(conf);
+	add_broker(conf, "svc.bridge", "certs/bridge.crt", "certs/bridge.key");
 }
 
 static void dashboard(struct conf *conf)

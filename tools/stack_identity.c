@@ -94,7 +94,8 @@ bool stack_identity_files(const struct stack *stack, struct error *error)
 	return make_ca(stack, "device", "Muster device CA", error) &&
 	       make_ca(stack, "service", "Muster service CA", error) && server_certificate(stack, error) &&
 	       stack_identity_client(stack, "svc.ingest", "certs/ingest", error) &&
-	       stack_identity_client(stack, "svc.commander", "certs/commander", error) && signing_key(stack, error);
+	       stack_identity_client(stack, "svc.commander", "certs/commander", error) &&
+	       stack_identity_client(stack, "svc.bridge", "certs/bridge", error) && signing_key(stack, error);
 }
 
 bool stack_identity_account(const struct stack *stack, struct pg *pg, struct error *error)

@@ -157,11 +157,25 @@ static void acknowledgements_go_to_their_own(void **state)
 			fail_msg("%s was accepted", bad[i]);
 }
 
+static void names_response_topics(void **state)
+{
+	char topic[TOPIC_MAX_BYTES] = "";
+	assert_true(topic_response(topic, "svc.bridge", "0f8c"));
+	assert_string_equal(topic, "svc/v1/svc.bridge/0f8c");
+	assert_true(topic_is_response(topic, "d"));
+	assert_false(topic_response(topic, "bridge", "0f8c"));
+	assert_false(topic_response(topic, "op.alice", "0f8c"));
+	assert_false(topic_response(topic, "svc.bridge", "+"));
+	assert_false(topic_response(topic, "svc.bridge", ""));
+	assert_false(topic_response(topic, "svc.bridge", "a/b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts_and_builds),
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(names_response_topics),
 		cmocka_unit_test(reads_no_further_than_its_length),
 		cmocka_unit_test(a_long_topic_is_foreign),
 		cmocka_unit_test(builds_filters),
