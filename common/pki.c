@@ -44,12 +44,20 @@ DEFINE_OPENSSL_CLEANUP(X509, x509, X509_free)
 DEFINE_OPENSSL_CLEANUP(X509_REQ, req, X509_REQ_free)
 DEFINE_OPENSSL_CLEANUP(X509_NAME, name, X509_NAME_free)
 DEFINE_OPENSSL_CLEANUP(GENERAL_NAMES, names, GENERAL_NAMES_free)
+DEFINE_OPENSSL_CLEANUP(X509_CRL, crl, X509_CRL_free)
+DEFINE_OPENSSL_CLEANUP(X509_REVOKED, revoked, X509_REVOKED_free)
+DEFINE_OPENSSL_CLEANUP(ASN1_INTEGER, integer, ASN1_INTEGER_free)
+DEFINE_OPENSSL_CLEANUP(ASN1_TIME, time, ASN1_TIME_free)
 #define auto_pkey cleanup(pkey_cleanup)
 #define auto_bio cleanup(bio_cleanup)
 #define auto_x509 cleanup(x509_cleanup)
 #define auto_req cleanup(req_cleanup)
 #define auto_name cleanup(name_cleanup)
 #define auto_names cleanup(names_cleanup)
+#define auto_crl cleanup(crl_cleanup)
+#define auto_revoked cleanup(revoked_cleanup)
+#define auto_integer cleanup(integer_cleanup)
+#define auto_time cleanup(time_cleanup)
 
 static bool invalid(struct error *error, const char *what)
 {
@@ -215,9 +223,8 @@ bool pki_csr_key_sha256(const char *csr_pem, char out[SHA256_HEX_BYTES], struct 
 
 // ---- What a certificate says ----
 
-static bool read_common_name(X509 *certificate, char *out, size_t out_bytes)
+static bool read_common_name(X509_NAME *subject, char *out, size_t out_bytes)
 {
-	X509_NAME *subject = X509_get_subject_name(certificate);
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 	if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
 		return false;
@@ -264,7 +271,8 @@ static bool read_info(X509 *certificate, struct pki_certificate_info *out)
 		return false;
 	crypto_sha256_hex(der, (size_t)len, info.sha256);
 	OPENSSL_free(der);
-	if (!read_common_name(certificate, info.common_name, sizeof(info.common_name)) ||
+	(void)read_common_name(X509_get_issuer_name(certificate), info.issuer, sizeof(info.issuer));
+	if (!read_common_name(X509_get_subject_name(certificate), info.common_name, sizeof(info.common_name)) ||
 	    !read_serial(certificate, info.serial, sizeof(info.serial)) ||
 	    !read_time(X509_get0_notBefore(certificate), &info.not_before_s) ||
 	    !read_time(X509_get0_notAfter(certificate), &info.not_after_s) ||
@@ -316,6 +324,79 @@ bool pki_bundle_check(const char *pem, size_t *count, struct error *error)
 	if (count)
 		*count = found;
 	return true;
+}
+
+bool pki_key_sha256(const char *key_path, char out[SHA256_HEX_BYTES], struct error *error)
+{
+	EVP_PKEY *key auto_pkey = key_load(key_path, error);
+	if (!key)
+		return false;
+	unsigned char *der = NULL;
+	int len = i2d_PUBKEY(key, &der);
+	if (len <= 0)
+		return crypto_fail(error, "cannot write a public key");
+	crypto_sha256_hex(der, (size_t)len, out);
+	OPENSSL_free(der);
+	return true;
+}
+
+// ---- Bundles ----
+
+void pki_bundle_done(struct pki_bundle *bundle)
+{
+	for (size_t i = 0; i < bundle->count; i++)
+		free(bundle->pems[i]);
+	*bundle = (struct pki_bundle){0};
+}
+
+static bool bundle_read(BIO *bio, struct pki_bundle *bundle, struct error *error)
+{
+	while (!BIO_eof(bio)) {
+		X509 *certificate auto_x509 = PEM_read_bio_X509(bio, NULL, key_no_passphrase, NULL);
+		if (!certificate) {
+			bool end = bundle->count > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+			ERR_clear_error();
+			return end || invalid(error, "not certificates in PEM form");
+		}
+		if (bundle->count == PKI_BUNDLE_MAX)
+			return error_set(error, ERROR_INVALID, "more than %d certificates", PKI_BUNDLE_MAX);
+		bundle->pems[bundle->count] = certificate_to_pem(certificate, error);
+		if (!bundle->pems[bundle->count])
+			return false;
+		bundle->count++;
+	}
+	return bundle->count > 0 || invalid(error, "not certificates in PEM form");
+}
+
+bool pki_bundle_parse(const char *text, struct pki_bundle *out, struct error *error)
+{
+	struct pki_bundle bundle = {0};
+	BIO *bio auto_bio = BIO_new_mem_buf(text, -1);
+	if (!bio || !bundle_read(bio, &bundle, error)) {
+		pki_bundle_done(&bundle);
+		return bio ? false : crypto_fail(error, "cannot read certificates");
+	}
+	*out = bundle;
+	return true;
+}
+
+bool pki_subject_hash(const char *pem, char out[PKI_HASH_BYTES], struct error *error)
+{
+	X509 *certificate auto_x509 = certificate_parse(pem);
+	if (!certificate)
+		return invalid(error, "not a certificate in PEM form");
+	(void)snprintf(out, PKI_HASH_BYTES, "%08lx", X509_subject_name_hash(certificate) & 0xffffffffUL);
+	return true;
+}
+
+bool pki_is_issued_by(const char *pem, const char *authority_pem)
+{
+	X509 *certificate auto_x509 = certificate_parse(pem);
+	X509 *authority auto_x509 = certificate_parse(authority_pem);
+	bool issued = certificate && authority && X509_check_issued(authority, certificate) == X509_V_OK &&
+		      X509_verify(certificate, X509_get0_pubkey(authority)) == 1;
+	ERR_clear_error();
+	return issued;
 }
 
 // ---- Making certificates ----
@@ -390,24 +471,42 @@ bool pki_ca_create(const char *cert_path, const char *key_path, const char *comm
 	return pem && file_write(cert_path, pem, strlen(pem), 0644, error);
 }
 
+// The certificate that the key belongs to.
+static X509 *find_authority(const struct pki_bundle *bundle, EVP_PKEY *key, const char *cert_path, const char *key_path,
+			    struct error *error)
+{
+	bool authority = false;
+	for (size_t i = 0; i < bundle->count; i++) {
+		X509 *certificate auto_x509 = certificate_parse(bundle->pems[i]);
+		if (!certificate || X509_check_ca(certificate) != 1)
+			continue;
+		authority = true;
+		bool fits = X509_check_private_key(certificate, key) == 1;
+		ERR_clear_error();
+		if (fits)
+			return steal(certificate);
+	}
+	if (authority)
+		(void)error_set(error, ERROR_INVALID, "%s is not the key of %s", key_path, cert_path);
+	else
+		(void)error_set(error, ERROR_INVALID, "%s is not the certificate of an authority", cert_path);
+	return NULL;
+}
+
 struct pki_ca *pki_ca_load(const char *cert_path, const char *key_path, struct error *error)
 {
-	char *pem auto_free = file_read(cert_path, PEM_MAX_BYTES, NULL, error);
-	if (!pem)
+	struct pki_bundle bundle auto_pki_bundle = {0};
+	char *text auto_free = file_read(cert_path, PEM_MAX_BYTES, NULL, error);
+	if (!text)
 		return NULL;
+	if (!pki_bundle_parse(text, &bundle, error)) {
+		(void)error_prefix(error, "%s", cert_path);
+		return NULL;
+	}
 	EVP_PKEY *key auto_pkey = key_load(key_path, error);
-	if (!key)
+	X509 *certificate auto_x509 = key ? find_authority(&bundle, key, cert_path, key_path, error) : NULL;
+	if (!certificate)
 		return NULL;
-	X509 *certificate auto_x509 = certificate_parse(pem);
-	if (!certificate || X509_check_ca(certificate) != 1) {
-		(void)error_set(error, ERROR_INVALID, "%s is not the certificate of an authority", cert_path);
-		return NULL;
-	}
-	if (X509_check_private_key(certificate, key) != 1) {
-		ERR_clear_error();
-		(void)error_set(error, ERROR_INVALID, "%s is not the key of %s", key_path, cert_path);
-		return NULL;
-	}
 	struct pki_ca *ca = calloc(1, sizeof(*ca));
 	if (!ca) {
 		(void)error_set(error, ERROR_FAILED, "no memory for a certificate authority");
@@ -416,6 +515,11 @@ struct pki_ca *pki_ca_load(const char *cert_path, const char *key_path, struct e
 	ca->certificate = steal(certificate);
 	ca->key = steal(key);
 	return ca;
+}
+
+bool pki_ca_info(const struct pki_ca *ca, struct pki_certificate_info *out, struct error *error)
+{
+	return read_info(ca->certificate, out) || crypto_fail(error, "cannot read the authority's certificate");
 }
 
 void pki_ca_free(struct pki_ca *ca)
@@ -567,4 +671,70 @@ char *pki_issue(struct pki_ca *ca, const char *csr_pem, const struct pki_subject
 		return NULL;
 	}
 	return steal(pem);
+}
+
+// ---- Revocation lists ----
+
+static bool crl_add(X509_CRL *crl, const struct pki_revoked *entry)
+{
+	X509_REVOKED *revoked auto_revoked = X509_REVOKED_new();
+	ASN1_TIME *at auto_time = ASN1_TIME_set(NULL, (time_t)entry->at_s);
+	BIGNUM *number = NULL;
+	bool read = BN_hex2bn(&number, entry->serial) == (int)strlen(entry->serial);
+	ASN1_INTEGER *serial auto_integer = read ? BN_to_ASN1_INTEGER(number, NULL) : NULL;
+	BN_free(number);
+	if (!revoked || !at || !serial || X509_REVOKED_set_serialNumber(revoked, serial) != 1 ||
+	    X509_REVOKED_set_revocationDate(revoked, at) != 1 || X509_CRL_add0_revoked(crl, revoked) != 1)
+		return false;
+	(void)steal(revoked);
+	return true;
+}
+
+static bool crl_set_number(X509_CRL *crl, int64_t number)
+{
+	ASN1_INTEGER *value auto_integer = ASN1_INTEGER_new();
+	return value && ASN1_INTEGER_set_int64(value, number) == 1 &&
+	       X509_CRL_add1_ext_i2d(crl, NID_crl_number, value, 0, X509V3_ADD_DEFAULT) == 1;
+}
+
+static bool crl_add_issuer_key(X509_CRL *crl, X509 *issuer)
+{
+	X509V3_CTX context;
+	X509V3_set_ctx(&context, issuer, NULL, NULL, crl, 0);
+	X509V3_set_ctx_nodb(&context);
+	X509_EXTENSION *extension =
+		X509V3_EXT_conf_nid(NULL, &context, NID_authority_key_identifier, "keyid:always");
+	bool added = extension && X509_CRL_add_ext(crl, extension, -1) == 1;
+	X509_EXTENSION_free(extension);
+	return added;
+}
+
+static bool crl_finish(X509_CRL *crl, const struct pki_ca *ca, int64_t number, int64_t lifetime_s)
+{
+	int64_t now_s = (int64_t)time(NULL);
+	ASN1_TIME *last auto_time = ASN1_TIME_set(NULL, (time_t)now_s);
+	ASN1_TIME *next auto_time = ASN1_TIME_set(NULL, (time_t)(now_s + lifetime_s));
+	return last && next && X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
+	       X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->certificate)) == 1 &&
+	       X509_CRL_set1_lastUpdate(crl, last) == 1 && X509_CRL_set1_nextUpdate(crl, next) == 1 &&
+	       crl_add_issuer_key(crl, ca->certificate) && crl_set_number(crl, number) && X509_CRL_sort(crl) == 1 &&
+	       X509_CRL_sign(crl, ca->key, EVP_sha256()) > 0;
+}
+
+char *pki_crl_create(const struct pki_ca *ca, const struct pki_revoked *revoked, size_t count, int64_t number,
+		     int64_t lifetime_s, struct error *error)
+{
+	X509_CRL *crl auto_crl = X509_CRL_new();
+	BIO *bio auto_bio = BIO_new(BIO_s_mem());
+	for (size_t i = 0; crl && i < count; i++) {
+		if (!crl_add(crl, &revoked[i])) {
+			(void)crypto_fail(error, "cannot put a serial number on the revocation list");
+			return NULL;
+		}
+	}
+	if (!crl || !bio || !crl_finish(crl, ca, number, lifetime_s) || PEM_write_bio_X509_CRL(bio, crl) != 1) {
+		(void)crypto_fail(error, "cannot make a revocation list");
+		return NULL;
+	}
+	return take_text(bio);
 }

@@ -385,6 +385,127 @@ static void what_is_no_certificate(void **state)
 	pki_ca_free(NULL);
 }
 
+// The text of several files of the scratch folder, one behind the other, in a file of its own.
+static char *concatenate(void **state, const char *to, const char *const *names, size_t count)
+{
+	struct buf auto_buf text;
+	buf_init(&text, 100000);
+	for (size_t i = 0; i < count; i++) {
+		char *path auto_free = scratch_path(state, names[i]);
+		char *part auto_free = file_read(path, 100000, NULL, NULL);
+		assert_non_null(part);
+		buf_add_str(&text, part);
+	}
+	return scratch_write(state, to, buf_str(&text), 0644);
+}
+
+static void the_key_chooses_the_authority_in_a_bundle(void **state)
+{
+	struct pki_ca *one cleanup(pki_ca_free_cleanup) = ca_new(state, "one", 30);
+	struct pki_ca *two cleanup(pki_ca_free_cleanup) = ca_new(state, "two", 30);
+	struct pki_ca *foreign cleanup(pki_ca_free_cleanup) = ca_new(state, "foreign", 30);
+	char *bundle auto_free = concatenate(state, "both.crt", (const char *const[]){"one.crt", "two.crt"}, 2);
+	struct pki_certificate_info first, second, loaded;
+	assert_true(pki_ca_info(one, &first, NULL) && pki_ca_info(two, &second, NULL));
+	assert_string_not_equal(first.sha256, second.sha256);
+	assert_string_equal(first.issuer, "Muster test CA");
+
+	char *one_key auto_free = scratch_path(state, "one.key");
+	char *two_key auto_free = scratch_path(state, "two.key");
+	char *foreign_key auto_free = scratch_path(state, "foreign.key");
+	struct pki_ca *a cleanup(pki_ca_free_cleanup) = pki_ca_load(bundle, one_key, NULL);
+	struct pki_ca *b cleanup(pki_ca_free_cleanup) = pki_ca_load(bundle, two_key, NULL);
+	assert_true(a && pki_ca_info(a, &loaded, NULL));
+	assert_string_equal(loaded.sha256, first.sha256);
+	assert_true(b && pki_ca_info(b, &loaded, NULL));
+	assert_string_equal(loaded.sha256, second.sha256);
+	struct error error;
+	assert_null(pki_ca_load(bundle, foreign_key, &error));
+	assert_int_equal(error.kind, ERROR_INVALID);
+
+	char sha256[SHA256_HEX_BYTES];
+	assert_true(pki_key_sha256(two_key, sha256, NULL));
+	assert_string_equal(sha256, second.key_sha256);
+}
+
+static void a_bundle_falls_apart_into_its_certificates(void **state)
+{
+	struct pki_ca *one cleanup(pki_ca_free_cleanup) = ca_new(state, "one", 30);
+	struct pki_ca *two cleanup(pki_ca_free_cleanup) = ca_new(state, "two", 30);
+	char *path auto_free = concatenate(state, "both.crt", (const char *const[]){"one.crt", "two.crt"}, 2);
+	char *text auto_free = file_read(path, 100000, NULL, NULL);
+	struct pki_bundle auto_pki_bundle bundle = {0};
+	assert_true(pki_bundle_parse(text, &bundle, NULL));
+	assert_int_equal(bundle.count, 2);
+	struct pki_certificate_info info, expected;
+	assert_true(pki_certificate_info(bundle.pems[1], &info, NULL) && pki_ca_info(two, &expected, NULL));
+	assert_string_equal(info.sha256, expected.sha256);
+
+	char *csr auto_free = csr_new(state, "x.key", "x");
+	char *leaf auto_free = issue(two, csr, device, NULL);
+	assert_true(pki_is_issued_by(leaf, bundle.pems[1]));
+	assert_false(pki_is_issued_by(leaf, bundle.pems[0])); // of the same name, with another key
+	assert_false(pki_is_issued_by(leaf, leaf));
+	assert_false(pki_is_issued_by("", bundle.pems[0]));
+
+	char hash[PKI_HASH_BYTES];
+	char *openssl_hash auto_free = openssl(state, "x509 -noout -subject_hash -in %s", "one.crt");
+	assert_true(pki_subject_hash(bundle.pems[0], hash, NULL));
+	assert_memory_equal(hash, openssl_hash, 8);
+	assert_false(pki_subject_hash("nonsense", hash, NULL));
+}
+
+static void what_is_no_bundle(void **state)
+{
+	struct pki_ca *one cleanup(pki_ca_free_cleanup) = ca_new(state, "one", 30);
+	char *path auto_free = scratch_path(state, "one.crt");
+	char *pem auto_free = file_read(path, 100000, NULL, NULL);
+	struct pki_bundle bundle = {0};
+	struct error error;
+	struct buf auto_buf text;
+	buf_init(&text, 100000);
+	assert_false(pki_bundle_parse("", &bundle, &error));
+	assert_false(pki_bundle_parse("nonsense", &bundle, &error));
+	buf_add_str(&text, pem);
+	buf_add_str(&text, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+	assert_false(pki_bundle_parse(buf_str(&text), &bundle, &error)); // one of them is broken: none counts
+	buf_clear(&text);
+	for (int i = 0; i <= PKI_BUNDLE_MAX; i++)
+		buf_add_str(&text, pem);
+	assert_false(pki_bundle_parse(buf_str(&text), &bundle, &error));
+	assert_int_equal(error.kind, ERROR_INVALID);
+	assert_int_equal(bundle.count, 0);
+}
+
+// The openssl program judges: it reads our list, and refuses what stands on it.
+static void a_revocation_list_holds_for_others(void **state)
+{
+	struct pki_ca *ca cleanup(pki_ca_free_cleanup) = ca_new(state, "ca", 30);
+	char *csr auto_free = csr_new(state, "x.key", "x");
+	struct pki_certificate_info good, bad;
+	char *good_pem auto_free = issue(ca, csr, device, &good);
+	char *bad_pem auto_free = issue(ca, csr, device, &bad);
+	char *good_path auto_free = scratch_write(state, "good.crt", good_pem, 0644);
+	char *bad_path auto_free = scratch_write(state, "bad.crt", bad_pem, 0644);
+	const struct pki_revoked revoked[] = {{bad.serial, (int64_t)time(NULL) - 60}};
+	char *crl auto_free = pki_crl_create(ca, revoked, 1, 7, 86400, NULL);
+	assert_non_null(crl);
+	char *crl_path auto_free = scratch_write(state, "list.crl", crl, 0644);
+	char *text auto_free = openssl(state, "crl -noout -text -CAfile ca.crt -in %s 2>&1", "list.crl");
+	must_contain(text, "verify OK");
+	must_contain(text, "X509v3 CRL Number: \n                7\n");
+	char *verdicts auto_free = openssl(
+		state, "verify -crl_check -CAfile ca.crt -CRLfile list.crl good.crt %s 2>&1 || true", "bad.crt");
+	must_contain(verdicts, "good.crt: OK");
+	must_contain(verdicts, "certificate revoked");
+
+	char *empty auto_free = pki_crl_create(ca, NULL, 0, 8, 86400, NULL);
+	assert_non_null(empty);
+	struct error error;
+	const struct pki_revoked nonsense[] = {{"no hex", 0}};
+	assert_null(pki_crl_create(ca, nonsense, 1, 9, 86400, &error));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +523,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keys_in_memory, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(bundles_are_checked, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_certificate, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(the_key_chooses_the_authority_in_a_bundle, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_bundle_falls_apart_into_its_certificates, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(what_is_no_bundle, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_revocation_list_holds_for_others, scratch_setup, scratch_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
