@@ -10,7 +10,11 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#define ROOTS_MAX 16 // in one file; two or three while one takes another's place
 
 static bool read_name(X509 *x509, struct certificate *out, struct error *error)
 {
@@ -63,36 +67,99 @@ void certificate_free(void *x509)
 	X509_free(x509);
 }
 
-struct authorities {
-	X509 *device, *service;
+// The roots in one file, and the file's state when they were read.
+struct roots {
+	char *path;
+	X509 *list[ROOTS_MAX];
+	size_t count;
+	struct timespec changed;
+	off_t size_bytes;
+	ino_t inode;
+	bool read;
 };
 
-static X509 *load(const char *path, struct error *error)
+struct authorities {
+	struct roots device, service;
+};
+
+static void forget(struct roots *roots)
+{
+	for (size_t i = 0; i < roots->count; i++)
+		X509_free(roots->list[i]);
+	roots->count = 0;
+	roots->read = false;
+}
+
+static bool read_roots(struct roots *roots, struct error *error)
 {
 	size_t len_bytes = 0;
-	auto_free char *pem = file_read(path, PEM_MAX_BYTES, &len_bytes, error);
+	auto_free char *pem = file_read(roots->path, PEM_MAX_BYTES, &len_bytes, error);
 	BIO *bio = pem ? BIO_new_mem_buf(pem, (int)len_bytes) : NULL;
-	X509 *x509 = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	X509 *x509 = NULL;
 
-	BIO_free(bio);
-	if (pem && !x509) {
-		ERR_clear_error();
-		(void)error_set(error, ERROR_INVALID, "%s holds no certificate in PEM form", path);
+	if (!pem)
+		return false;
+	while (bio && (x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+		if (roots->count == ROOTS_MAX) {
+			X509_free(x509);
+			BIO_free(bio);
+			return error_set(error, ERROR_LIMIT, "%s holds more than %d certificates", roots->path,
+					 ROOTS_MAX);
+		}
+		roots->list[roots->count++] = x509;
 	}
-	return x509;
+	BIO_free(bio);
+	// Whatever ended the reading, it must have been the end of the text.
+	bool ended = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	ERR_clear_error();
+	if (roots->count == 0 || !ended)
+		return error_set(error, ERROR_INVALID, "%s holds no certificate in PEM form, or a broken one",
+				 roots->path);
+	return true;
+}
+
+static bool refresh(struct roots *roots, struct error *error)
+{
+	struct stat info;
+
+	if (stat(roots->path, &info) != 0) {
+		forget(roots);
+		return error_errno(error, errno, "cannot read %s", roots->path);
+	}
+	if (roots->read && roots->inode == info.st_ino && roots->size_bytes == info.st_size &&
+	    roots->changed.tv_sec == info.st_mtim.tv_sec && roots->changed.tv_nsec == info.st_mtim.tv_nsec)
+		return true;
+	forget(roots);
+	if (!read_roots(roots, error)) {
+		forget(roots);
+		return false;
+	}
+	roots->changed = info.st_mtim;
+	roots->size_bytes = info.st_size;
+	roots->inode = info.st_ino;
+	roots->read = true;
+	return true;
+}
+
+bool authorities_refresh(struct authorities *authorities, struct error *error)
+{
+	return refresh(&authorities->device, error) && refresh(&authorities->service, error);
 }
 
 struct authorities *authorities_load(const char *device_ca_file, const char *service_ca_file, struct error *error)
 {
 	struct authorities *authorities = calloc(1, sizeof(*authorities));
 
-	if (!authorities) {
+	if (authorities) {
+		authorities->device.path = strdup(device_ca_file);
+		authorities->service.path = strdup(service_ca_file);
+	}
+	if (!authorities || !authorities->device.path || !authorities->service.path) {
 		(void)error_set(error, ERROR_FAILED, "out of memory");
+		authorities_free(authorities);
 		return NULL;
 	}
-	authorities->device = load(device_ca_file, error);
-	authorities->service = authorities->device ? load(service_ca_file, error) : NULL;
-	if (!authorities->service) {
+	if (!authorities_refresh(authorities, error)) {
 		authorities_free(authorities);
 		return NULL;
 	}
@@ -103,18 +170,29 @@ void authorities_free(struct authorities *authorities)
 {
 	if (!authorities)
 		return;
-	X509_free(authorities->device);
-	X509_free(authorities->service);
+	forget(&authorities->device);
+	forget(&authorities->service);
+	free(authorities->device.path);
+	free(authorities->service.path);
 	free(authorities);
+}
+
+static bool issued(const struct roots *roots, X509 *certificate)
+{
+	for (size_t i = 0; roots->read && i < roots->count; i++) {
+		if (X509_check_issued(roots->list[i], certificate) == X509_V_OK)
+			return true;
+	}
+	return false;
 }
 
 enum identity_issuer authorities_issuer(const struct authorities *authorities, const void *x509)
 {
 	X509 *certificate = (X509 *)x509;
-	bool by_device = X509_check_issued(authorities->device, certificate) == X509_V_OK;
-	bool by_service = X509_check_issued(authorities->service, certificate) == X509_V_OK;
+	bool by_device = issued(&authorities->device, certificate);
+	bool by_service = issued(&authorities->service, certificate);
 
-	if (by_device == by_service) // neither; or two roots that cannot be told apart
+	if (by_device == by_service) // neither; or roots that cannot be told apart
 		return ISSUER_UNKNOWN;
 	return by_device ? ISSUER_DEVICE_CA : ISSUER_SERVICE_CA;
 }

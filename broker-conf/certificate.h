@@ -16,11 +16,17 @@ struct certificate {
 bool certificate_read(const void *x509, struct certificate *out, struct error *error) must_check;
 void certificate_free(void *x509);
 
-struct authorities; // the two roots
+// Which roots vouch for devices, and which for services. Each file may hold several: while one root takes another's place,
+// both do. The TLS layer of the broker finds a new root by itself (capath) but, once it has seen one, trusts it until it
+// ends; so it is here that a root that was taken out of its file stops to count.
+struct authorities;
 
+// Reads both.
 struct authorities *authorities_load(const char *device_ca_file, const char *service_ca_file,
 				     struct error *error) must_check;
 void authorities_free(struct authorities *authorities);
 DEFINE_CLEANUP(struct authorities, authorities_free)
-// Which of the two issued it, by issuer name and key identifier; the signature itself was checked by TLS.
+// Reads what has changed since. On failure nobody vouches for anybody.
+bool authorities_refresh(struct authorities *authorities, struct error *error) must_check;
+// Which of the two kinds issued it, by issuer name and key identifier; the signature itself was checked by TLS.
 enum identity_issuer authorities_issuer(const struct authorities *authorities, const void *x509);

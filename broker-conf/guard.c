@@ -108,7 +108,7 @@ static bool check_login(struct guard *guard, struct mosquitto *client, char user
 
 	if (!x509)
 		return error_set(error, ERROR_DENIED, "there is no client certificate");
-	ok = certificate_read(x509, certificate, error);
+	ok = authorities_refresh(guard->authorities, error) && certificate_read(x509, certificate, error);
 	login.issuer = authorities_issuer(guard->authorities, x509);
 	certificate_free(x509);
 	if (!ok)

@@ -157,6 +157,64 @@ static void tells_the_two_roots_apart(void **state)
 	(void)rmdir(folder);
 }
 
+static void append_root(const char *path, const char *name)
+{
+	X509 *x509 = make(name, name, (int)strlen(name), MBSTRING_UTF8, 1);
+	FILE *file = fopen(path, "a");
+
+	assert_non_null(file);
+	complete(x509);
+	assert_int_equal(PEM_write_X509(file, x509), 1);
+	assert_int_equal(fclose(file), 0);
+	X509_free(x509);
+}
+
+static void follows_a_rotation_without_a_restart(void **state)
+{
+	char folder[] = "/tmp/certificate-XXXXXX";
+	char device[64];
+	char service[64];
+	struct authorities *authorities = NULL;
+	struct error error = {0};
+	FILE *file = NULL;
+
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(device, sizeof(device), "%s/device.crt", folder);
+	(void)snprintf(service, sizeof(service), "%s/service.crt", folder);
+	write_root(device, "device root");
+	write_root(service, "service root");
+	authorities = authorities_load(device, service, &error);
+	assert_int_equal(issuer_of(authorities, "device root 2"), ISSUER_UNKNOWN);
+	append_root(device, "device root 2");
+	assert_true(authorities_refresh(authorities, &error));
+	assert_int_equal(issuer_of(authorities, "device root"), ISSUER_DEVICE_CA);
+	assert_int_equal(issuer_of(authorities, "device root 2"), ISSUER_DEVICE_CA);
+
+	assert_int_equal(unlink(device), 0);
+	write_root(device, "device root 2"); // the old one is withdrawn
+	assert_true(authorities_refresh(authorities, &error));
+	assert_int_equal(issuer_of(authorities, "device root"), ISSUER_UNKNOWN);
+	assert_int_equal(issuer_of(authorities, "device root 2"), ISSUER_DEVICE_CA);
+
+	// A file that is broken, even behind a good certificate, or missing: nobody.
+	file = fopen(device, "a");
+	assert_non_null(file);
+	assert_true(fputs("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_false(authorities_refresh(authorities, &error));
+	assert_int_equal(issuer_of(authorities, "device root 2"), ISSUER_UNKNOWN);
+	assert_int_equal(unlink(device), 0);
+	assert_false(authorities_refresh(authorities, &error));
+	assert_int_equal(issuer_of(authorities, "device root 2"), ISSUER_UNKNOWN);
+	write_root(device, "device root 2");
+	assert_true(authorities_refresh(authorities, &error));
+	assert_int_equal(issuer_of(authorities, "device root 2"), ISSUER_DEVICE_CA);
+	authorities_free(authorities);
+	(void)unlink(device);
+	(void)unlink(service);
+	(void)rmdir(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +223,7 @@ int main(void)
 		cmocka_unit_test(refuses_none_two_and_overlong_names),
 		cmocka_unit_test(refuses_broken_utf8_through_the_grammar),
 		cmocka_unit_test(tells_the_two_roots_apart),
+		cmocka_unit_test(follows_a_rotation_without_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
