@@ -94,8 +94,11 @@ bool stack_database_migrate(const struct stack *stack, struct error *error) must
 
 // ---- stack_identity.c ----
 
-// CAs, certificates and the signing key; renews what ran two thirds of its life.
+// CAs, certificates and the signing key; renews what ran two thirds of its life, and what another than the current
+// service CA has issued.
 bool stack_identity_files(const struct stack *stack, struct error *error) must_check;
+// A new key and certificate of the servers, whatever the age of the present one.
+bool stack_identity_server(const struct stack *stack, struct error *error) must_check;
 // A certificate by the service CA ("svc.x", "op.x"), into <prefix>.crt and <prefix>.key.
 bool stack_identity_client(const struct stack *stack, const char *name, const char *prefix,
 			   struct error *error) must_check;

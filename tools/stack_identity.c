@@ -5,42 +5,42 @@
 #include "common/file.h"
 #include "common/jws.h"
 #include "common/limits.h"
-#include "common/pki.h"
 #include "tools/account.h"
+#include "tools/authority.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define CA_DAYS 3650
 #define LEAF_S (365L * 86400)
 #define API_TOKEN_S (10L * 365 * 86400)
 #define TOKEN_FILE_MAX_BYTES 256
 
-// Both files or neither: a key without its certificate is what a crash left.
-static bool make_ca(const struct stack *stack, const char *name, const char *common_name, struct error *error)
+static bool belongs_together(const struct pki_certificate_info *info, const char *key_path)
 {
-	struct stack_path cert = stack_path(stack, "ca/%s.crt", name);
-	struct stack_path key = stack_path(stack, "ca/%s.key", name);
-	if (file_exists(cert.text))
-		return true;
-	if (unlink(key.text) != 0 && errno != ENOENT)
-		return error_errno(error, errno, "cannot delete %s", key.text);
-	return pki_ca_create(cert.text, key.text, common_name, CA_DAYS, error);
+	struct error ignored;
+	char key_sha256[SHA256_HEX_BYTES];
+	return file_exists(key_path) && pki_key_sha256(key_path, key_sha256, &ignored) &&
+	       strcmp(info->key_sha256, key_sha256) == 0;
 }
 
-// Until two thirds of the lifetime are over.
-static bool still_good(const char *cert_path)
+// By the service CA that issues now, for its key, and not yet two thirds through its life.
+static bool still_good(const struct stack *stack, const char *prefix)
 {
 	struct error ignored;
 	struct pki_certificate_info info;
-	auto_free char *pem = file_exists(cert_path) ? file_read(cert_path, PEM_MAX_BYTES, NULL, &ignored) : NULL;
-	if (!pem || !pki_certificate_info(pem, &info, &ignored))
+	struct authority_list list auto_authority_list = {0};
+	struct stack_path cert = stack_path(stack, "%s.crt", prefix);
+	auto_free char *pem = file_exists(cert.text) ? file_read(cert.text, PEM_MAX_BYTES, NULL, &ignored) : NULL;
+	if (!pem || !pki_certificate_info(pem, &info, &ignored) ||
+	    !authority_list_load(stack, AUTHORITY_SERVICE, &list, &ignored))
 		return false;
 	int64_t renew_s = info.not_before_s + (info.not_after_s - info.not_before_s) / 3 * 2;
-	return clock_wall_ms() / 1000 < renew_s;
+	return clock_wall_ms() / 1000 < renew_s && belongs_together(&info, stack_path(stack, "%s.key", prefix).text) &&
+	       pki_is_issued_by(pem, authority_find(&list, AUTHORITY_CURRENT)->pem);
 }
 
 static bool issue(const struct stack *stack, const struct pki_subject *subject, const char *prefix, struct error *error)
@@ -48,7 +48,7 @@ static bool issue(const struct stack *stack, const struct pki_subject *subject, 
 	struct stack_path cert = stack_path(stack, "%s.crt", prefix);
 	struct stack_path key = stack_path(stack, "%s.key", prefix);
 	struct pki_ca *ca cleanup(pki_ca_free_cleanup) =
-		pki_ca_load(stack_path(stack, "ca/service.crt").text, stack_path(stack, "ca/service.key").text, error);
+		authority_open(stack, AUTHORITY_SERVICE, AUTHORITY_CURRENT, error);
 	if (!ca)
 		return false;
 	if (!file_exists(key.text) && !pki_key_create(key.text, error))
@@ -65,12 +65,10 @@ bool stack_identity_client(const struct stack *stack, const char *name, const ch
 		.name = name,
 		.lifetime_s = LEAF_S,
 	};
-	if (still_good(stack_path(stack, "%s.crt", prefix).text))
-		return true;
-	return issue(stack, &subject, prefix, error);
+	return still_good(stack, prefix) || issue(stack, &subject, prefix, error);
 }
 
-static bool server_certificate(const struct stack *stack, struct error *error)
+static bool issue_server(const struct stack *stack, const char *prefix, struct error *error)
 {
 	char hostname[256] = "";
 	if (gethostname(hostname, sizeof(hostname) - 1) != 0)
@@ -78,9 +76,48 @@ static bool server_certificate(const struct stack *stack, struct error *error)
 	const char *const hosts[] = {"localhost", "127.0.0.1", "::1", hostname[0] ? hostname : NULL, NULL};
 	const struct pki_subject subject = {
 		.profile = PKI_SERVER, .name = "localhost", .hosts = hosts, .lifetime_s = LEAF_S};
-	if (still_good(stack_path(stack, "certs/server.crt").text))
-		return true;
-	return issue(stack, &subject, "certs/server", error);
+	return issue(stack, &subject, prefix, error);
+}
+
+static bool take_over(const struct stack *stack, const char *from, const char *to, struct error *error)
+{
+	struct stack_path path = stack_path(stack, "%s", from);
+	if (rename(path.text, stack_path(stack, "%s", to).text) != 0)
+		return error_errno(error, errno, "cannot rename %s", path.text);
+	return true;
+}
+
+// Aside first, so that whoever looks meanwhile finds a pair; what a crash between the two leaves is made anew.
+bool stack_identity_server(const struct stack *stack, struct error *error)
+{
+	struct stack_path leftover = stack_path(stack, "certs/server-new.key");
+	if (unlink(leftover.text) != 0 && errno != ENOENT)
+		return error_errno(error, errno, "cannot delete %s", leftover.text);
+	return issue_server(stack, "certs/server-new", error) &&
+	       take_over(stack, "certs/server-new.key", "certs/server.key", error) &&
+	       take_over(stack, "certs/server-new.crt", "certs/server.crt", error);
+}
+
+// Those in the state folder; whoever took a copy along needs the new one.
+static bool operators(const struct stack *stack, struct error *error)
+{
+	DIR *dir = opendir(stack_path(stack, "operators").text);
+	if (!dir)
+		return errno == ENOENT || error_errno(error, errno, "cannot read the certificates of operators");
+	bool ok = true;
+	const struct dirent *entry;
+	while (ok && (entry = readdir(dir))) {
+		char name[128];
+		char prefix[160];
+		size_t len_bytes = strlen(entry->d_name);
+		if (len_bytes < 5 || len_bytes > 100 || strcmp(entry->d_name + len_bytes - 4, ".crt") != 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "op.%.*s", (int)len_bytes - 4, entry->d_name);
+		(void)snprintf(prefix, sizeof(prefix), "operators/%s", name + 3);
+		ok = stack_identity_client(stack, name, prefix, error);
+	}
+	(void)closedir(dir);
+	return ok;
 }
 
 static bool signing_key(const struct stack *stack, struct error *error)
@@ -91,11 +128,12 @@ static bool signing_key(const struct stack *stack, struct error *error)
 
 bool stack_identity_files(const struct stack *stack, struct error *error)
 {
-	return make_ca(stack, "device", "Muster device CA", error) &&
-	       make_ca(stack, "service", "Muster service CA", error) && server_certificate(stack, error) &&
+	return authority_init(stack, AUTHORITY_DEVICE, error) && authority_init(stack, AUTHORITY_SERVICE, error) &&
+	       (still_good(stack, "certs/server") || stack_identity_server(stack, error)) &&
 	       stack_identity_client(stack, "svc.ingest", "certs/ingest", error) &&
 	       stack_identity_client(stack, "svc.commander", "certs/commander", error) &&
-	       stack_identity_client(stack, "svc.bridge", "certs/bridge", error) && signing_key(stack, error);
+	       stack_identity_client(stack, "svc.bridge", "certs/bridge", error) && operators(stack, error) &&
+	       signing_key(stack, error);
 }
 
 bool stack_identity_account(const struct stack *stack, struct pg *pg, struct error *error)
