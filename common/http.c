@@ -12,6 +12,7 @@
 #include "common/http.h"
 
 #include "common/http_internal.h"
+#include "common/http_tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -69,7 +70,7 @@ struct http_connection {
 struct http_server {
 	struct event_base *base;
 	struct http_options options;
-	SSL_CTX *tls; // NULL: plain
+	struct http_tls *tls; // NULL: plain
 	struct evconnlistener *listener;
 	struct event *accept_timer;
 	struct http_connection *connections;
@@ -532,12 +533,26 @@ static void on_deadline(evutil_socket_t fd, short what, void *user)
 
 // --- the server ----------------------------------------------------------------------------------------------------
 
+static void refresh_tls(struct http_server *server)
+{
+	struct error error;
+	enum http_tls_change change = http_tls_refresh(server->tls, &error);
+	if (change != HTTP_TLS_SAME && server->options.tls_changed)
+		server->options.tls_changed(change == HTTP_TLS_BROKEN ? &error : NULL, server->options.user);
+}
+
+char *http_peer_certificate(const struct http_request *request)
+{
+	const SSL *ssl = request->connection ? bufferevent_openssl_get_ssl(request->connection->bev) : NULL;
+	return ssl ? http_tls_peer(ssl) : NULL;
+}
+
 static struct bufferevent *make_bufferevent(struct http_server *server, evutil_socket_t fd)
 {
 	int flags = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
 	if (!server->tls)
 		return bufferevent_socket_new(server->base, fd, flags);
-	SSL *ssl = SSL_new(server->tls);
+	SSL *ssl = http_tls_accept(server->tls);
 	if (!ssl)
 		return NULL;
 	struct bufferevent *bev =
@@ -576,6 +591,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		      void *user)
 {
 	struct http_server *server = user;
+	if (server->tls)
+		refresh_tls(server);
 	struct http_connection *connection = calloc(1, sizeof(*connection));
 	if (connection) {
 		connection->bev = make_bufferevent(server, fd);
@@ -622,32 +639,6 @@ static void on_accept_error(struct evconnlistener *listener, void *user)
 static void on_accept_pause_over(evutil_socket_t fd, short what, void *user)
 {
 	accept_again(user);
-}
-
-static bool tls_error(struct error *error, const char *doing)
-{
-	char text[256];
-	ERR_error_string_n(ERR_get_error(), text, sizeof(text));
-	ERR_clear_error();
-	return error_set(error, ERROR_INVALID, "%s: %s", doing, text);
-}
-
-static bool make_tls(struct http_server *server, const struct http_options *options, struct error *error)
-{
-	server->tls = SSL_CTX_new(TLS_server_method());
-	if (!server->tls)
-		return tls_error(error, "cannot set up TLS");
-	(void)SSL_CTX_set_options(server->tls,
-				  SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-	(void)SSL_CTX_set_mode(server->tls, SSL_MODE_RELEASE_BUFFERS);
-	if (SSL_CTX_set_min_proto_version(server->tls, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set_cipher_list(server->tls, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
-		return tls_error(error, "cannot set up TLS");
-	if (SSL_CTX_use_certificate_chain_file(server->tls, options->cert_file) != 1)
-		return tls_error(error, "cannot use the server certificate");
-	if (SSL_CTX_use_PrivateKey_file(server->tls, options->key_file, SSL_FILETYPE_PEM) != 1)
-		return tls_error(error, "cannot use the server's private key");
-	return true;
 }
 
 static bool start_listening(struct http_server *server, const struct http_options *options, struct error *error)
@@ -697,7 +688,9 @@ struct http_server *http_server_new(struct loop *loop, const struct http_options
 		http_server_free(server);
 		return NULL;
 	}
-	if ((options->cert_file && !make_tls(server, options, error)) || !start_listening(server, options, error)) {
+	const struct http_tls_files files = {options->cert_file, options->key_file, options->client_ca_file};
+	server->tls = options->cert_file ? http_tls_new(&files, error) : NULL;
+	if ((options->cert_file && !server->tls) || !start_listening(server, options, error)) {
 		http_server_free(server);
 		return NULL;
 	}
@@ -722,7 +715,7 @@ void http_server_free(struct http_server *server)
 	}
 	if (server->accept_timer)
 		event_free(server->accept_timer);
-	SSL_CTX_free(server->tls);
+	http_tls_free(server->tls);
 	free(server);
 }
 

@@ -31,7 +31,13 @@ struct http_route {
 struct http_options {
 	const char *address; // "127.0.0.1"
 	int port;            // 0: the kernel chooses; http_server_port tells
-	const char *cert_file, *key_file; // NULL: plain HTTP (loopback /metrics only)
+	const char *cert_file, *key_file; // NULL: plain HTTP (loopback /metrics only). Read again when they change
+	// Whose certificates clients may show, PEM, read again when it changes; one by others ends the handshake. NULL: none
+	// is asked for.
+	const char *client_ca_file;
+	// The files above have changed: they count from the next connection on, or (error) cannot be used, and the former ones
+	// stay. Called with each look at broken ones, once a second at most. NULL for none.
+	void (*tls_changed)(const struct error *error, void *user);
 	size_t body_max_bytes;
 	const struct http_route *routes;
 	size_t route_count;
@@ -56,6 +62,9 @@ const char *http_route_pattern(const struct http_request *request); // for metri
 int http_route_tag(const struct http_request *request);
 const char *http_request_id(const struct http_request *request);
 const char *http_peer(const struct http_request *request);                          // address without port
+// The client's certificate, which http_options.client_ca_file vouches for: malloc'd PEM; NULL without one, or when the
+// client has gone.
+char *http_peer_certificate(const struct http_request *request) must_check;
 const char *http_header(const struct http_request *request, const char *name);      // NULL without
 const char *http_param(const struct http_request *request, const char *name);       // of the pattern; decoded
 const char *http_query(const struct http_request *request, const char *name);       // decoded; NULL without
