@@ -15,7 +15,7 @@
 #define GOODBYE_MS 1000
 #define READ_MAX 2000 // MQTT messages in one turn
 #define TICK_MAX_MS 15000
-#define INSTANCE_BYTES 8
+#define INSTANCE_BYTES 16 // whoever knew the topic could say that something is stored
 #define MIDS 65536 // MQTT packet identifiers
 
 struct subscription {
@@ -104,7 +104,7 @@ static void on_suback(void *user, int mid, const int *reason_codes, size_t count
 	if (link->subacks > 0 && --link->subacks == 0) {
 		link->subscribed = true;
 		metric_set(link->up, 1);
-		log_info("broker.connected", "response_topic", link->response_topic);
+		log_info("broker.connected");
 	}
 }
 

@@ -188,12 +188,9 @@ bool topic_is_operator(const char *text)
 	return is_prefixed_name((struct span){text, strlen(text)}, "op.");
 }
 
-bool topic_is_response(const char *text, const char *device)
+bool topic_is_service_response(const char *text)
 {
-	char stored[TOPIC_MAX_BYTES];
 	size_t len_bytes = strlen(text);
-	if (topic_build(stored, TOPIC_STORED, device, NULL) && strcmp(text, stored) == 0)
-		return true;
 	struct span rest = {text, len_bytes};
 	if (len_bytes >= TOPIC_MAX_BYTES || strpbrk(text, "+#") || !span_starts(rest, SERVICE_PREFIX))
 		return false;
@@ -201,6 +198,13 @@ bool topic_is_response(const char *text, const char *device)
 	rest = span_skip(rest, strlen(SERVICE_PREFIX));
 	struct span service = take_segment(&rest, &last);
 	return !last && rest.len > 0 && is_prefixed_name(service, "svc.");
+}
+
+bool topic_is_response(const char *text, const char *device)
+{
+	char stored[TOPIC_MAX_BYTES];
+	return (topic_build(stored, TOPIC_STORED, device, NULL) && strcmp(text, stored) == 0) ||
+	       topic_is_service_response(text);
 }
 
 bool topic_response(char out[TOPIC_MAX_BYTES], const char *service, const char *name)

@@ -55,6 +55,7 @@ bool topic_is_operator(const char *text);
 // service that speaks for it, any name below svc/v1/<service>/. Never a wildcard.
 bool topic_is_response(const char *text, const char *device);
 
+bool topic_is_service_response(const char *text); // the latter
 // Writes the response topic "svc/v1/<service>/<name>"; name is shaped like a device id.
 bool topic_response(char out[TOPIC_MAX_BYTES], const char *service, const char *name) must_check;
 

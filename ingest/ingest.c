@@ -14,6 +14,7 @@
 #include "ingest/inlet.h"
 #include "ingest/kind.h"
 #include "ingest/presence.h"
+#include "ingest/receipts.h"
 #include "ingest/store.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ struct ingest {
 	struct mqtt *mqtt;
 	struct store *store;
 	struct answers *answers;
+	struct receipts *receipts;
 	struct housekeeping *housekeeping;
 	struct health *health; // NULL: off
 	struct health_facts facts;
@@ -144,6 +146,15 @@ static bool start_housekeeping(struct ingest *ingest, struct error *error)
 	return ingest->housekeeping && housekeeping_start(ingest->housekeeping, error);
 }
 
+// What cannot be sent is asked for again.
+static void send_receipts(void *user, const char *topic, const char *payload, size_t payload_bytes)
+{
+	struct ingest *ingest = user;
+	const struct mqtt_publish message = {.topic = topic, .payload = payload, .payload_bytes = payload_bytes};
+	if (!mqtt_publish(ingest->mqtt, &message, NULL, NULL))
+		return;
+}
+
 static bool make_parts(struct ingest *ingest, struct error *error)
 {
 	const struct options *options = ingest->options;
@@ -181,7 +192,8 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 	if (!ingest->mqtt)
 		return false;
 	ingest->answers = answers_new(ingest->mqtt, options->stored_interval_ms, error);
-	if (!ingest->answers || !start_housekeeping(ingest, error))
+	ingest->receipts = receipts_new(send_receipts, ingest, error);
+	if (!ingest->answers || !ingest->receipts || !start_housekeeping(ingest, error))
 		return false;
 	if (options->http_port == 0)
 		return true;
@@ -217,15 +229,17 @@ void ingest_free(struct ingest *ingest)
 	housekeeping_free(ingest->housekeeping);
 	mqtt_free(ingest->mqtt);
 	answers_free(ingest->answers);
+	receipts_free(ingest->receipts);
 	store_free(ingest->store);
 	batch_done(&ingest->batch);
 	metrics_free(ingest->metrics);
 	free(ingest);
 }
 
-static void on_committed(void *user, const struct summary *summary)
+static void on_committed(void *user, const struct summary *summary, const struct message *messages, size_t count)
 {
 	struct ingest *ingest = user;
+	receipts_committed(ingest->receipts, messages, count);
 	answers_committed(ingest->answers, summary, clock_mono_ms());
 }
 

@@ -3,6 +3,7 @@
 #include "common/crypto.h"
 #include "common/limits.h"
 #include "ingest/kind.h"
+#include "ingest/receipts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,17 +41,21 @@ static const struct kind *find_kind(enum topic_kind topic)
 	return NULL;
 }
 
-static const struct reply *take_reply(const struct mqtt_message *in, const char *device, struct arena *arena)
+static void take_reply(const struct mqtt_message *in, struct message *message, struct arena *arena)
 {
-	if (!in->response_topic || !topic_is_response(in->response_topic, device))
-		return NULL;
+	if (!in->response_topic || !topic_is_response(in->response_topic, message->device))
+		return;
 	struct reply *reply = arena_alloc(arena, sizeof(*reply));
 	reply->topic = arena_string(arena, in->response_topic);
 	if (in->correlation) {
 		reply->correlation = arena_copy(arena, in->correlation, in->correlation_bytes);
 		reply->correlation_bytes = in->correlation_bytes;
 	}
-	return reply;
+	if (topic_is_service_response(in->response_topic) &&
+	    receipts_is_name(reply->correlation, reply->correlation_bytes))
+		message->receipt = reply;
+	else
+		message->reply = reply;
 }
 
 static int64_t take_age(const struct mqtt_message *in)
@@ -100,7 +105,7 @@ static void parse(struct inlet *inlet, struct batch *batch, struct message *mess
 		return;
 	}
 	message->device = arena_string(&batch->arena, topic.principal);
-	message->reply = take_reply(in, message->device, &batch->arena);
+	take_reply(in, message, &batch->arena);
 	message->alive = !in->retain;
 	struct input input = {
 		.payload = in->payload ? in->payload : "",

@@ -44,6 +44,7 @@ struct message {
 	int64_t age_ms;          // how long its newest row had waited when it was sent (user property "age-ms"); 0: unknown
 	bool alive;              // a sign of life: neither a retained message redelivered nor a will
 	const struct reply *reply; // NULL: the answer goes to the device's stored topic
+	const struct reply *receipt; // instead of any other answer: a service wants to know of this very message
 
 	const char *refusal;     // why it goes to quarantine; NULL: it is stored
 	bool foreign;            // refused because the device is unknown or disabled: no ledger, no state, no answer

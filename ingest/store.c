@@ -380,7 +380,7 @@ bool store_batch(struct store *store, struct batch *batch, store_committed_fn *c
 			batch->done += transaction.count;
 			if (store->summary.held)
 				presence_held(store->presence, clock_mono_ms());
-			committed(user, &store->summary);
+			committed(user, &store->summary, transaction.messages, transaction.count);
 			size *= 2;
 			continue;
 		}

@@ -24,8 +24,9 @@ struct store *store_new(const struct store_options *options, struct error *error
 void store_free(struct store *store);
 DEFINE_CLEANUP(struct store, store_free)
 
-// After each COMMIT: what is stored now, and up to where (epoch_summary.contiguous).
-typedef void store_committed_fn(void *user, const struct summary *summary);
+// After each COMMIT: what is stored (or in quarantine) now, and up to where (epoch_summary.contiguous).
+typedef void store_committed_fn(void *user, const struct summary *summary, const struct message *messages,
+				size_t count);
 
 // Commits what is left of the batch. A message that the database refuses for its content is found by halving the range,
 // and goes to quarantine with the server's reason. False: nothing may be acknowledged; call again later with the same

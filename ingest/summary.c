@@ -86,8 +86,11 @@ static void add_seq(struct summary *summary, struct epoch_summary *epoch, int64_
 	epoch->runs[epoch->run_count++] = (struct run){seq, seq};
 }
 
-static void add_reply(struct summary *summary, struct epoch_summary *epoch, const struct reply *reply)
+static void add_reply(struct summary *summary, struct epoch_summary *epoch, const struct message *message)
 {
+	const struct reply *reply = message->reply;
+	if (message->receipt)
+		return;
 	if (!reply) {
 		epoch->unanswered = true;
 		return;
@@ -110,7 +113,7 @@ static void add_hello(struct summary *summary, const struct message *message, co
 	struct epoch_summary *epoch = epoch_of(summary, message->device, hello->epoch);
 	if (hello->oldest_seq > epoch->floor)
 		epoch->floor = hello->oldest_seq;
-	add_reply(summary, epoch, message->reply);
+	add_reply(summary, epoch, message);
 }
 
 static void add_rows(struct summary *summary, const struct message *message, struct device_summary *device)
@@ -122,7 +125,7 @@ static void add_rows(struct summary *summary, const struct message *message, str
 		if (stamp->numbered) {
 			struct epoch_summary *epoch = epoch_of(summary, message->device, stamp->epoch);
 			add_seq(summary, epoch, stamp->seq);
-			add_reply(summary, epoch, message->reply);
+			add_reply(summary, epoch, message);
 		}
 		if (!message->refusal && message->kind->tell)
 			message->kind->tell(message, row, device);

@@ -123,6 +123,22 @@ static void test_response_topics(void **state)
 	}
 }
 
+static void test_receipts_are_for_services_that_name_their_messages(void **state)
+{
+	struct mqtt_message in = {.topic = "fleet/v1/d1/telemetry", .payload = "{}", .payload_bytes = 2, .qos = 1};
+	in.response_topic = "svc/v1/svc.bridge/a";
+	in.correlation = "7-1f";
+	in.correlation_bytes = 4;
+	assert_true(inlet_take(&inlet, &batch, &in, RECEIVED_MS));
+	in.response_topic = "fleet/v1/d1/stored";
+	assert_true(inlet_take(&inlet, &batch, &in, RECEIVED_MS));
+	assert_non_null(batch.messages[0].receipt);
+	assert_null(batch.messages[0].reply);
+	assert_memory_equal(batch.messages[0].receipt->correlation, "7-1f", 4);
+	assert_null(batch.messages[1].receipt);
+	assert_non_null(batch.messages[1].reply);
+}
+
 static void test_full_batch_drops_qos_0(void **state)
 {
 	struct mqtt_message in = {.topic = "fleet/v1/d1/telemetry", .payload = "{}", .payload_bytes = 2};
@@ -151,6 +167,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_keeps_numbered_stamps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_response_topics, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_receipts_are_for_services_that_name_their_messages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_batch_drops_qos_0, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_payload_is_cut, setup, teardown),
 	};

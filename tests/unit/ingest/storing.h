@@ -168,7 +168,7 @@ static inline void take_hello(int oldest_seq)
 
 static int64_t last_mark; // of the epoch that comes first in the last COMMIT
 
-static inline void on_committed(void *user, const struct summary *summary)
+static inline void on_committed(void *user, const struct summary *summary, const struct message *messages, size_t count)
 {
 	last_mark = summary->epoch_count > 0 ? summary->epochs[0]->contiguous : -1;
 }
