@@ -23,8 +23,9 @@ struct peer_options {
 	const char *ca_file, *cert_file, *key_file;
 };
 
-// The counting subscriber: takes every telemetry message as ingest does, acknowledges it after each read, and
-// publishes as many `stored` messages: one per device and second. Nothing else. Returns on failure only.
+// The counting subscriber: takes every telemetry message as ingest does, acknowledges it after each read, counts it
+// once the broker has taken the acknowledgement, and publishes as many `stored` messages: one per device and second.
+// Nothing else. Returns on failure only.
 void peer_count(const struct peer_options *options, struct error *error);
 // The null sink: accepts connections at the port, acknowledges everything, hands on nothing.
 void peer_sink(const struct peer_options *options, struct error *error);
