@@ -56,10 +56,10 @@ enum { STATE, REASON, DEVICE, TAGS, CELL, REPLACES, CSR, FINGERPRINT, KEY_SHA256
 struct visit {
 	struct enroll *enroll;
 	const struct registration_request *request; // NULL: a poll
-	const char *secret_sha256;
+	char secret_sha256[SHA256_HEX_BYTES];
 	const char *peer;
 	const char *request_id;
-	struct registration_result *result;
+	struct registration_result result;
 };
 
 void registration_result_done(struct registration_result *result)
@@ -86,19 +86,19 @@ static void set_state(struct registration_result *result, const char *state, con
 	(void)snprintf(result->reason, sizeof(result->reason), "%s", reason);
 }
 
-static bool record(const struct visit *visit, const char *type, const char *device, const char *reason,
+static bool record(struct visit *visit, const char *type, const char *device, const char *reason,
 		   struct error *error)
 {
-	return PG_QUERY(visit->enroll->pg, NULL, error, sql_event, type, visit->result->id, device, visit->peer,
+	return PG_QUERY(visit->enroll->pg, NULL, error, sql_event, type, visit->result.id, device, visit->peer,
 			visit->request_id, reason);
 }
 
 // Approves a pending one whose serial number was listed.
-static bool use_list(const struct visit *visit, bool *approved, struct error *error)
+static bool use_list(struct visit *visit, bool *approved, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 
-	if (!PG_QUERY(visit->enroll->pg, &rows, error, sql_use_list, visit->result->id, visit->peer, visit->request_id))
+	if (!PG_QUERY(visit->enroll->pg, &rows, error, sql_use_list, visit->result.id, visit->peer, visit->request_id))
 		return false;
 	*approved = pg_affected(rows) == 1;
 	return true;
@@ -106,7 +106,7 @@ static bool use_list(const struct visit *visit, bool *approved, struct error *er
 
 // ---- asking ----
 
-static bool count_pending(const struct visit *visit, int64_t *count, struct error *error)
+static bool count_pending(struct visit *visit, int64_t *count, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 
@@ -117,7 +117,7 @@ static bool count_pending(const struct visit *visit, int64_t *count, struct erro
 }
 
 // The one that asks is counted already.
-static bool find_room(const struct visit *visit, bool *room, struct error *error)
+static bool find_room(struct visit *visit, bool *room, struct error *error)
 {
 	const struct options *options = visit->enroll->options;
 	int64_t count = 0;
@@ -133,10 +133,10 @@ static bool find_room(const struct visit *visit, bool *room, struct error *error
 	return true;
 }
 
-static bool create(const struct visit *visit, const char *key_sha256, struct error *error)
+static bool create(struct visit *visit, const char *key_sha256, struct error *error)
 {
 	const struct registration_request *request = visit->request;
-	struct registration_result *result = visit->result;
+	struct registration_result *result = &visit->result;
 	bool approved = false;
 	bool room = true;
 
@@ -153,10 +153,10 @@ static bool create(const struct visit *visit, const char *key_sha256, struct err
 	return true;
 }
 
-static bool ask(const struct visit *visit, struct error *error)
+static bool ask(struct visit *visit, struct error *error)
 {
 	auto_pg_result struct pg_result *known = NULL;
-	struct registration_result *result = visit->result;
+	struct registration_result *result = &visit->result;
 	char key_sha256[SHA256_HEX_BYTES];
 
 	result->outcome = REGISTRATION_BAD_CSR;
@@ -178,9 +178,9 @@ static bool ask(const struct visit *visit, struct error *error)
 // ---- polling ----
 
 // A person has to decide again.
-static bool undecide(const struct visit *visit, const char *reason, struct error *error)
+static bool undecide(struct visit *visit, const char *reason, struct error *error)
 {
-	struct registration_result *result = visit->result;
+	struct registration_result *result = &visit->result;
 
 	enroll_result_done(&result->enroll);
 	set_state(result, "pending", reason);
@@ -189,10 +189,10 @@ static bool undecide(const struct visit *visit, const char *reason, struct error
 	       record(visit, "refused", NULL, result->reason, error);
 }
 
-static bool admit(const struct visit *visit, const struct enroll_claim *claim, const struct enroll_grant *grant,
+static bool admit(struct visit *visit, const struct enroll_claim *claim, const struct enroll_grant *grant,
 		  struct error *error)
 {
-	struct registration_result *result = visit->result;
+	struct registration_result *result = &visit->result;
 	struct enroll_result *enrolled = &result->enroll;
 	char reason[REGISTRATION_REASON_MAX];
 
@@ -210,10 +210,10 @@ static bool admit(const struct visit *visit, const struct enroll_claim *claim, c
 }
 
 // Of one that is not pending, or whose serial number is listed.
-static bool settle(const struct visit *visit, struct error *error)
+static bool settle(struct visit *visit, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
-	struct registration_result *result = visit->result;
+	struct registration_result *result = &visit->result;
 	bool found;
 
 	if (!use_list(visit, &found, error) ||
@@ -251,33 +251,33 @@ static bool settle(const struct visit *visit, struct error *error)
 }
 
 // Most polls find nothing new: they cost one statement, and once a minute two.
-static bool poll(const struct visit *visit, struct error *error)
+static bool poll(struct visit *visit, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
 
-	visit->result->outcome = REGISTRATION_UNKNOWN;
+	visit->result.outcome = REGISTRATION_UNKNOWN;
 	if (!PG_QUERY(visit->enroll->pg, &row, error, sql_find, visit->secret_sha256))
 		return false;
 	if (pg_rows(row) == 0)
 		return true;
-	set_id(visit->result, pg_text(row, 0, FOUND_ID));
-	set_state(visit->result, pg_text(row, 0, FOUND_STATE), pg_text(row, 0, FOUND_REASON));
-	if (visit->result->outcome == REGISTRATION_APPROVED || pg_bool(row, 0, FOUND_LISTED))
+	set_id(&visit->result, pg_text(row, 0, FOUND_ID));
+	set_state(&visit->result, pg_text(row, 0, FOUND_STATE), pg_text(row, 0, FOUND_REASON));
+	if (visit->result.outcome == REGISTRATION_APPROVED || pg_bool(row, 0, FOUND_LISTED))
 		return settle(visit, error);
 	return !pg_bool(row, 0, FOUND_STALE) ||
-	       PG_QUERY(visit->enroll->pg, NULL, error, sql_touch, visit->result->id);
+	       PG_QUERY(visit->enroll->pg, NULL, error, sql_touch, visit->result.id);
 }
 
 // ---- both ----
 
-static bool transact(const struct visit *visit, struct error *error)
+static bool transact(struct visit *visit, struct error *error)
 {
 	struct pg *pg = visit->enroll->pg;
 
 	if (!pg_ready(pg, error) || !pg_begin(pg, error))
 		return false;
 	bool ok = visit->request ? ask(visit, error) : poll(visit, error);
-	if (ok && visit->result->outcome != REGISTRATION_FULL)
+	if (ok && visit->result.outcome != REGISTRATION_FULL)
 		return pg_commit(pg, error);
 	pg_rollback(pg);
 	return ok;
@@ -287,24 +287,21 @@ static bool transact(const struct visit *visit, struct error *error)
 // first took place: it finds what that did.
 static struct registration_result run(struct visit *visit, const char *secret, struct error *error)
 {
-	struct registration_result result = {.outcome = REGISTRATION_FAILED};
 	struct error local = {.kind = ERROR_NONE};
-	char secret_sha256[SHA256_HEX_BYTES];
 
-	crypto_sha256_hex(secret, strlen(secret), secret_sha256);
-	visit->secret_sha256 = secret_sha256;
-	visit->result = &result;
+	crypto_sha256_hex(secret, strlen(secret), visit->secret_sha256);
+	visit->result = (struct registration_result){.outcome = REGISTRATION_FAILED};
 	for (int i = 0; i < 2; i++) {
 		if (transact(visit, &local))
-			return result;
-		registration_result_done(&result);
+			return visit->result;
+		registration_result_done(&visit->result);
 		if (local.kind != ERROR_UNREACHABLE)
 			break;
 	}
 	if (error)
 		*error = local;
-	result.outcome = REGISTRATION_FAILED;
-	return result;
+	visit->result.outcome = REGISTRATION_FAILED;
+	return visit->result;
 }
 
 struct registration_result registration_ask(struct enroll *enroll, const struct registration_request *request,

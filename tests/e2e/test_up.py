@@ -155,7 +155,7 @@ def test_every_verb_speaks_json_and_text():
 
         shown = stack.muster("device", "show", "sim-001").stdout
         assert re.search(r"Last seen     \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ, (now|\d+ s ago)\n", shown), shown
-        for part in (" GB free", "Battery", "ping by admin: succeeded", " 0 lost,"):
+        for part in (" GB free", "Battery", "ping by admin: succeeded", " 0 lost"):
             assert part in shown, shown
         waited = stack.muster("command", "send", "sim-001", "ping", "--wait").stdout
         states = [line.split()[-1] for line in waited.splitlines() if " s  " in line]

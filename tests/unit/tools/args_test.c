@@ -65,7 +65,10 @@ static void too_many_are_refused(void **state)
 {
 	struct args args;
 	struct error error = {0};
-	assert_false(PARSE(&args, &error, "1", "2", "3", "4", "5", "6", "7", "8", "9"));
+	const char *words[ARGS_OPERANDS_MAX + 2] = {NULL};
+	for (size_t i = 0; i <= ARGS_OPERANDS_MAX; i++)
+		words[i] = "x";
+	assert_false(parse(&args, &error, words));
 	assert_int_equal(error.kind, ERROR_LIMIT);
 }
 
