@@ -9,6 +9,7 @@
 #include "common/topic.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -346,6 +347,7 @@ static bool make_timers(struct commander *commander, struct error *error)
 bool commander_init(struct commander *commander, const struct options *options, struct error *error)
 {
 	*commander = (struct commander){.options = options, .mqtt_fd = -1};
+	(void)snprintf(commander->cell, sizeof(commander->cell), "%ld", options->cell);
 	commander->metrics = metrics_new();
 	commander->signer = jws_signer_load(options->signing_key_file, error);
 	if (!commander->signer)

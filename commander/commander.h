@@ -38,6 +38,7 @@ enum due {
 
 struct commander {
 	const struct options *options;
+	char cell[16]; // the option as a parameter of statements (cell.h)
 	struct loop *loop;
 	struct pg *pg;
 	struct mqtt *mqtt;

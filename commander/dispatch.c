@@ -1,5 +1,6 @@
 #include "commander/dispatch.h"
 
+#include "commander/cell.h"
 #include "commander/commander.h"
 #include "commander/moves.h"
 
@@ -14,15 +15,16 @@
 
 // The command at the head of each device's queue.
 static const char heads_sql[] = "select distinct on (device) id, device, state, jws, request_id from command"
-				" where state in ('queued', 'sent') and device = any ($1) order by device, n";
+				" where state in ('queued', 'sent') and device = any ($1) and " CELL_HAS("command.device", "2")
+	" order by device, n";
 static const char all_heads_sql[] =
 	"select id, device, state, jws, request_id from (select distinct on (device) id, device, state, jws, request_id"
-	" from command where state in ('queued', 'sent') order by device, n) as head where state = 'queued' "
-	"limit " BATCH;
+	" from command where state in ('queued', 'sent') order by device, n) as head where state = 'queued' and "
+	CELL_HAS("head.device", "1") " limit " BATCH;
 static const char unanswered_sql[] =
 	"select c.id, c.device, c.state, c.jws, c.request_id from command c join device_state s on s.device = c.device"
 	" where c.state = 'sent' and s.presence = 'online' and c.sent_at < now() - make_interval(secs => $1)"
-	" order by c.sent_at limit " BATCH;
+	" and " CELL_HAS("c.device", "2") " order by c.sent_at limit " BATCH;
 enum column { ID, DEVICE, STATE, JWS, REQUEST_ID };
 
 static const char resent_sql[] =
@@ -67,7 +69,7 @@ static bool run_devices(struct commander *commander, struct devices *devices, bo
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	auto_buf struct buf list = {0};
-	const char *params[1];
+	const char *params[2];
 	size_t count = devices->count < BATCH_MAX ? devices->count : BATCH_MAX;
 
 	if (count == 0)
@@ -75,7 +77,8 @@ static bool run_devices(struct commander *commander, struct devices *devices, bo
 	buf_init(&list, LIST_MAX_BYTES);
 	devices_literal(devices, count, &list);
 	params[0] = buf_str(&list);
-	if (!pg_query(commander->pg, &rows, error, heads_sql, 1, params) || !send_heads(commander, rows, again, error))
+	params[1] = commander->cell;
+	if (!pg_query(commander->pg, &rows, error, heads_sql, 2, params) || !send_heads(commander, rows, again, error))
 		return false;
 	devices_drop(devices, count);
 	return true;
@@ -85,7 +88,7 @@ static bool run_resend(struct commander *commander, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	char seconds[32];
-	const char *params[] = {seconds};
+	const char *params[] = {seconds, commander->cell};
 	int64_t age_ms = commander->options->resend_s * 1000;
 
 	if (!(commander->due & (DUE_RESEND | DUE_RESEND_ALL)))
@@ -95,7 +98,7 @@ static bool run_resend(struct commander *commander, struct error *error)
 	if (commander->due & DUE_RESEND_ALL)
 		age_ms = clock_mono_ms() - commander->resend_all_ms;
 	(void)snprintf(seconds, sizeof(seconds), "%.3f", (double)age_ms / 1000);
-	if (!pg_query(commander->pg, &rows, error, unanswered_sql, 1, params) ||
+	if (!pg_query(commander->pg, &rows, error, unanswered_sql, 2, params) ||
 	    !send_heads(commander, rows, true, error))
 		return false;
 	if (pg_rows(rows) < BATCH_MAX)
@@ -106,10 +109,11 @@ static bool run_resend(struct commander *commander, struct error *error)
 static bool run_all(struct commander *commander, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
+	const char *params[] = {commander->cell};
 
 	if (!(commander->due & DUE_DISPATCH))
 		return true;
-	if (!pg_query(commander->pg, &rows, error, all_heads_sql, 0, NULL) ||
+	if (!pg_query(commander->pg, &rows, error, all_heads_sql, 1, params) ||
 	    !send_heads(commander, rows, false, error))
 		return false;
 	if (pg_rows(rows) < BATCH_MAX)

@@ -1,5 +1,6 @@
 #include "commander/expiry.h"
 
+#include "commander/cell.h"
 #include "commander/commander.h"
 #include "commander/moves.h"
 
@@ -12,15 +13,16 @@
 static const char select_sql[] =
 	"select id, state from command where state in ('queued', 'sent', 'accepted', 'running') and expires_at <= now()"
 	" and expires_at <= now() - case state when 'queued' then interval '0' when 'sent' then interval '5 seconds'"
-	" else interval '1 day' end order by expires_at limit " BATCH " for update skip locked";
+	" else interval '1 day' end and " CELL_HAS("command.device", "1") " order by expires_at limit " BATCH " for update skip locked";
 
 bool expiry_run(struct commander *commander, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	struct transition moves[BATCH_MAX];
 	size_t count = 0;
+	const char *params[] = {commander->cell};
 
-	if (!pg_query(commander->pg, &rows, error, select_sql, 0, NULL))
+	if (!pg_query(commander->pg, &rows, error, select_sql, 1, params))
 		return error_prefix(error, "reading expired commands");
 	if (pg_rows(rows) < BATCH_MAX)
 		commander->due &= ~(unsigned)DUE_EXPIRY;

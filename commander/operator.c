@@ -1,5 +1,6 @@
 #include "commander/operator.h"
 
+#include "commander/cell.h"
 #include "commander/commander.h"
 #include "commander/reply.h"
 #include "commander/transition.h"
@@ -12,7 +13,8 @@
 #include <string.h>
 
 static const char check_sql[] =
-	"select (select enabled from operator where name = $1), (select enabled from device where device = $2)";
+	"select (select enabled from operator where name = $1), (select enabled from device where device = $2), "
+	CELL_HAS("$2", "3");
 static const char insert_sql[] =
 	"insert into command (id, device, action, params, requested_by, source, request_id, reply_topic, correlation,"
 	" expires_at) values ($1, $2, $3, $4, $5, 'mqtt', $6, $7, decode($8, 'hex'), now() + make_interval(secs => $9))"
@@ -241,7 +243,7 @@ static bool check(struct commander *commander, const struct operator_request *re
 		  bool *allowed, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
-	const char *params[] = {request->operator, request->device };
+	const char *params[] = {request->operator, request->device, commander->cell};
 	struct request asked = {
 		.device = request->device,
 		.action = request->action,
@@ -250,7 +252,7 @@ static bool check(struct commander *commander, const struct operator_request *re
 	};
 
 	*allowed = false;
-	if (!pg_query(commander->pg, &row, error, check_sql, 2, params))
+	if (!pg_query(commander->pg, &row, error, check_sql, 3, params))
 		return false;
 	asked.device_known = pg_text(row, 0, 1) != NULL;
 	asked.device_enabled = pg_bool(row, 0, 1);
@@ -262,6 +264,9 @@ static bool check(struct commander *commander, const struct operator_request *re
 	else if (!pg_bool(row, 0, 0))
 		refusal_set(refusal, "operator disabled", "%s is disabled; an administrator can enable it",
 			    request->operator);
+	else if (!pg_bool(row, 0, 2)) // the answers would come out at another broker
+		refusal_set(refusal, "another cell", "device \"%s\" is in another cell; ask at that cell's broker",
+			    request->device);
 	else
 		*allowed = request_check(&asked, refusal);
 	return true;

@@ -1,6 +1,7 @@
 #include "commander/options.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define OPTION(name, type, member, default_text, min, max, required, description)                                      \
 	{                                                                                                              \
@@ -19,6 +20,8 @@ static const struct config_option rows[] = {
 	       "MQTT client id; a second commander adds a dot and a suffix"),
 	OPTION("database.conninfo", CONFIG_STRING, conninfo, "dbname=muster user=muster_commander", 0, 0, false,
 	       "libpq connection string"),
+	OPTION("cell", CONFIG_INT, cell, "0", 0, INT32_MAX, false,
+	       "which cell's broker this is: only commands for devices in that cell are taken; 0: there is but one broker"),
 	OPTION("signing_key_file", CONFIG_STRING, signing_key_file, NULL, 0, 0, true,
 	       "Ed25519 private key that signs commands, PKCS#8 PEM, mode 0600"),
 	OPTION("resend_s", CONFIG_INT, resend_s, "30", 1, 3600, false,

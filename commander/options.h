@@ -11,6 +11,7 @@ struct options {
 	char *broker_key_file;
 	char *client_id;
 	char *conninfo;
+	long cell; // 0: all
 	char *signing_key_file;
 	long resend_s;
 	long cell;

@@ -1,5 +1,6 @@
 #include "commander/request.h"
 
+#include "commander/cell.h"
 #include "commander/commander.h"
 #include "commander/moves.h"
 
@@ -22,6 +23,7 @@
 static const char lock_sql[] = "select pg_advisory_xact_lock(hashtext('muster.commander.requests'))";
 static const char select_sql[] =
 	"with c as (select id, device, action, params, expires_at, created_at from command where state = 'requested'"
+	" and " CELL_HAS("command.device", "1")
 	" order by created_at, id limit " BATCH " for update skip locked),"
 	" d as (select device, enabled, command_counter from device where device in (select device from c)"
 	" order by device for update)"
@@ -211,7 +213,9 @@ bool request_run(struct commander *commander, struct error *error)
 	auto_pg_result struct pg_result *rows = NULL;
 	cleanup(batch_free_cleanup) struct batch *batch = NULL;
 
-	if (!pg_exec(commander->pg, lock_sql, error) || !pg_query(commander->pg, &rows, error, select_sql, 0, NULL))
+	const char *params[] = {commander->cell};
+
+	if (!pg_exec(commander->pg, lock_sql, error) || !pg_query(commander->pg, &rows, error, select_sql, 1, params))
 		return error_prefix(error, "reading requests");
 	if (pg_rows(rows) < BATCH_MAX)
 		commander->due &= ~(unsigned)DUE_REQUESTS;

@@ -1,5 +1,6 @@
 #include "commander/result.h"
 
+#include "commander/cell.h"
 #include "commander/commander.h"
 #include "commander/moves.h"
 
@@ -16,7 +17,7 @@ static const char select_sql[] =
 	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
 	" c.id, c.state, c.device from command_result r left join command c on c.id ="
 	" case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then r.command::uuid end"
-	" where r.applied_at is null order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
+	" where r.applied_at is null and " CELL_HAS("r.device", "1") " order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
 	" for update of r skip locked";
 enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER };
 
@@ -136,7 +137,9 @@ bool result_run(struct commander *commander, struct error *error)
 	auto_pg_result struct pg_result *rows = NULL;
 	auto_free struct batch *batch = NULL;
 
-	if (!pg_query(commander->pg, &rows, error, select_sql, 0, NULL))
+	const char *params[] = {commander->cell};
+
+	if (!pg_query(commander->pg, &rows, error, select_sql, 1, params))
 		return error_prefix(error, "reading results");
 	if (pg_rows(rows) < BATCH_MAX)
 		commander->due &= ~(unsigned)DUE_RESULTS;

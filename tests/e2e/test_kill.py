@@ -18,13 +18,13 @@ COUNT, LIMIT, INTERVAL_MS = 20, 150, 100
 class Fleet:
     """20 simulated devices in one process, with their ledger."""
 
-    def __init__(self, stack, prefix, *arguments):
+    def __init__(self, stack, prefix, *arguments, token_options=()):
         self.stack, self.prefix = stack, prefix
         self.folder = stack.state / f"fleet-{prefix}"
         self.folder.mkdir(exist_ok=True)
         self.ledger = self.folder / "ledger"
         token = self.folder / "token"
-        token.write_text(stack.token("--uses", str(COUNT)))
+        token.write_text(stack.token("--uses", str(COUNT), *token_options))
         token.chmod(0o600)
         self.output = open(self.folder / "output", "w+")
         self.process = subprocess.Popen(

@@ -17,9 +17,9 @@ def alice(stack):
 
 
 class Operator:
-    def __init__(self, stack, name):
+    def __init__(self, stack, name, port=None):
         self.stack, self.name = stack, f"op.{name}"
-        self.access = ["-V", "5", "-h", "localhost", "-p", str(stack.ports["services"]), *stack.operator_files(name)]
+        self.access = ["-V", "5", "-h", "localhost", "-p", str(port or stack.ports["services"]), *stack.operator_files(name)]
 
     def ask(self, request, answers):
         """Publishes a request; returns the first `answers` replies, as mosquitto_sub prints them."""

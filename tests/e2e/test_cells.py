@@ -1,0 +1,195 @@
+"""Two cells, each a broker with its ingest and its commander, in one database: devices are enrolled into each, and neither
+minds what happens to the other."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from stack import Device, wait_for
+from test_kill import Fleet
+from test_operator import Operator
+from test_presence import Sessions, await_state
+
+STACK_ARGS = ["--sims", "0", "--no-agent"]
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Part:
+    """A process of the second cell, started, killed and stopped by the test, as the user that owns the stack's files."""
+
+    def __init__(self, stack, name, command, port):
+        owner = pathlib.Path(stack.state).stat()
+        self.owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        self.command, self.port, self.process = command, port, None
+        self.log = open(stack.state / f"log/{name}.log", "ab")
+
+    def start(self):
+        self.process = subprocess.Popen([str(word) for word in self.command], stdout=self.log, stderr=self.log, **self.owner)
+        wait_for(self.listens, f"{self.command[0]} to listen")
+
+    def listens(self):
+        assert self.process.poll() is None, f"{self.command[0]} ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def end(self, how):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+
+class SecondCell:
+    def __init__(self, stack):
+        self.stack = stack
+        self.devices, self.services, websockets, *http = free_ports(5)
+        folder = stack.state / "broker-2"
+        folder.mkdir()
+        (folder / "revoked").write_text("")
+        text = (stack.state / "broker/mosquitto.conf").read_text()
+        for old, new in ((stack.ports["devices"], self.devices), (stack.ports["services"], self.services),
+                         (stack.ports["websockets"], websockets)):
+            text = re.sub(rf"^listener {old} ", f"listener {new} ", text, flags=re.M)
+        text = text.replace(f"{stack.state.resolve()}/broker/", f"{folder.resolve()}/").replace(
+            f"{folder.resolve()}/acl", f"{stack.state.resolve()}/broker/acl")
+        (folder / "mosquitto.conf").write_text(text)
+        self.broker = Part(stack, "broker-2", ["/usr/sbin/mosquitto", "-c", folder / "mosquitto.conf"], self.services)
+        for key in ("user", "group"):
+            if self.broker.owner:
+                for path in (folder, *folder.iterdir()):
+                    os.chown(path, self.broker.owner["user"], self.broker.owner["group"])
+        self.ingest = Part(stack, "ingest-2", [stack.bin / "muster-ingest", "--config",
+                                               self.configure("ingest", http[0])], http[0])
+        self.commander = Part(stack, "commander-2", [stack.bin / "muster-commander", "--config",
+                                                     self.configure("commander", http[1])], http[1])
+
+    def configure(self, name, http):
+        """As of the first cell, client id and all."""
+        text = (self.stack.state / f"conf/{name}.conf").read_text()
+        text, one = re.subn(r"(broker = \{[^}]*port = )\d+", rf"\g<1>{self.services}", text)
+        text, two = re.subn(r"(http = \{[^}]*port = )\d+", rf"\g<1>{http}", text)
+        assert (one, two) == (1, 1), text
+        path = self.stack.state / f"conf/{name}-2.conf"
+        path.write_text(text + "cell = 2;\n")
+        os.chmod(path, 0o644)
+        return path
+
+    def __enter__(self):
+        try:
+            for part in (self.broker, self.ingest, self.commander):
+                part.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for part in (self.commander, self.ingest, self.broker):
+            part.end(signal.SIGTERM)
+            part.log.close()
+
+
+@pytest.fixture(scope="module")
+def second(stack):
+    with SecondCell(stack) as cell:
+        with open(stack.state / "conf/commander.conf", "a", encoding="ascii") as config:
+            config.write("cell = 1;\n")
+        with open(stack.state / "conf/bridge.conf", "a", encoding="ascii") as config:
+            config.write(f'cells = ( "1 localhost {stack.ports["devices"]}", "2 localhost {cell.devices}" );\n')
+        stack.muster("stack", "restart", "commander")
+        stack.muster("stack", "restart", "bridge")
+        yield cell
+
+
+def ping(stack, device):
+    done = stack.muster("command", "send", device, "ping", "--wait", check=False)
+    assert done.returncode == 0, f"{device}: {done.stdout}{done.stderr}"
+
+
+def online(stack, prefix):
+    return stack.value("select count(*) from device_state where device like %s and presence = 'online'", prefix + "%")
+
+
+def grows(fleet):
+    before = fleet.rows()
+    wait_for(lambda: fleet.rows() > before + 100, f"{fleet.prefix} to go on", 60)
+
+
+def test_neither_cell_minds_the_other(stack, second):
+    with Fleet(stack, "west-", "--limit", "250", token_options=("--cell", "1")) as west, \
+            Fleet(stack, "east-", "--limit", "250", token_options=("--cell", "2")) as east:
+        wait_for(lambda: online(stack, "west-") == 20 and online(stack, "east-") == 20, "40 devices online", 60)
+        assert stack.rows("select s.cell, d.cell, count(*) from device d join device_state s using (device) "
+                          "group by 1, 2 order by 1") == [(1, 1, 20), (2, 2, 20)]
+        ping(stack, "west-001")
+        ping(stack, "east-001")
+        second.ingest.end(signal.SIGKILL)
+        ping(stack, "west-002")
+        grows(west)
+        stuck = east.rows()
+        second.commander.end(signal.SIGKILL)
+        waiting = stack.muster_json("command", "send", "east-002", "ping")["id"]
+        ping(stack, "west-003")
+        assert east.rows() == stuck and stack.value("select state from command where id = %s", waiting) == "requested"
+        second.ingest.start()
+        second.commander.start()
+        grows(east)
+        wait_for(lambda: stack.value("select state from command where id = %s", waiting) == "succeeded", "the ping that waited")
+        # A broker's restart: its devices get their grace, the others need none.
+        second.broker.end(signal.SIGTERM)
+        second.broker.start()
+        with Sessions(stack, "west-x", 1) as device:
+            await_state(stack, "west-x", "online", "status")
+            device.cut()
+            await_state(stack, "west-x", "offline", "will", 15)
+        grows(east)
+        assert west.finish(240)["stored"] and east.finish(240)["stored"]
+        assert west.compare() == ([], [], []) and east.compare() == ([], [], [])
+    assert stack.value("select count(*) from event where type = 'presence.offline' and body ->> 'why' <> 'goodbye' "
+                       "and device <> 'west-x'") == 0
+
+
+def test_an_operator_asks_at_the_devices_broker(stack, second):
+    with Device(stack, "east-op", *enrolled(stack, "east-op", 2), port=second.devices) as device:
+        device.publish("telemetry", device.next(load1=1))
+        device.wait_stored()
+        stack.muster("operator", "add", "alice")
+        (reply,) = Operator(stack, "alice").ask({"device": "east-op", "action": "ping"}, 1)
+        assert reply["error"] == "another cell" and "that cell's broker" in reply["detail"]
+        replies = Operator(stack, "alice", second.services).ask({"device": "east-op", "action": "ping"}, 2)
+        assert [reply["state"] for reply in replies] == ["queued", "sent"]
+        wait_for(lambda: device.received("command"), "the command")
+
+
+def enrolled(stack, name, cell):
+    key, csr = stack.csr(name)
+    status, answer = stack.post("/v1/enroll", {"token": stack.token("--device", name, "--cell", str(cell)), "csr": csr})
+    assert status == 201, answer
+    certificate = key.with_suffix(".crt")
+    certificate.write_text(answer["certificate"])
+    return certificate, key
+
+
+def test_a_device_at_the_wrong_broker_is_taken_in_and_noted(stack, second):
+    with Device(stack, "stray", *enrolled(stack, "stray", 1), port=second.devices) as device:
+        device.publish("telemetry", device.next(load1=1))
+        device.wait_stored()
+        assert "1, but it reports in 2" in stack.muster("device", "show", "stray").stdout
+        detail = stack.muster_json("device", "show", "stray")
+        assert (detail["cell"], detail["reports_in"]) == (1, 2)
+        assert stack.value("select body ->> 'cell' from event where device = 'stray' and type = 'presence.online'") == "2"
+        stack.muster("command", "send", "stray", "ping")
+        wait_for(lambda: device.received("command"), "the command, where the device is")
