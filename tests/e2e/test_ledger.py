@@ -1,4 +1,7 @@
 """What is missing is known by its range: open, filled late, lost when it does not come; and no clock misplaces anything."""
+import json
+import os
+import signal
 import time
 
 import pytest
@@ -112,3 +115,47 @@ def test_a_wrong_clock_loses_and_misplaces_nothing(stack, name, ts):
         device.wait_stored()
         assert stack.muster_json("device", "show", name)["latest"]["cpu_pct"] == 50
     assert detail["ledger"][0]["gaps"] == []
+
+
+# From here on `stored` says nothing for a minute after it has said something.
+
+@pytest.fixture(scope="module")
+def slow(stack):
+    conf = stack.state / "conf/ingest.conf"
+    conf.write_text(conf.read_text() + "stored_interval_ms = 60000;\n")
+    stack.muster("stack", "restart", "ingest")
+    return stack
+
+
+def test_whoever_names_a_response_topic_is_answered_at_once(slow):
+    answers = []
+    with Device(slow, "asker-1") as device:
+        def on_message(client, userdata, message):
+            answers.append((json.loads(message.payload)["seq"], getattr(message.properties, "CorrelationData", None)))
+
+        device.client.on_message = on_message
+        device.publish("telemetry", device.next(load1=1))
+        wait_for(lambda: answers == [(1, None)], "the first answer")
+        device.publish("telemetry", device.next(load1=2))  # its answer waits
+        wait_for(lambda: slow.value("select count(*) from telemetry where device = 'asker-1'") == 2, "the second row")
+        ingest = slow.pid("ingest")
+        os.kill(ingest, signal.SIGSTOP)  # so that they come in one batch, or a few
+        try:
+            taken = []
+            for number in range(100):
+                asking = Properties(PacketTypes.PUBLISH)
+                asking.ResponseTopic = "fleet/v1/asker-1/stored"
+                asking.CorrelationData = b"\x00%d" % number
+                taken.append(device.client.publish("fleet/v1/asker-1/telemetry", json.dumps(device.next(load1=number)), qos=1,
+                                                   properties=asking))
+            wait_for(lambda: all(one.is_published() for one in taken), "the broker to have them all")
+        finally:
+            os.kill(ingest, signal.SIGCONT)
+        wait_for(lambda: answers[-1] == (102, b"\x0099"), "the last answer, with what it was asked with")
+        assert len(answers) <= 10, "one for each batch"
+        assert [seq for seq, _ in answers] == sorted(seq for seq, _ in answers)
+        elsewhere = Properties(PacketTypes.PUBLISH)  # somebody else's topic: as if none had been given
+        elsewhere.ResponseTopic = "fleet/v1/gap-1/stored"
+        device.publish("telemetry", device.next(load1=1), elsewhere)
+        wait_for(lambda: slow.value("select contiguous from ledger where device = 'asker-1'") == 103, "the row")
+        assert answers[-1][0] == 102

@@ -220,3 +220,22 @@ def test_negative_control_a_hole_in_the_outbox_is_seen(stack):
         wait_for(lambda: agent.waiting() < 50, "the backlog to be stored", 60)
         wait_for(lambda: stack.value("select max(contiguous) from ledger where device = %s", agent.name) >= last, "the mark")
         assert set(range(first, last + 1)) - stored(stack, agent, last) == set(range(first, first + 100))
+
+
+def test_what_a_full_outbox_drops_is_counted_and_told(stack):
+    with Agent(stack, "full-1") as agent:
+        def dropped():
+            with agent.database() as outbox:
+                return outbox.execute("select coalesce(max(value), 0) from value where name = 'dropped'").fetchone()[0]
+
+        agent.start(MUSTER_AGENT_BROKER_PORT=CLOSED_PORT, MUSTER_AGENT_OUTBOX_ROWS_MAX="10")
+        wait_for(lambda: dropped() >= 3, "the outbox to drop its oldest", 60)
+        agent.stop()
+        agent.start(MUSTER_AGENT_OUTBOX_ROWS_MAX="10")
+        wait_for(lambda: stack.value("select coalesce(max((custom ->> 'outbox_dropped')::bigint), 0) from telemetry "
+                                     "where device = 'full-1'") >= 3, "its telemetry to say so", 60)
+        wait_for(lambda: stack.value("select coalesce(max(dropped), 0) from ledger where device = 'full-1'") == dropped(),
+                 "the ledger to agree", 60)
+        row = stack.muster_json("device", "show", "full-1")["ledger"][0]
+        assert (row["dropped"], row["lost"], row["missing"]) == (dropped(), dropped(), 0)
+        assert [(gap["from"], gap["to"], gap["state"]) for gap in row["gaps"]] == [(1, dropped(), "dropped")]
