@@ -13,7 +13,8 @@
 static const char select_sql[] =
 	"select id, state from command where state in ('queued', 'sent', 'accepted', 'running') and expires_at <= now()"
 	" and expires_at <= now() - case state when 'queued' then interval '0' when 'sent' then interval '5 seconds'"
-	" else interval '1 day' end and " CELL_HAS("command.device", "1") " order by expires_at limit " BATCH " for update skip locked";
+	" else interval '1 day' end and " CELL_HAS("command.device", "1")
+	" order by expires_at limit " BATCH " for update skip locked";
 
 bool expiry_run(struct commander *commander, struct error *error)
 {

@@ -17,7 +17,8 @@ static const char select_sql[] =
 	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
 	" c.id, c.state, c.device from command_result r left join command c on c.id ="
 	" case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then r.command::uuid end"
-	" where r.applied_at is null and " CELL_HAS("r.device", "1") " order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
+	" where r.applied_at is null and " CELL_HAS("r.device", "1")
+	" order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
 	" for update of r skip locked";
 enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER };
 

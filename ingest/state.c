@@ -30,16 +30,19 @@ enum { OWN_COLUMN_COUNT = 4 + READING_COLUMN_COUNT };
 	column " end, "
 
 // Of a connection that is newer than the one known, or of that one while it lasts: what comes again after its end (from
-// the broker, or to another program of a group) is old. A device that counts anew is believed when it is heard live. One that
-// does not count may have moved to another cell ($7 is ours): then the broker that it has left is not believed.
+// the broker, or to another program of a group) is old. A device that counts anew is believed when it is heard live. One
+// that does not count may have moved to another cell ($7 is ours): then the broker that it has left is not believed.
 #define ELSEWHERE "d.cell <> $7::integer"
 #define UP                                                                                                      \
 	"(s.up_at is not null and coalesce(s.up_session > d.session or (s.up_session = d.session and "          \
-	"d.presence <> 'offline') or (s.up_session < d.session and s.up_firm), s.up_firm or not " ELSEWHERE ", true))"
+	"d.presence <> 'offline') or (s.up_session < d.session and s.up_firm), "                       \
+	"s.up_firm or not " ELSEWHERE ", true))"
 // A device that was never seen and sends something is online by that evidence; of others, status and hello decide.
 #define FIRST "(d.presence = 'never' and s.last_seen is not null)"
 #define SESSION "case when " UP " then coalesce(s.up_session, d.session) else d.session end"
-#define DOWN "(s.down_at is not null and not coalesce(s.down_session < " SESSION ", not " UP " and " ELSEWHERE ", false))"
+#define DOWN                                                                       \
+	"(s.down_at is not null and not coalesce(s.down_session < " SESSION ", not " UP \
+	" and " ELSEWHERE ", false))"
 #define GONE "(" DOWN " and s.down_firm)"
 #define PRESENCE "case when " GONE " then 'offline' when " UP " or " FIRST " then 'online' else d.presence end"
 

@@ -107,10 +107,12 @@ class Stack:
 
     # ---- the API ----
     def chart(self, device, metric, since, until, **query):
-        words = "&".join(f"{name}={value}" for name, value in {"metric": metric, "from": since, "to": until, **query}.items())
-        api = (self.state / "api-token").read_text().strip()
-        return json.loads(run("curl", "-sS", "--cacert", self.state / "ca/service.crt", "-H", f"Authorization: Bearer {api}",
-                              f"https://localhost:{self.ports['dashboard']}/api/v1/devices/{device}/telemetry?{words}").stdout)
+        query |= {"metric": metric, "from": since, "to": until}
+        words = "&".join(f"{name}={value}" for name, value in query.items())
+        token = (self.state / "api-token").read_text().strip()
+        address = f"https://localhost:{self.ports['dashboard']}/api/v1/devices/{device}/telemetry?{words}"
+        return json.loads(run("curl", "-sS", "--cacert", self.state / "ca/service.crt",
+                              "-H", f"Authorization: Bearer {token}", address).stdout)
 
     # ---- devices and operators ----
     def token(self, *arguments):
