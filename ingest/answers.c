@@ -9,27 +9,40 @@
 #include <string.h>
 
 #define KEEP_BYTES ((size_t)1024 * 1024)
-enum { SWEEPS = 4 }; // an interval; how late an answer may be
+#define PER_MS 20      // stored messages: a burst would stand between devices and broker longer than a commit takes
+#define AT_ONCE_MAX 2000
+#define WAKE_MIN_MS 10 // how late the end of an interval may be noticed
+#define IDLE_MAX 1024  // entries without a purpose, beside as many as have one
+
+// idle -> ready -> resting, for an interval after it was answered -> ready again if something came meanwhile, or idle
+enum state { IDLE, READY, RESTING };
 
 struct entry {
 	const char *device, *epoch;
 	int64_t mark;
 	int64_t sent_ms;
-	bool waits;
+	enum state state;
+	bool again;  // RESTING: the mark has moved
+	size_t next; // in its queue
 };
 
-// Whoever was answered within the interval, or waits for its end. There are two: a sweep moves what stays to the other.
+struct queue {
+	size_t first, last, count; // entries
+};
+
+// Entries go by copying those with a purpose to the other set.
 struct entries {
 	struct arena arena;
 	struct index index;
 	struct entry *entries;
 	size_t count, max;
+	struct queue ready, resting; // the latter in the order of sent_ms
 };
 
 struct answers {
 	struct mqtt *mqtt;
 	int64_t interval_ms;
-	int64_t sweep_ms; // the next one, when there are entries
+	int64_t sent_ms; // the last look at who is ready
 	struct entries sets[2];
 	int current;
 };
@@ -63,14 +76,18 @@ static void empty(struct entries *set)
 	arena_reset(&set->arena);
 	index_clear(&set->index);
 	set->count = 0;
+	set->ready = set->resting = (struct queue){0};
 }
 
-static struct entry *entry_of(struct entries *set, const char *device, const char *epoch, bool *added)
+static struct entry *entry_of(struct entries *set, const char *device, const char *epoch)
 {
 	char name[DEVICE_ID_MAX + EPOCH_MAX + 2];
-	int len = snprintf(name, sizeof(name), "%s/%s", device, epoch);
-	size_t number = index_number(&set->index, &set->arena, name, (size_t)len, added);
-	if (!*added)
+	char *end = stpcpy(name, device); // by hand: this is done for every device of a batch
+	*end++ = '/';
+	end = stpcpy(end, epoch);
+	bool added;
+	size_t number = index_number(&set->index, &set->arena, name, (size_t)(end - name), &added);
+	if (!added)
 		return &set->entries[number];
 	if (set->count == set->max) {
 		set->max = set->max ? 2 * set->max : 64;
@@ -84,6 +101,55 @@ static struct entry *entry_of(struct entries *set, const char *device, const cha
 		.epoch = arena_string(&set->arena, epoch),
 	};
 	return entry;
+}
+
+static void put(struct entries *set, struct entry *entry, enum state state)
+{
+	struct queue *queue = state == READY ? &set->ready : &set->resting;
+	size_t number = (size_t)(entry - set->entries);
+	if (queue->count++ == 0)
+		queue->first = number;
+	else
+		set->entries[queue->last].next = number;
+	queue->last = number;
+	entry->state = state;
+}
+
+static struct entry *first(const struct entries *set, const struct queue *queue)
+{
+	return queue->count > 0 ? &set->entries[queue->first] : NULL;
+}
+
+static struct entry *take(struct entries *set, struct queue *queue)
+{
+	struct entry *entry = first(set, queue);
+	queue->first = entry->next;
+	queue->count--;
+	entry->state = IDLE;
+	return entry;
+}
+
+static void forget_idle(struct answers *answers)
+{
+	struct entries *old = &answers->sets[answers->current];
+	struct entries *kept = &answers->sets[!answers->current];
+	struct queue *const queues[] = {&old->ready, &old->resting};
+	size_t purposeful = old->ready.count + old->resting.count;
+	if (purposeful > 0 && old->count <= 2 * purposeful + IDLE_MAX)
+		return;
+	empty(kept);
+	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {
+		while (queues[i]->count > 0) {
+			const struct entry *entry = take(old, queues[i]);
+			struct entry *moved = entry_of(kept, entry->device, entry->epoch);
+			moved->mark = entry->mark;
+			moved->sent_ms = entry->sent_ms;
+			moved->again = entry->again;
+			put(kept, moved, i == 0 ? READY : RESTING);
+		}
+	}
+	empty(old);
+	answers->current = !answers->current;
 }
 
 // Whatever cannot be sent is covered by a later answer, or asked for again.
@@ -107,22 +173,18 @@ static void send_stored(struct answers *answers, struct entry *entry, int64_t mo
 	if (topic_build(topic, TOPIC_STORED, entry->device, NULL))
 		publish(answers, topic, entry->epoch, entry->mark, NULL);
 	entry->sent_ms = mono_ms;
-	entry->waits = false;
+	entry->again = false;
 }
 
-static void answer_device(struct answers *answers, const struct epoch_summary *epoch, int64_t mono_ms)
+static void answer_device(struct entries *set, const struct epoch_summary *epoch)
 {
-	struct entries *set = &answers->sets[answers->current];
-	bool added;
-	if (set->count == 0)
-		answers->sweep_ms = mono_ms + answers->interval_ms / SWEEPS;
-	struct entry *entry = entry_of(set, epoch->device, epoch->epoch, &added);
+	struct entry *entry = entry_of(set, epoch->device, epoch->epoch);
 	if (epoch->contiguous > entry->mark)
 		entry->mark = epoch->contiguous;
-	if (added || mono_ms - entry->sent_ms >= answers->interval_ms)
-		send_stored(answers, entry, mono_ms);
+	if (entry->state == IDLE)
+		put(set, entry, READY);
 	else
-		entry->waits = true;
+		entry->again = true;
 }
 
 void answers_committed(struct answers *answers, const struct summary *summary, int64_t mono_ms)
@@ -134,40 +196,44 @@ void answers_committed(struct answers *answers, const struct summary *summary, i
 		for (const struct reply_link *link = epoch->replies; link; link = link->next)
 			publish(answers, link->reply->topic, epoch->epoch, epoch->contiguous, link->reply);
 		if (epoch->unanswered)
-			answer_device(answers, epoch, mono_ms);
+			answer_device(&answers->sets[answers->current], epoch);
 	}
+	answers_due(answers, mono_ms);
 }
 
 void answers_due(struct answers *answers, int64_t mono_ms)
 {
-	struct entries *old = &answers->sets[answers->current];
-	if (old->count == 0 || mono_ms < answers->sweep_ms)
+	struct entries *set = &answers->sets[answers->current];
+	const struct entry *rested;
+	if (set->count == 0)
 		return;
-	struct entries *kept = &answers->sets[!answers->current];
-	empty(kept);
-	for (size_t i = 0; i < old->count; i++) {
-		struct entry *entry = &old->entries[i];
-		bool over = mono_ms - entry->sent_ms >= answers->interval_ms;
-		if (over && !entry->waits)
-			continue;
-		if (over)
-			send_stored(answers, entry, mono_ms);
-		bool added;
-		struct entry *moved = entry_of(kept, entry->device, entry->epoch, &added);
-		moved->mark = entry->mark;
-		moved->sent_ms = entry->sent_ms;
-		moved->waits = entry->waits;
+	while ((rested = first(set, &set->resting)) && mono_ms - rested->sent_ms >= answers->interval_ms) {
+		struct entry *entry = take(set, &set->resting);
+		if (entry->again)
+			put(set, entry, READY);
 	}
-	empty(old);
-	answers->current = !answers->current;
-	answers->sweep_ms = mono_ms + answers->interval_ms / SWEEPS;
+	int64_t allowed = (mono_ms - answers->sent_ms) * PER_MS;
+	if (allowed > AT_ONCE_MAX)
+		allowed = AT_ONCE_MAX;
+	for (; set->ready.count > 0 && allowed > 0; allowed--) {
+		struct entry *entry = take(set, &set->ready);
+		send_stored(answers, entry, mono_ms);
+		put(set, entry, RESTING);
+	}
+	answers->sent_ms = mono_ms;
+	forget_idle(answers);
 }
 
 int answers_timeout_ms(const struct answers *answers, int64_t mono_ms)
 {
-	if (answers->sets[answers->current].count == 0)
+	const struct entries *set = &answers->sets[answers->current];
+	const struct entry *rests = first(set, &set->resting);
+	if (set->ready.count > 0)
+		return answers->sent_ms < mono_ms ? 0 : 1;
+	if (!rests)
 		return -1;
-	return answers->sweep_ms > mono_ms ? (int)(answers->sweep_ms - mono_ms) : 0;
+	int64_t wait_ms = rests->sent_ms + answers->interval_ms - mono_ms;
+	return wait_ms < WAKE_MIN_MS ? WAKE_MIN_MS : (int)wait_ms;
 }
 
 void answers_clear(struct answers *answers)

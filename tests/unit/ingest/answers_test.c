@@ -12,16 +12,16 @@
 static struct broker broker;
 static struct mqtt *sender;
 static struct mqtt *listener;
-static char heard[8][160]; // "<topic> <payload> <correlation>"
+static char heard[8][160]; // "<topic> <payload> <correlation>"; the last place is of the newest
 static size_t heard_count;
 static bool subscribed;
 
 static void on_message(void *user, const struct mqtt_message *message)
 {
-	assert_true(heard_count < 8);
-	(void)snprintf(heard[heard_count++], sizeof(heard[0]), "%s %.*s %.*s", message->topic,
+	(void)snprintf(heard[heard_count < 7 ? heard_count : 7], sizeof(heard[0]), "%s %.*s %.*s", message->topic,
 		       (int)message->payload_bytes, (const char *)message->payload, (int)message->correlation_bytes,
 		       message->correlation ? (const char *)message->correlation : "");
+	heard_count++;
 }
 
 static void on_connect(void *user, bool session_present)
@@ -99,7 +99,7 @@ static void hear(void)
 	heard_count = 0;
 	assert_true(mqtt_publish(sender, &last, NULL, &error));
 	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
-	while (heard_count == 0 || strncmp(heard[heard_count - 1], "svc/end", 7) != 0) {
+	while (heard_count == 0 || strncmp(heard[heard_count < 8 ? heard_count - 1 : 7], "svc/end", 7) != 0) {
 		if (clock_mono_ms() > deadline_ms)
 			fail_msg("nothing more came after %zu", heard_count);
 		turn();
@@ -179,6 +179,47 @@ static void test_response_topic_is_answered_at_once(void **state)
 	assert_int_equal(answers_timeout_ms(answers, 5001), -1);
 }
 
+// A large batch does not stand between the broker and the devices: the answers go bit by bit, each device has its one.
+static void test_spread(void **state)
+{
+	enum { DEVICES = 5000 };
+	static struct epoch_summary epochs[DEVICES];
+	static struct epoch_summary *pointers[DEVICES];
+	static char names[DEVICES][8];
+	struct answers *answers cleanup(answers_free_cleanup) = new_answers();
+	for (size_t i = 0; i < DEVICES; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "d%zu", i);
+		epochs[i] = (struct epoch_summary){
+			.device = names[i], .epoch = "e", .contiguous = 1, .unanswered = true};
+		pointers[i] = &epochs[i];
+	}
+	const struct summary summary = {.epochs = pointers, .epoch_count = DEVICES};
+	int64_t now_ms = 5000;
+	size_t total = 0;
+	committed(answers, 1, NULL, now_ms);
+	hear();
+	assert_int_equal(heard_count, 1);
+	now_ms += 10;
+	answers_committed(answers, &summary, now_ms);
+	answers_due(answers, now_ms); // nothing more in the same millisecond
+	hear();
+	assert_in_range(heard_count, 1, DEVICES / 10);
+	for (total = heard_count; total < DEVICES - 1; total += heard_count) { // d1 has had its answer
+		assert_int_equal(answers_timeout_ms(answers, now_ms), 1);
+		now_ms++;
+		answers_due(answers, now_ms);
+		hear();
+		assert_in_range(heard_count, 1, 100);
+	}
+	assert_int_equal(total, DEVICES - 1);
+	assert_in_range(answers_timeout_ms(answers, now_ms), 10, INTERVAL_MS);
+	answers_due(answers, now_ms + 2 * INTERVAL_MS); // d1's second
+	hear();
+	assert_int_equal(heard_count, 1);
+	answers_due(answers, now_ms + 4 * INTERVAL_MS);
+	assert_int_equal(answers_timeout_ms(answers, now_ms + 4 * INTERVAL_MS), -1);
+}
+
 static void test_cleared(void **state)
 {
 	struct answers *answers cleanup(answers_free_cleanup) = new_answers();
@@ -196,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_coalesced),
 		cmocka_unit_test(test_response_topic_is_answered_at_once),
+		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_cleared),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
