@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-static bool is_epoch(const char *text)
+static bool is_epoch(const char *text, size_t len)
 {
-	size_t len = strlen(text);
 	if (len < 1 || len > EPOCH_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++) {
@@ -16,6 +15,16 @@ static bool is_epoch(const char *text)
 			return false;
 	}
 	return true;
+}
+
+static bool is_seq(int64_t seq)
+{
+	return seq >= 1 && seq <= SEQ_MAX;
+}
+
+static bool is_ts(int64_t ts_ms)
+{
+	return ts_ms >= 0 && ts_ms <= TS_MAX_MS;
 }
 
 static bool parse_number(const struct json *object, bool alone_ok, struct arena *arena, struct stamp *out,
@@ -30,10 +39,10 @@ static bool parse_number(const struct json *object, bool alone_ok, struct arena 
 	if (!epoch || (!seq && !alone_ok))
 		return error_set(error, ERROR_INVALID, "epoch and seq belong together: %s is missing",
 				 epoch ? "seq" : "epoch");
-	if (!json_as_string(epoch, &text) || !is_epoch(text))
+	if (!json_as_string(epoch, &text) || !is_epoch(text, strlen(text)))
 		return error_set(error, ERROR_INVALID, "epoch is not a string of 1 to %d letters, digits and -",
 				 EPOCH_MAX);
-	if (seq && (!json_as_int(seq, &number) || number < 1 || number > SEQ_MAX))
+	if (seq && (!json_as_int(seq, &number) || !is_seq(number)))
 		return error_set(error, ERROR_INVALID, "seq is not an integer from 1 to 2^53 - 1");
 	out->epoch = arena_string(arena, text);
 	out->seq = number;
@@ -57,7 +66,7 @@ static bool parse_ts(const struct json *object, int64_t received_ms, struct stam
 			     : json_as_int(ts, &ts_ms);
 	if (!known)
 		return error_set(error, ERROR_INVALID, "ts is neither milliseconds since 1970 nor RFC 3339");
-	if (ts_ms < 0 || ts_ms > TS_MAX_MS)
+	if (!is_ts(ts_ms))
 		return error_set(error, ERROR_INVALID, "ts is before 1970 or after 9999");
 	out->ts_ms = ts_ms;
 	return true;
@@ -68,6 +77,33 @@ bool stamp_parse(const struct json *object, int64_t received_ms, bool alone_ok, 
 {
 	*out = (struct stamp){0};
 	return parse_number(object, alone_ok, arena, out, error) && parse_ts(object, received_ms, out, error);
+}
+
+static bool is_member(const struct flat_member *member, const char *name, size_t len_bytes)
+{
+	return member->name_bytes == len_bytes && memcmp(member->name, name, len_bytes) == 0;
+}
+
+bool stamp_take(const struct flat_member *member, struct arena *arena, struct stamp *out)
+{
+	const struct scalar *value = &member->value;
+	if (is_member(member, "epoch", 5) && !out->epoch && value->type == SCALAR_TEXT &&
+	    is_epoch(value->text, value->text_bytes))
+		out->epoch = arena_copy(arena, value->text, value->text_bytes);
+	else if (is_member(member, "seq", 3) && !out->numbered && value->type == SCALAR_INTEGER && is_seq(value->integer))
+		out->seq = value->integer;
+	else if (is_member(member, "ts", 2) && out->ts_ms == 0 && value->type == SCALAR_INTEGER &&
+		 is_ts(value->integer) && value->integer > 0)
+		out->ts_ms = value->integer;
+	else
+		return false;
+	out->numbered = out->seq > 0;
+	return true;
+}
+
+bool stamp_is_whole(const struct stamp *stamp)
+{
+	return stamp->epoch && stamp->numbered && stamp->ts_ms > 0;
 }
 
 bool number_parse(const char *text, int64_t *out)

@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "common/topic.h"
 #include "ingest/arena.h"
+#include "ingest/flat.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,6 +70,9 @@ struct input {
 bool stamp_parse(const struct json *object, int64_t received_ms, bool alone_ok, struct arena *arena,
 		 struct stamp *out, struct error *error) must_check;
 bool stamp_is_member(const char *name); // "epoch", "seq", "ts"
+// The same for a single member. False for anything but one of the three that comes for the first time and is sound.
+bool stamp_take(const struct flat_member *member, struct arena *arena, struct stamp *out) must_check;
+bool stamp_is_whole(const struct stamp *stamp); // all three were taken
 
 // For the kinds that are one JSON object with one row: parses it, makes the stamp and a row of row_bytes.
 struct json *message_object(const struct input *in, bool alone_ok, size_t row_bytes, struct arena *arena,

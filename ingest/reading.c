@@ -32,44 +32,76 @@ static const struct field {
 	{"temperature_c", REAL, -273.15, 1000},
 };
 
-static int find_field(const char *name)
+static int find_field(const char *name, size_t len_bytes)
 {
 	for (int i = 0; i < READING_FIELDS; i++)
-		if (fields[i].name[0] == name[0] && strcmp(fields[i].name, name) == 0)
+		if (fields[i].name[0] == name[0] && strncmp(fields[i].name, name, len_bytes) == 0 &&
+		    fields[i].name[len_bytes] == '\0')
 			return i;
 	return -1;
+}
+
+static bool take_field(int index, const struct scalar *value, struct arena *arena, struct reading *out)
+{
+	const struct field *field = &fields[index];
+	bool sound = false;
+	switch (field->type) {
+	case REAL:
+		sound = (value->type == SCALAR_REAL || value->type == SCALAR_INTEGER) && value->real >= field->min &&
+			value->real <= field->max;
+		out->values[index].real = value->real;
+		break;
+	case INTEGER:
+		sound = value->type == SCALAR_INTEGER && value->integer >= 0;
+		out->values[index].integer = value->integer;
+		break;
+	case BOOLEAN:
+		sound = value->type == SCALAR_BOOLEAN;
+		out->values[index].boolean = value->boolean;
+		break;
+	case TEXT:
+		sound = value->type == SCALAR_TEXT && value->text_bytes <= (size_t)field->max;
+		if (sound)
+			out->values[index].text = arena_copy(arena, value->text, value->text_bytes);
+		break;
+	}
+	if (sound)
+		out->present |= 1U << index;
+	return sound;
 }
 
 static bool parse_field(int index, const struct json *value, struct arena *arena, struct reading *out,
 			struct error *error)
 {
-	const struct field *field = &fields[index];
-	bool sound = false;
-	const char *text;
-	switch (field->type) {
-	case REAL: {
-		double *real = &out->values[index].real;
-		sound = json_as_double(value, real) && *real >= field->min && *real <= field->max;
+	struct scalar scalar = {0};
+	bool known = false;
+	switch (fields[index].type) {
+	case REAL:
+		scalar.type = SCALAR_REAL;
+		known = json_as_double(value, &scalar.real);
 		break;
-	}
-	case INTEGER: {
-		int64_t *integer = &out->values[index].integer;
-		sound = json_as_int(value, integer) && *integer >= 0;
+	case INTEGER:
+		scalar.type = SCALAR_INTEGER;
+		known = json_as_int(value, &scalar.integer);
 		break;
-	}
 	case BOOLEAN:
-		sound = json_as_bool(value, &out->values[index].boolean);
+		scalar.type = SCALAR_BOOLEAN;
+		known = json_as_bool(value, &scalar.boolean);
 		break;
 	case TEXT:
-		sound = json_as_string(value, &text) && strlen(text) <= (size_t)field->max;
-		if (sound)
-			out->values[index].text = arena_string(arena, text);
+		scalar.type = SCALAR_TEXT;
+		known = json_as_string(value, &scalar.text);
+		scalar.text_bytes = known ? strlen(scalar.text) : 0;
 		break;
 	}
-	if (!sound)
-		return error_set(error, ERROR_INVALID, "%s has the wrong type or is out of range", field->name);
-	out->present |= 1U << index;
-	return true;
+	return (known && take_field(index, &scalar, arena, out)) ||
+	       error_set(error, ERROR_INVALID, "%s has the wrong type or is out of range", fields[index].name);
+}
+
+bool reading_take(const struct flat_member *member, struct arena *arena, struct reading *out)
+{
+	int field = find_field(member->name, member->name_bytes);
+	return field >= 0 && !(out->present & 1U << field) && take_field(field, &member->value, arena, out);
 }
 
 static bool check_custom(const char *name, const struct json *value, struct json *copy, struct error *error)
@@ -115,7 +147,7 @@ bool reading_parse(const struct json *object, struct arena *arena, struct readin
 			return error_set(error, ERROR_INVALID, "more than %d members", METRICS_PER_READING_MAX);
 		if (stamp_is_member(it.name))
 			continue;
-		int field = find_field(it.name);
+		int field = find_field(it.name, strlen(it.name));
 		bool ok = field >= 0 ? parse_field(field, it.value, arena, out, error)
 				     : add_custom(it.name, it.value, &custom, error);
 		if (!ok)

@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "ingest/arena.h"
 #include "ingest/copy.h"
+#include "ingest/flat.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,8 @@ struct reading {
 enum { READING_COLUMN_COUNT = READING_FIELDS + 1 };
 
 bool reading_parse(const struct json *object, struct arena *arena, struct reading *out, struct error *error) must_check;
+// The same for a single member. False for anything but a known measurement that comes for the first time and is sound.
+bool reading_take(const struct flat_member *member, struct arena *arena, struct reading *out) must_check;
 // Takes over what newer has, and keeps the rest.
 void reading_merge(struct reading *into, const struct reading *newer);
 void reading_write(struct copy *copy, const struct reading *reading); // READING_COLUMN_COUNT fields of a row

@@ -35,8 +35,32 @@ static bool parse_items(const struct json *const *items, size_t count, const str
 	return true;
 }
 
+// One reading of known measurements and nothing else. False: it is to be read the thorough way.
+static bool parse_plain(const struct input *in, struct arena *arena, struct message *out)
+{
+	struct flat flat = {.at = in->payload, .end = in->payload + in->payload_bytes};
+	struct flat_member member;
+	struct stamp stamp = {0};
+	struct reading reading = {0};
+	enum flat_step step;
+	while ((step = flat_next(&flat, &member)) == FLAT_MEMBER)
+		if (!reading_take(&member, arena, &reading) && !stamp_take(&member, arena, &stamp))
+			return false;
+	if (step != FLAT_END || !stamp_is_whole(&stamp))
+		return false;
+	struct reading *row = arena_alloc(arena, sizeof(*row));
+	*row = reading;
+	out->stamps = arena_alloc(arena, sizeof(*out->stamps));
+	*out->stamps = stamp;
+	out->rows = row;
+	out->count = 1;
+	return true;
+}
+
 static bool telemetry_parse(const struct input *in, struct arena *arena, struct message *out, struct error *error)
 {
+	if (parse_plain(in, arena, out))
+		return true;
 	struct json *json auto_json = json_parse(in->payload, in->payload_bytes, error);
 	if (!json)
 		return false;

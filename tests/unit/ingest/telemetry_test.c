@@ -30,6 +30,82 @@ static void test_array(void **state)
 	assert_null(reading(0)->custom);
 }
 
+static bool same_values(const struct reading *a, const struct reading *b)
+{
+	for (int i = 0; i < READING_FIELDS; i++) {
+		if (!(a->present & 1U << i))
+			continue;
+		bool same = i == 1   ? a->values[i].boolean == b->values[i].boolean
+			    : i == 9 ? strcmp(a->values[i].text, b->values[i].text) == 0
+				     : memcmp(&a->values[i], &b->values[i], sizeof(double)) == 0; // -0 is not 0
+		if (!same)
+			return false;
+	}
+	return a->present == b->present;
+}
+
+// The same text, once the thorough way, for the space before it, and once the fast way: both find the same.
+static bool agree(const char *text)
+{
+	static struct arena kept;
+	if (!kept.keep_bytes)
+		arena_init(&kept, 1 << 20);
+	bool ok = parse_bytes(&telemetry_kind, text, strlen(text), "", false);
+	struct arena other = parsing.arena;
+	parsing.arena = kept; // what the first found stays
+	kept = other;
+	const struct message first = parsing.message;
+	if (parse_bytes(&telemetry_kind, text + 1, strlen(text + 1), "", false) != ok)
+		fail_msg("%s: refused one way only", text);
+	if (ok) {
+		stamped(0, first.stamps->epoch, first.stamps->seq, first.stamps->ts_ms);
+		if (!same_values(first.rows, reading(0)))
+			fail_msg("%s: the values differ", text);
+		if (first.rows && ((const struct reading *)first.rows)->custom)
+			assert_string_equal(((const struct reading *)first.rows)->custom, reading(0)->custom);
+	}
+	arena_done(&kept);
+	return ok;
+}
+
+static void test_plain_and_thorough_agree(void **state)
+{
+	static const char *const values[] = {
+		"0", "-0", "1", "-1", "01", "-01", "1.0", "-0.0", "0.1", "99.9", "100.1", "1.", ".5", "1e1", "1.5E-1",
+		"+1", "-200", "50.000000000001", "33.33333333333333", "33.3333333333333333333", "999999999999999",
+		"9999999999999999", "9007199254740993", "999999999999999999", "9223372036854775807",
+		"9223372036854775808", "true", "false", "null", "tru", "truex", "\"\"", "\"wifi\"", "\"a\\u0062\"",
+		"\"\xc3\xa4\"", "\"\xff\"", "\"\x01\"", "\"more than thirty-six bytes are no epoch\"", "[1]", "{}", ""};
+	static const char *const names[] = {"battery_pct", "charging", "load1", "mem_total", "network_type", "rssi_dbm",
+					    "temperature_c", "x", "batter", "battery_pct2", "epoch", "seq", "ts"};
+	static const struct form {
+		const char *before, *after;
+	} forms[] = {
+		{"{\"epoch\":\"e\",\"seq\":1,\"ts\":5,", "}"},
+		{"{\"epoch\":\"e\",", ",\"seq\":1}"},
+		{"{", ", \"epoch\" : \"e\", \"seq\" :1,\"ts\": 5 }"},
+		{"{", ",\"seq\":1,\"ts\":5}"},
+		{"{\"epoch\":\"e\",\"seq\":1,\"ts\":5,", ",\"load1\":2}"},
+		{"{\"epoch\":\"e\",\"seq\":1,", ",\"ts\":0}"},
+		{"{\"epoch\":\"e\",\"seq\":1,\"ts\":5,", "} "},
+		{"{\"epoch\":\"e\",\"seq\":1,\"ts\":5,", "}}"},
+		{"{\"epoch\":\"e\",\"seq\":1,\"ts\":5,", ""},
+		{"{\"epoch\":\"e\",\"seq\":1,\"ts\":5,", ",}"},
+	};
+	size_t accepted = 0;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+			for (size_t form = 0; form < sizeof(forms) / sizeof(forms[0]); form++) {
+				char text[256];
+				(void)snprintf(text, sizeof(text), " %s\"%s\":%s%s", forms[form].before, names[k],
+					       values[i], forms[form].after);
+				accepted += agree(text);
+			}
+		}
+	}
+	assert_true(accepted > 300);
+}
+
 static void array_of(size_t count, char *out)
 {
 	(void)strcpy(out, "[");
@@ -82,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_plain_and_thorough_agree),
 		cmocka_unit_test(test_array),
 		cmocka_unit_test(test_array_sizes),
 		cmocka_unit_test(test_refused_keeps_its_stamps),
