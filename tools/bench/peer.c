@@ -22,6 +22,7 @@
 #define IN_BYTES ((size_t)256 * 1024)
 #define MARKER_TOPIC "svc/v1/" CLIENT_ID "/bench" // nobody listens
 #define MARKER_EVERY 256       // PUBACKs
+#define REST_MS 20             // between two reads
 enum { MARKERS_MAX = 1024 };
 #define SINK_IN_BYTES ((size_t)4096)
 #define EVENTS_MAX 512
@@ -179,8 +180,9 @@ void peer_count(const struct peer_options *options, struct error *error)
 	}
 	if (!wire_connect(&counter.wire, options->port, tls, pem, IN_BYTES, error))
 		return;
+	// A subscriber that wakes for every few messages costs the broker a quarter of its speed.
 	while (count_turn(&counter, error))
-		;
+		(void)poll(NULL, 0, atomic_load(&options->board->ready) ? REST_MS : 0);
 }
 
 // ---- the null sink ----

@@ -23,7 +23,7 @@ struct peer_options {
 	const char *ca_file, *cert_file, *key_file;
 };
 
-// The counting subscriber: takes every telemetry message as ingest does, acknowledges it after each read, counts it
+// The counting subscriber: takes every telemetry message as ingest does, in batches, acknowledges them, counts each
 // once the broker has taken the acknowledgement, and publishes as many `stored` messages: one per device and second.
 // Nothing else. Returns on failure only.
 void peer_count(const struct peer_options *options, struct error *error);
