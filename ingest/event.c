@@ -1,6 +1,7 @@
 // Events (docs/protocol.md, section 5). hello is stored like any other, and also tells about the device.
 #include "ingest/event.h"
 
+#include "ingest/binding.h"
 #include "ingest/kind.h"
 
 #include <string.h>
@@ -48,6 +49,19 @@ static bool parse_latest(const struct json *object, const struct input *in, stru
 	return true;
 }
 
+static bool parse_fingerprint(const struct json *object, struct arena *arena, struct hello *hello, struct error *error)
+{
+	const struct json *said = json_member(object, "fingerprint");
+	const char *text = "";
+	if (!said)
+		return true;
+	if (!json_as_string(said, &text) || strlen(text) != FINGERPRINT_BYTES - 1 ||
+	    strspn(text, "0123456789abcdef") != FINGERPRINT_BYTES - 1)
+		return error_set(error, ERROR_INVALID, "fingerprint is not 64 hex digits in lower case");
+	hello->fingerprint = arena_string(arena, text);
+	return true;
+}
+
 static bool parse_hello(const struct json *object, const struct input *in, const struct stamp *stamp,
 			struct arena *arena, const struct hello **out, struct error *error)
 {
@@ -75,7 +89,7 @@ static bool parse_hello(const struct json *object, const struct input *in, const
 		hello->agent_version = arena_string(arena, text);
 	}
 	*out = hello;
-	return parse_latest(object, in, arena, hello, error);
+	return parse_fingerprint(object, arena, hello, error) && parse_latest(object, in, arena, hello, error);
 }
 
 static bool event_parse(const struct input *in, struct arena *arena, struct message *out, struct error *error)

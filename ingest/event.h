@@ -10,6 +10,7 @@ struct hello {
 	int64_t oldest_seq;        // 0: not given
 	int32_t interval_s;        // 0: not given
 	const char *agent_version; // NULL: not given
+	const char *fingerprint;   // of the hardware, 64 hex digits; NULL: not given
 	const struct reading *latest; // for the device's state only; NULL: not given
 	int64_t latest_ms;
 };

@@ -161,6 +161,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 	const struct store_options store = {
 		.conninfo = options->conninfo,
 		.auto_register = options->auto_register,
+		.mismatch_max = options->mismatch_max,
 		.presence = &ingest->presence,
 		.metrics = ingest->metrics,
 	};

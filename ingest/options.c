@@ -27,6 +27,8 @@ static const struct config_option rows[] = {
 	 "libpq connection string"},
 	{"auto_register", CONFIG_BOOL, AT(auto_register), "false", 0, 0, false,
 	 "register unknown devices at their first message instead of quarantining it"},
+	{"mismatch_max", CONFIG_INT, AT(mismatch_max), "5", 1, 1000000, false,
+	 "sessions that say another hardware fingerprint than the device is bound to, until it is disabled and revoked"},
 	{"batch_max", CONFIG_INT, AT(batch_max), "5000", 1, MQTT_RECEIVE_MAXIMUM, false,
 	 "most messages in a transaction"},
 	{"stored_interval_ms", CONFIG_INT, AT(stored_interval_ms), "1000", 10, 60000, false,

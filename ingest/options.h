@@ -13,6 +13,7 @@ struct options {
 	long broker_port;
 	char *conninfo;
 	bool auto_register;
+	long mismatch_max;
 	long batch_max, stored_interval_ms, gap_lost_after_s, offline_grace_s;
 	long rollup_every_s;
 	long telemetry_days, event_days, rollup_days, quarantine_days, command_days; // retention

@@ -1,6 +1,7 @@
 #include "ingest/store.h"
 
 #include "common/clock.h"
+#include "ingest/binding.h"
 #include "ingest/gap.h"
 #include "ingest/inlet.h"
 #include "ingest/kind.h"
@@ -34,6 +35,7 @@ struct store {
 	struct pg *pg;
 	bool auto_register;
 	struct presence *presence;
+	struct binding binding;
 	struct copy copy;
 	struct summary summary;
 	int careful;                    // so many transactions more expect rows that are stored already
@@ -63,7 +65,7 @@ static bool prepare_kind(struct pg *pg, size_t index, struct error *error)
 static bool on_connect(struct pg *pg, void *user, struct error *error)
 {
 	if (!pg_exec(pg, SESSION_SQL, error) || !ledger_prepare(pg, error) || !state_prepare(pg, error) ||
-	    !presence_prepare(pg, error))
+	    !presence_prepare(pg, error) || !binding_prepare(pg, error))
 		return false;
 	for (size_t i = 0; i < inlet_kind_count(); i++)
 		if (!prepare_kind(pg, i, error))
@@ -110,6 +112,7 @@ struct store *store_new(const struct store_options *options, struct error *error
 	}
 	pg_on_connect(store->pg, on_connect, store);
 	make_metrics(store, options->metrics);
+	binding_init(&store->binding, options->mismatch_max, options->metrics);
 	return store;
 }
 
@@ -292,6 +295,9 @@ static enum outcome run_transaction(struct store *store, struct transaction *tra
 			     &transaction->repetitions, error) ||
 	    !insert_all(store, transaction, error) || !ledger_close_gaps(&store->copy, store->pg, summary, error))
 		return FAILED;
+	if (summary->hellos > 0 &&
+	    !binding_check(&store->binding, store->pg, transaction->messages, transaction->count, error))
+		return FAILED;
 	presence_params(store->presence, clock_mono_ms(), &params);
 	if (summary->device_count > 0 &&
 	    (!state_update(store->pg, summary, &params, error) || !pg_exec(store->pg, "notify muster_state", error)))
@@ -311,6 +317,8 @@ static void count_transaction(struct store *store, const struct transaction *tra
 		if (inlet_kind(k)->stage_sql)
 			metric_add(store->rows_total, (double)store->rows[k]);
 	metric_add(store->quarantined, (double)store->summary.refused);
+	if (store->summary.hellos > 0)
+		binding_committed(&store->binding);
 	metric_add(store->duplicates, (double)(transaction->repetitions + transaction->duplicates));
 	metric_add(store->batches, 1);
 	metric_set(store->batch_messages, (double)transaction->count);

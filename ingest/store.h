@@ -16,6 +16,7 @@ struct store;
 struct store_options {
 	const char *conninfo;
 	bool auto_register;
+	long mismatch_max;
 	struct presence *presence; // the caller's
 	struct metrics *metrics;
 };

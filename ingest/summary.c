@@ -108,6 +108,7 @@ static void add_reply(struct summary *summary, struct epoch_summary *epoch, cons
 
 static void add_hello(struct summary *summary, const struct message *message, const struct hello *hello)
 {
+	summary->hellos++;
 	if (!hello->epoch)
 		return;
 	struct epoch_summary *epoch = epoch_of(summary, message->device, hello->epoch);
@@ -191,7 +192,7 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 	arena_reset(&summary->arena);
 	index_clear(&summary->device_index);
 	index_clear(&summary->epoch_index);
-	summary->device_count = summary->epoch_count = summary->refused = 0;
+	summary->device_count = summary->epoch_count = summary->refused = summary->hellos = 0;
 	summary->held = false;
 	for (size_t i = 0; i < count; i++) {
 		const struct message *message = &messages[i];

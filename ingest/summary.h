@@ -63,6 +63,7 @@ struct summary {
 	struct epoch_summary **epochs;
 	size_t device_count, epoch_count, device_max, epoch_max;
 	size_t refused;
+	size_t hellos;
 	bool held; // there is evidence that a device has gone, other than its own word
 };
 

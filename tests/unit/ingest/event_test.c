@@ -2,6 +2,8 @@
 
 #include "tests/unit/ingest/parsing.h"
 
+#define F16 "0123456789abcdef"
+
 static const struct event *event(void)
 {
 	return parsing.message.rows;
@@ -40,7 +42,7 @@ static void test_types(void **state)
 static void test_hello(void **state)
 {
 	accepts(&event_kind, "{\"type\":\"hello\",\"ts\":5,\"epoch\":\"e\",\"oldest_seq\":41,\"next_seq\":55,"
-			     "\"agent_version\":\"0.1.0\",\"interval_s\":30,\"fingerprint\":\"ab\"}");
+			     "\"agent_version\":\"0.1.0\",\"interval_s\":30,\"fingerprint\":\"" F16 F16 F16 F16 "\"}");
 	const struct hello *hello = parsing.message.hello;
 	assert_non_null(hello);
 	assert_string_equal(hello->epoch, "e");
@@ -48,7 +50,11 @@ static void test_hello(void **state)
 	assert_int_equal(hello->interval_s, 30);
 	assert_string_equal(hello->agent_version, "0.1.0");
 	assert_false(parsing.message.stamps->numbered);
-	assert_non_null(strstr(event()->body, "\"fingerprint\":\"ab\""));
+	assert_string_equal(hello->fingerprint, F16 F16 F16 F16);
+	assert_non_null(strstr(event()->body, "\"fingerprint\":\"" F16));
+	refuses(&event_kind, "{\"type\":\"hello\",\"fingerprint\":\"" F16 F16 F16 "\"}", "fingerprint");
+	refuses(&event_kind, "{\"type\":\"hello\",\"fingerprint\":\"" F16 F16 F16 "0123456789ABCDEF\"}", "fingerprint");
+	refuses(&event_kind, "{\"type\":\"hello\",\"fingerprint\":7}", "fingerprint");
 
 	accepts(&event_kind, "{\"type\":\"hello\"}");
 	assert_null(parsing.message.hello->epoch);

@@ -52,7 +52,8 @@ static inline struct store *new_store(bool auto_register)
 	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster_ingest dbname=postgres",
 		       postgres.port);
 	const struct store_options options = {
-		.conninfo = conninfo, .auto_register = auto_register, .presence = &presence, .metrics = metrics};
+		.conninfo = conninfo, .auto_register = auto_register, .presence = &presence, .metrics = metrics,
+		.mismatch_max = 5};
 	struct store *store = store_new(&options, &error);
 	if (!store)
 		fail_msg("%s", error.what);

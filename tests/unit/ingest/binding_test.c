@@ -1,0 +1,95 @@
+// Against a real PostgreSQL with the project's migrations.
+#include "ingest/binding.h"
+
+#include "tests/unit/ingest/storing.h"
+
+static void hello(char digit)
+{
+	char said[FINGERPRINT_BYTES];
+	char text[160];
+	memset(said, digit, sizeof(said) - 1);
+	said[sizeof(said) - 1] = '\0';
+	(void)snprintf(text, sizeof(text), "{\"type\":\"hello\",\"epoch\":\"e\",\"fingerprint\":\"%s\"}", said);
+	take("fleet/v1/d1/event", text);
+}
+
+static void later(void)
+{
+	exec("update device set mismatch_at = mismatch_at - interval '2 seconds'");
+}
+
+static void start(void)
+{
+	exec("update device set fingerprint = null, mismatches = 0, mismatch_at = null, enabled = true;"
+	     " delete from revocation; delete from event where epoch = '-identity'; delete from enrollment_event");
+}
+
+static void test_the_first_hello_binds(void **state)
+{
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	start();
+	take("fleet/v1/d1/event", "{\"type\":\"hello\",\"epoch\":\"e\"}");
+	commit(store);
+	assert_int_equal(number("select count(*) from device where fingerprint is not null"), 0);
+	hello('a');
+	commit(store);
+	says("select fingerprint = repeat('a', 64) from device where device = 'd1'", "t");
+	hello('a');
+	commit(store);
+	assert_int_equal(number("select mismatches from device where device = 'd1'"), 0);
+	assert_int_equal(number("select count(*) from device where device = 'd2' and fingerprint is not null"), 0);
+}
+
+static void test_another_is_counted_once_a_session(void **state)
+{
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	start();
+	hello('a');
+	commit(store);
+	hello('b');
+	hello('b');
+	commit(store);
+	hello('c');
+	commit(store);
+	says("select concat_ws('|', mismatches, fingerprint = repeat('a', 64), mismatch_fingerprint = repeat('b', 64), enabled)"
+	     " from device where device = 'd1'", "1|t|t|t");
+	says("select concat_ws('|', body->>'count', body->>'max', body->>'bound' = repeat('a', 64)) from event"
+	     " where type = 'fingerprint.mismatch'", "1|5|t");
+	assert_int_equal(number("select count(*) from enrollment_event where type = 'mismatch' and device = 'd1'"), 1);
+	later();
+	hello('a');
+	commit(store);
+	assert_int_equal(number("select mismatches from device where device = 'd1'"), 1);
+}
+
+static void test_the_fifth_disables(void **state)
+{
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	start();
+	hello('a');
+	commit(store);
+	for (int i = 1; i <= 5; i++) {
+		assert_int_equal(number("select count(*) from revocation"), 0);
+		later();
+		hello('b');
+		commit(store);
+	}
+	says("select concat_ws('|', enabled, disabled_by, disabled_reason) from device where device = 'd1'",
+	     "f|ingest|it said to be another machine 5 times");
+	assert_int_equal(number("select count(*) from revocation where kind = 'device' and name = 'd1' and revoked"), 1);
+	later();
+	hello('b');
+	commit(store); // goes to quarantine like all that it says
+	assert_int_equal(number("select mismatches from device where device = 'd1'"), 5);
+	exec("select restore_device('d1', '', 'test')");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_the_first_hello_binds, setup),
+		cmocka_unit_test_setup(test_another_is_counted_once_a_session, setup),
+		cmocka_unit_test_setup(test_the_fifth_disables, setup),
+	};
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
