@@ -1,13 +1,15 @@
 #include "dashboard/devices.h"
 
 #include "dashboard/api.h"
+#include "dashboard/revocations.h"
 
 #include <stdio.h>
 #include <string.h>
 
 // The evidence behind the status, in one sentence, and the next step where there is one.
 #define WHY \
-	"case when not d.enabled then 'It is disabled: the broker refuses it until it is enabled again.'" \
+	"case when not d.enabled then 'It is revoked' || coalesce(' (' || nullif(d.disabled_reason, '') || ')', '')" \
+	" || ': the broker refuses it until it is restored or enrolled again.'" \
 	" else case " DEVICES_STATUS_SQL \
 	" when 'never' then 'It is registered but has never been in contact: start its agent, or check that it" \
 	" reaches the broker.'" \
@@ -37,7 +39,8 @@
 
 #define SUMMARY \
 	"json_build_object('device', d.device, 'display_name', d.display_name, 'tags', d.tags," \
-	" 'enabled', d.enabled, 'status', " DEVICES_STATUS_SQL "," \
+	" 'enabled', d.enabled, 'disabled', case when not d.enabled then json_build_object('at', d.disabled_at," \
+	" 'by', d.disabled_by, 'reason', d.disabled_reason) end, 'status', " DEVICES_STATUS_SQL "," \
 	" 'presence', coalesce(s.presence, 'never'), 'why', " WHY "," \
 	" 'evidence', " EVIDENCE ", 'session', s.session, 'since', s.presence_since, 'first_seen', s.first_seen," \
 	" 'last_seen', " DEVICES_SEEN_SQL "," \
@@ -94,7 +97,8 @@ static const struct order {
 
 static const char GET_SQL[] =
 	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
-	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell,"
+	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell, 'revocation', " REVOCATIONS_OF_DEVICE_SQL ","
+	" 'mismatches', d.mismatches, 'mismatch_at', d.mismatch_at, 'mismatch_fingerprint', d.mismatch_fingerprint,"
 	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"
 	"  'not_after', c.not_after, 'revoked_at', c.revoked_at) from certificate c where c.device = d.device"
 	"  order by c.revoked_at is null desc, c.not_after desc limit 1),"

@@ -8,6 +8,7 @@
 #include "dashboard/health.h"
 #include "dashboard/overview.h"
 #include "dashboard/registrations.h"
+#include "dashboard/revocations.h"
 #include "dashboard/session.h"
 #include "dashboard/stream.h"
 #include "dashboard/telemetry.h"
@@ -21,6 +22,9 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
+	{"POST", "/api/v1/devices/{id}/revoke", revocations_revoke, ACCESS_ACT},
+	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/revocations", revocations_list, ACCESS_READ},
 	{"GET", "/api/v1/commands", commands_list, ACCESS_READ},
 	{"POST", "/api/v1/commands", commands_create, ACCESS_ACT},
 	{"GET", "/api/v1/commands/{id}", commands_get, ACCESS_READ},

@@ -46,6 +46,7 @@ struct cli {
 extern const struct cli_verb cmd_stack[];
 extern const struct cli_verb cmd_device[];
 extern const struct cli_verb cmd_registration[];
+extern const struct cli_verb cmd_revocation[];
 extern const struct cli_verb cmd_command[];
 extern const struct cli_verb cmd_token[];
 extern const struct cli_verb cmd_user[];

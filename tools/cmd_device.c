@@ -43,6 +43,9 @@ static void add_device(struct table *table, const struct json *item)
 	const char *status = "";
 	const char *seen = NULL;
 	const char *version = "";
+	const struct json *disabled = json_member(item, "disabled");
+	const char *revoked_at = NULL;
+	char status_text[128];
 	char cpu[16];
 	char memory[16];
 	char disk[16];
@@ -51,7 +54,10 @@ static void add_device(struct table *table, const struct json *item)
 	(void)json_member_string(item, "status", &status);
 	(void)json_member_string(item, "last_seen", &seen);
 	(void)json_member_string(item, "agent_version", &version);
-	TABLE_ROW(table, device, status, text_ago(seen, clock_wall_ms()).s, percent(cpu, latest, "cpu_pct"),
+	(void)snprintf(status_text, sizeof(status_text), "%s", status);
+	if (json_member_string(disabled, "at", &revoked_at))
+		(void)snprintf(status_text, sizeof(status_text), "revoked %.90s", text_ago(revoked_at, clock_wall_ms()).s);
+	TABLE_ROW(table, device, status_text, text_ago(seen, clock_wall_ms()).s, percent(cpu, latest, "cpu_pct"),
 		  share_used(memory, latest, "mem_total", "mem_available"),
 		  share_used(disk, latest, "disk_total", "disk_free"), percent(battery, latest, "battery_pct"),
 		  version);

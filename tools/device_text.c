@@ -85,6 +85,48 @@ static void add_cell(const struct json *device, struct buf *out)
 	add_fact(out, "Cell", text);
 }
 
+// Since when, by whom, why, and how soon each broker knew.
+static void add_revocation(const struct json *device, int64_t now_ms, struct buf *out)
+{
+	const struct json *disabled = json_member(device, "disabled");
+	const struct json *revocation = json_member(device, "revocation");
+	const struct json *effects = json_member(revocation, "effects");
+	auto_buf struct buf text = {0};
+	buf_init(&text, FACT_MAX_BYTES);
+	if (json_type(disabled) == JSON_OBJECT) {
+		buf_addf(&text, "%s by %s", text_time(member(disabled, "at"), now_ms).s, member(disabled, "by"));
+		if (member(disabled, "reason")[0])
+			buf_addf(&text, ": %s", member(disabled, "reason"));
+	} else if (member(revocation, "requested_at")[0]) {
+		buf_addf(&text, "no; restored %s by %s", text_time(member(revocation, "requested_at"), now_ms).s,
+			 member(revocation, "requested_by"));
+	}
+	if (text.len_bytes == 0)
+		return;
+	add_fact(out, "Revoked", buf_str(&text));
+	buf_clear(&text);
+	for (size_t i = 0; i < json_array_length(effects); i++) {
+		const struct json *effect = json_array_at(effects, i);
+		double seconds = 0;
+		(void)json_member_double(effect, "seconds", &seconds);
+		buf_addf(&text, "%scell %lld after %.3f s", i > 0 ? ", " : "in effect in ", (long long)number(effect, "cell"),
+			 seconds);
+	}
+	add_fact(out, "", text.len_bytes > 0 ? buf_str(&text) : "no broker has confirmed it yet");
+}
+
+// Another machine that holds its certificate, or the same one with other hardware.
+static void add_mismatches(const struct json *device, int64_t now_ms, struct buf *out)
+{
+	char text[256];
+	if (number(device, "mismatches") == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "%lld times it said to be another machine, last %.96s as %.16s...",
+		       (long long)number(device, "mismatches"), text_time(member(device, "mismatch_at"), now_ms).s,
+		       member(device, "mismatch_fingerprint"));
+	add_fact(out, "Fingerprint", text);
+}
+
 static void add_identity(const struct json *device, int64_t now_ms, struct buf *out)
 {
 	const struct json *certificate = json_member(device, "certificate");
@@ -93,11 +135,13 @@ static void add_identity(const struct json *device, int64_t now_ms, struct buf *
 	const char *since = member(device, "since");
 	bool enabled = true;
 	(void)json_member_bool(device, "enabled", &enabled);
-	(void)snprintf(text, sizeof(text), "%s%.20s%s%s", enabled ? "" : "disabled, ", member(device, "status"),
+	(void)snprintf(text, sizeof(text), "%s%.20s%s%s", enabled ? "" : "revoked, ", member(device, "status"),
 		       since[0] ? " since " : "", since[0] ? text_time(since, now_ms).s : "");
 	add_fact(out, "Status", text);
 	if (member(device, "why")[0])
 		add_fact(out, "", member(device, "why"));
+	add_revocation(device, now_ms, out);
+	add_mismatches(device, now_ms, out);
 	add_names(device, out);
 	add_fact(out, "Last seen", text_time(member(device, "last_seen"), now_ms).s);
 	if (number(device, "interval_s") > 0) {

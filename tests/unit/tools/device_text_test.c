@@ -74,7 +74,7 @@ static void one_never_heard_of(void **state)
 	      "\"last_seen\":null,\"tags\":[],"
 	      "\"certificate\":null,\"latest\":{},\"ledger\":[],\"commands\":[],\"inventory\":{},\"enrolled_at\":null}",
 	      "d-2\n\n"
-	      "  Status        disabled, never\n"
+	      "  Status        revoked, never\n"
 	      "  Last seen     never\n"
 	      "  Enrolled      never\n"
 	      "\nLatest reading: none yet\n"
