@@ -27,13 +27,17 @@ static const char digest_sql[] =
 	"select encode(sha256(convert_to(coalesce(string_agg(kind || ' ' || name || E'\\n', '' order by kind || ' ' || name"
 	" collate \"C\"), ''), 'UTF8')), 'hex') from revocation where revoked";
 static const char list_sql[] = "select kind || ' ' || name, revoked, max(change) over () from revocation order by 1";
+// Whoever shows devices is told, too.
 static const char effects_sql[] =
-	"insert into revocation_effect (cell, change, kind, name, revoked, seconds)"
+	"with made as (insert into revocation_effect (cell, change, kind, name, revoked, seconds)"
 	" select $1::integer, change, kind, name, revoked,"
 	" greatest(0, extract(epoch from clock_timestamp() - requested_at)) from revocation"
 	" where change <= $2::bigint"
 	" and change > coalesce((select max(change) from revocation_effect where cell = $1::integer), 0)"
-	" order by change on conflict do nothing returning kind, name, revoked, seconds";
+	" order by change on conflict do nothing returning kind, name, revoked, seconds),"
+	" shown as (update device_state s set changed_at = now() from made where made.kind = 'device'"
+	" and s.device = made.name)"
+	" select kind, name, revoked, seconds from made";
 static const char void_sql[] =
 	"select c.id, c.state from reenrollment r join command c on c.device = r.device and c.created_at < r.enrolled_at"
 	" where c.state in ('requested', 'queued', 'sent', 'accepted', 'running')"
@@ -277,7 +281,7 @@ static bool record_effects(struct commander *commander, struct error *error)
 						 "has cut the session"),
 			       seconds);
 	}
-	return true;
+	return pg_rows(rows) == 0 || pg_exec(commander->pg, "notify muster_state", error);
 }
 
 // What was ordered before a device was enrolled again is not for whoever holds it now.

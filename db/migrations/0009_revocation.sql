@@ -147,3 +147,4 @@ grant execute on function prune_revocations() to muster_commander;
 grant select, delete on reenrollment to muster_commander;
 grant update (fingerprint) on device to muster_ingest; -- a device without one is bound at its first hello
 grant select on bearer to muster_dashboard;
+grant update (changed_at) on device_state to muster_commander; -- those who show devices look again
