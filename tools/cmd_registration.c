@@ -92,7 +92,7 @@ static const char *member(const struct json *item, const char *name)
 static void print_table(const struct json *items)
 {
 	static const struct table_column columns[] = {{.name = "id"},	 {.name = "state"}, {.name = "since"},
-						      {.name = "asked"}, {.name = "serial"}, {.name = "wish"},
+						      {.name = "asked"}, {.name = "serial"}, {.name = "device"},
 						      {.name = "model"}, {.name = "os"},    {.name = "from"},
 						      {.name = "said"}};
 	int64_t now_ms = clock_wall_ms();
@@ -134,13 +134,12 @@ static void append_pieces(struct json *array, const char *text, const char *sepa
 
 static bool make_query(const struct cli *cli, struct buf *query, const char *matching, struct error *error)
 {
-	const char *state = args_value(&cli->args, "state");
-	(void)buf_add_str(query, "");
-	if (!state)
-		state = "pending";
-	if (strcmp(state, "all") != 0) {
+	const char *status = args_value(&cli->args, "status");
+	if (!status)
+		status = "pending";
+	if (strcmp(status, "all") != 0) {
 		(void)buf_add_str(query, "&state=");
-		add_encoded(query, state, strlen(state));
+		add_encoded(query, status, strlen(status));
 	}
 	return !matching || add_matching(query, matching, error);
 }
@@ -443,7 +442,7 @@ static int preapproved_run(struct cli *cli)
 }
 
 static const struct args_option pending_options[] = {
-	{"state", "S", "approved, rejected, issued or all instead of pending"},
+	{"status", "S", "approved, rejected, issued or all instead of pending"},
 	{"matching", "K=V,..", "only with serial, device (wish), model, os, peer or fingerprint like V; * is any text"},
 	{NULL, NULL, NULL},
 };

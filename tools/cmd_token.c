@@ -128,7 +128,7 @@ static void print_history(const struct pg_result *token, const struct pg_result 
 		TABLE_ROW(table, pg_text(events, row, 0), pg_text(events, row, 1), pg_text(events, row, 2),
 			  pg_text(events, row, 3), pg_text(events, row, 4));
 	if (!json)
-		(void)printf("token %s is %s: %s uses left, made by %s, expires %s%s%s\n\n", pg_text(token, 0, ID),
+		(void)printf("token %s is %s: %s uses left, made by %s, expiry %s%s%s\n\n", pg_text(token, 0, ID),
 			     pg_text(token, 0, STATE), pg_text(token, 0, USES_LEFT), pg_text(token, 0, CREATED_BY),
 			     text_ago(pg_text(token, 0, EXPIRES_AT), now_ms).s,
 			     *pg_text(token, 0, DEVICE) ? ", for " : "", pg_text(token, 0, DEVICE));
