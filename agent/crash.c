@@ -11,6 +11,9 @@ static const struct {
 } points[] = {
 	{ "outbox.commit", CRASH_OUTBOX_COMMIT },   { "publish", CRASH_PUBLISH }, { "puback", CRASH_PUBACK },
 	{ "stored", CRASH_STORED },                 { "command.stored", CRASH_COMMAND_STORED },
+	{ "register.key", CRASH_REGISTER_KEY },     { "register.secret", CRASH_REGISTER_SECRET },
+	{ "register.asked", CRASH_REGISTER_ASKED }, { "register.answered", CRASH_REGISTER_ANSWERED },
+	{ "register.kept", CRASH_REGISTER_KEPT },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -39,7 +42,7 @@ bool crash_init(struct crash *crash, const char *text, struct error *error)
 		}
 	}
 	return error_set(error, ERROR_INVALID, "MUSTER_CRASH_AT=%s: no such point; there are outbox.commit, publish, "
-			 "puback, stored and command.stored", text);
+			 "puback, stored, command.stored and register.key, .secret, .asked, .answered, .kept", text);
 }
 
 void crash_here(struct crash *crash, enum crash_point point)

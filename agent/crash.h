@@ -14,6 +14,12 @@ enum crash_point {
 	CRASH_PUBACK,         // "puback": the broker acknowledged one, nobody has stored it
 	CRASH_STORED,         // "stored": the server has stored messages that the outbox still holds
 	CRASH_COMMAND_STORED, // "command.stored": a command is durably accepted, and nothing was done
+	// While the device registers itself:
+	CRASH_REGISTER_KEY,      // "register.key": the key is kept
+	CRASH_REGISTER_SECRET,   // "register.secret": and the secret; nobody was asked
+	CRASH_REGISTER_ASKED,    // "register.asked": the bridge has it
+	CRASH_REGISTER_ANSWERED, // "register.answered": the certificate came and is nowhere yet
+	CRASH_REGISTER_KEPT,     // "register.kept": it is kept
 };
 
 struct crash {

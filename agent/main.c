@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 // Enrolment is a program of its own, beside this one: its HTTP client brings some thirty libraries with it, which would
-// be in the memory of every device round the clock.
+// be in the memory of every device round the clock. It takes the verb as its first argument.
 static int exec_enroll(char **argv)
 {
 	char path[PATH_MAX];
@@ -20,8 +20,7 @@ static int exec_enroll(char **argv)
 		path[bytes] = '\0';
 		char *slash = strrchr(path, '/');
 		(void)snprintf(slash + 1, sizeof(path) - (size_t)(slash + 1 - path), "muster-agent-enroll");
-		argv[1] = argv[0];
-		(void)execv(path, argv + 1);
+		(void)execv(path, argv);
 	}
 	perror("muster-agent: cannot run muster-agent-enroll, which belongs beside muster-agent");
 	return 1;
@@ -69,13 +68,15 @@ int main(int argc, char **argv)
 		"Commands:\n"
 		"  run                run until SIGTERM (needs an enrolled device)\n"
 		"  enroll             get this device a certificate: --token-file FILE (- is standard input) or\n"
-		"                     --token TOKEN, and --device ID to wish for a name\n\n"
+		"                     --token TOKEN, and --device ID to wish for a name\n"
+		"  register           ask to be let in without a token, wait until a person has decided, and take the\n"
+		"                     certificate: --device ID, --serial SERIAL, --wait SECONDS, --run\n\n"
 		"Options:";
 	struct agent_options options;
 	struct daemon daemon = {"muster-agent", summary, &agent_options_table, &options};
 	int exit_code = 0;
 
-	if (argc > 1 && strcmp(argv[1], "enroll") == 0)
+	if (argc > 1 && (strcmp(argv[1], "enroll") == 0 || strcmp(argv[1], "register") == 0))
 		return exec_enroll(argv);
 	bool to_run = argc > 1 && strcmp(argv[1], "run") == 0;
 	if (to_run) {
@@ -86,7 +87,7 @@ int main(int argc, char **argv)
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
 	if (!to_run) {
-		(void)fprintf(stderr, "muster-agent: say what to do: run or enroll\nTry 'muster-agent --help'.\n");
+		(void)fprintf(stderr, "muster-agent: say what to do: run, enroll or register\nTry 'muster-agent --help'.\n");
 		exit_code = 2;
 	} else {
 		exit_code = set_log_level(&options, argc, argv) ? run(&options) : 1;
