@@ -358,6 +358,8 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		return error_errno(error, errno, "cannot wait for events");
 	*stop = watches[0].revents != 0;
 
+	if (!mqtt_connected(agent->mqtt))
+		memory_settle(); // a handshake needs the most: let no two steps of it add up
 	(void)mqtt_read(agent->mqtt, READ_BATCH);
 	if (!executor_poll(&agent->executor, &fault))
 		outbox_result(agent, false, &fault);
