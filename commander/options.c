@@ -26,8 +26,6 @@ static const struct config_option rows[] = {
 	       "Ed25519 private key that signs commands, PKCS#8 PEM, mode 0600"),
 	OPTION("resend_s", CONFIG_INT, resend_s, "30", 1, 3600, false,
 	       "seconds after which an unanswered command is published again to a device that is online"),
-	OPTION("cell", CONFIG_INT, cell, "1", 1, 2147483647, false,
-	       "number of the cell that this broker is: under which it is told how soon revocations took effect"),
 	OPTION("http.address", CONFIG_STRING, http_address, "127.0.0.1", 0, 253, false,
 	       "address of /health and /metrics, plain HTTP"),
 	OPTION("http.port", CONFIG_INT, http_port, "0", 0, 65535, false, "their port; 0: off"),

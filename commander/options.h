@@ -14,7 +14,6 @@ struct options {
 	long cell; // 0: all
 	char *signing_key_file;
 	long resend_s;
-	long cell;
 	char *http_address;
 	long http_port;
 	char *log_level;

@@ -266,7 +266,8 @@ static bool record_effects(struct commander *commander, struct error *error)
 	char cell[24];
 	char applied[24];
 
-	(void)snprintf(cell, sizeof(cell), "%ld", commander->options->cell);
+	// Where there is but one broker (option cell 0), it is cell 1: so devices are enrolled.
+	(void)snprintf(cell, sizeof(cell), "%ld", commander->options->cell > 0 ? commander->options->cell : 1);
 	(void)snprintf(applied, sizeof(applied), "%lld", (long long)revocation->applied);
 	if (!PG_QUERY(commander->pg, &rows, error, effects_sql, cell, applied))
 		return false;
