@@ -4,12 +4,12 @@
 #include "agent/collect.h"
 #include "agent/crash.h"
 #include "agent/executor.h"
-#include "agent/fingerprint.h"
 #include "agent/identity.h"
 #include "agent/inventory.h"
 #include "agent/lock.h"
 #include "agent/memory.h"
 #include "agent/outbox.h"
+#include "agent/renew.h"
 #include "agent/system.h"
 #include "agent/uplink.h"
 #include "common/clock.h"
@@ -44,6 +44,7 @@ struct agent {
 	struct uplink uplink;
 	struct executor executor;
 	struct uplink_facts facts;
+	struct renew renew;
 	struct collect collect;
 	char boot_id[64];
 	char fingerprint[SHA256_HEX_BYTES];
@@ -55,7 +56,7 @@ struct agent {
 	int64_t session_reserved; // the highest that may be given without a write
 	bool settle; // a connection was made since the last heartbeat
 
-	struct log_fault broker_fault, outbox_fault, send_fault, stored_fault, refused_fault, counter_fault;
+	struct log_fault renew_fault, broker_fault, outbox_fault, send_fault, stored_fault, refused_fault, counter_fault;
 };
 
 // ---- what is reported ----
@@ -200,7 +201,7 @@ static bool next_session(struct agent *agent, struct error *error)
 
 static void on_connect(void *user, bool session_present)
 {
-	static const enum topic_kind down[] = {TOPIC_COMMAND, TOPIC_STORED, TOPIC_CONFIG};
+	static const enum topic_kind down[] = {TOPIC_COMMAND, TOPIC_STORED, TOPIC_CONFIG, TOPIC_CERTIFICATE};
 	struct agent *agent = user;
 	struct error error = {0};
 	log_fault_over(&agent->broker_fault, "broker.connection");
@@ -213,6 +214,7 @@ static void on_connect(void *user, bool session_present)
 			log_fault(&agent->send_fault, "uplink.send", &error);
 	}
 	agent->settle = true;
+	renew_connected(&agent->renew, clock_mono_ms());
 	uplink_connected(&agent->uplink);
 	publish_status(agent, "online", NULL);
 }
@@ -223,6 +225,7 @@ static void on_disconnect(void *user, const struct error *error)
 	struct error fault = {0};
 	uplink_disconnected(&agent->uplink);
 	log_fault(&agent->broker_fault, "broker.connection", error);
+	renew_disconnected(&agent->renew, error);
 	if (!next_session(agent, &fault))
 		log_fault(&agent->send_fault, "uplink.send", &fault);
 	daemon_status("not connected to the broker");
@@ -244,6 +247,50 @@ static void on_stored(struct agent *agent, const char *payload, size_t payload_b
 	}
 }
 
+// ---- the certificate ----
+
+static void renew_result(struct agent *agent, bool ok, const struct error *error)
+{
+	if (ok)
+		log_fault_over(&agent->renew_fault, "certificate.renewal");
+	else
+		log_fault(&agent->renew_fault, "certificate.renewal", error);
+}
+
+static bool ask_for_certificate(void *user, const char *text, struct error *error)
+{
+	struct agent *agent = user;
+	char topic[TOPIC_MAX_BYTES];
+	const struct mqtt_publish publish = {.topic = topic, .payload = text, .payload_bytes = strlen(text), .qos = 1};
+	if (!topic_build(topic, TOPIC_CSR, agent->identity.device, NULL))
+		return error_set(error, ERROR_INVALID, "%s is no device id", agent->identity.device);
+	if (!mqtt_publish(agent->mqtt, &publish, NULL, error))
+		return false;
+	agent->uplink.unacknowledged++; // its PUBACK can't be told from the others
+	return true;
+}
+
+static bool use_credential(void *user, const struct credential *credential, struct error *error)
+{
+	struct agent *agent = user;
+	struct tls_credential tls = credential_for_tls(credential);
+	return tls_set(agent->tls, &tls, error);
+}
+
+static void reconnect(void *user)
+{
+	struct agent *agent = user;
+	mqtt_cut(agent->mqtt);
+}
+
+static void tell_about_certificate(void *user, const char *type, const char *reason)
+{
+	struct agent *agent = user;
+	bool good = strcmp(type, "certificate.renewed") == 0 || strcmp(type, "trust.changed") == 0;
+	log_write(good ? LOG_INFO : LOG_ERROR, type, good ? "certificate" : "reason", reason, (const char *)NULL);
+	(void)push_event(agent, type, good ? "certificate" : "reason", reason);
+}
+
 static void on_message(void *user, const struct mqtt_message *message)
 {
 	struct agent *agent = user;
@@ -260,6 +307,11 @@ static void on_message(void *user, const struct mqtt_message *message)
 	case TOPIC_COMMAND:
 		outbox_result(agent, executor_command(&agent->executor, payload, message->payload_bytes, &error),
 			      &error);
+		break;
+	case TOPIC_CERTIFICATE:
+		renew_result(agent, renew_answer(&agent->renew, false, payload, message->payload_bytes, clock_mono_ms(),
+						 &error),
+			     &error);
 		break;
 	default: // config is reserved
 		break;
@@ -367,6 +419,9 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 	if (now_ms >= agent->heartbeat_ms)
 		heartbeat(agent, now_ms);
 	send_waiting(agent);
+	renew_result(agent, renew_tick(&agent->renew, mqtt_connected(agent->mqtt), clock_mono_ms(), clock_wall_ms(),
+				       &fault),
+		     &fault);
 	mqtt_tick(agent->mqtt);
 	// After the answer has left.
 	if (executor_save_counter(&agent->executor, &fault))
@@ -380,15 +435,13 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 
 static bool read_facts(struct agent *agent, struct error *error)
 {
-	bool hidden = false;
-	if (!fingerprint_read("", agent->fingerprint, &hidden) || hidden) {
-		// What root saw at enrolment, this user may not see: the same machine must not look like another.
-		(void)snprintf(agent->fingerprint, sizeof(agent->fingerprint), "%s", agent->identity.fingerprint);
-	}
 	agent->facts = (struct uplink_facts){
 		.interval_s = outbox_get_int(agent->outbox, "interval_s", agent->options->interval_s),
 		.boot_id = agent->boot_id,
 		.fingerprint = agent->fingerprint,
+		.certificate = agent->renew.info.serial,
+		.not_after = agent->renew.not_after,
+		.trust = agent->renew.trust,
 		.actions = agent->options->actions,
 	};
 	const char *device = agent->identity.device;
@@ -417,10 +470,19 @@ static bool open_credential(struct agent *agent, const char *host, struct error 
 {
 	struct credential_store store = identity_store(&agent->identity);
 	struct credential credential auto_credential = {0};
-	if (!credential_load(&store, CREDENTIAL_CURRENT, &credential, error))
+	const struct renew_port port = {
+		.ask = ask_for_certificate,
+		.use = use_credential,
+		.reconnect = reconnect,
+		.tell = tell_about_certificate,
+		.user = agent,
+	};
+	bool hidden = false;
+	if (!renew_init(&agent->renew, &store, agent->identity.device, &port, &agent->crash, &credential, error))
 		return false;
-	if (!credential.certificate)
-		return error_set(error, ERROR_NOT_FOUND, "this device has a key, and no certificate: enrol it again");
+	if (!identity_fingerprint(&agent->identity, credential.parts, agent->fingerprint, &hidden))
+		agent->fingerprint[0] = '\0'; // nothing to tell the machine by
+	agent->renew.fingerprint = agent->fingerprint;
 	struct tls_credential tls = credential_for_tls(&credential);
 	agent->tls = tls_new(host, &tls, error); // keeps the key; our own copy is wiped
 	return agent->tls != NULL;
@@ -526,6 +588,7 @@ static void agent_done(struct agent *agent)
 {
 	executor_done(&agent->executor);
 	mqtt_free(agent->mqtt);
+	renew_done(&agent->renew);
 	tls_free(agent->tls);
 	uplink_done(&agent->uplink);
 	outbox_free(agent->outbox);

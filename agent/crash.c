@@ -14,6 +14,8 @@ static const struct {
 	{ "register.key", CRASH_REGISTER_KEY },     { "register.secret", CRASH_REGISTER_SECRET },
 	{ "register.asked", CRASH_REGISTER_ASKED }, { "register.answered", CRASH_REGISTER_ANSWERED },
 	{ "register.kept", CRASH_REGISTER_KEPT },
+	{ "renew.key", CRASH_RENEW_KEY },           { "renew.answer", CRASH_RENEW_ANSWER },
+	{ "renew.tried", CRASH_RENEW_TRIED },       { "renew.replaced", CRASH_RENEW_REPLACED },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -42,7 +44,8 @@ bool crash_init(struct crash *crash, const char *text, struct error *error)
 		}
 	}
 	return error_set(error, ERROR_INVALID, "MUSTER_CRASH_AT=%s: no such point; there are outbox.commit, publish, "
-			 "puback, stored, command.stored and register.key, .secret, .asked, .answered, .kept", text);
+			 "puback, stored, command.stored, register.key, .secret, .asked, .answered, .kept and renew.key, "
+			 ".answer, .tried, .replaced", text);
 }
 
 void crash_here(struct crash *crash, enum crash_point point)

@@ -20,6 +20,11 @@ enum crash_point {
 	CRASH_REGISTER_ASKED,    // "register.asked": the bridge has it
 	CRASH_REGISTER_ANSWERED, // "register.answered": the certificate came and is nowhere yet
 	CRASH_REGISTER_KEPT,     // "register.kept": it is kept
+	// While the certificate is renewed:
+	CRASH_RENEW_KEY,      // "renew.key": the new key is kept; nobody was asked
+	CRASH_RENEW_ANSWER,   // "renew.answer": and its certificate, not tried yet
+	CRASH_RENEW_TRIED,    // "renew.tried": it connects, and the old one is still in place
+	CRASH_RENEW_REPLACED, // "renew.replaced": it is in place; hello has not told so
 };
 
 struct crash {

@@ -1,5 +1,6 @@
 #include "agent/identity.h"
 
+#include "agent/fingerprint.h"
 #include "common/file.h"
 #include "common/topic.h"
 
@@ -20,6 +21,7 @@ static char *below(const char *folder, const char *name)
 void identity_init(struct identity *identity, const char *state_dir)
 {
 	*identity = (struct identity){
+		.root = "",
 		.state_dir = strdup(state_dir),
 		.identity_file = below(state_dir, "identity.json"),
 		.outbox_file = below(state_dir, "outbox.db"),
@@ -31,7 +33,7 @@ void identity_init(struct identity *identity, const char *state_dir)
 
 struct credential_store identity_store(const struct identity *identity)
 {
-	return (struct credential_store){.state_dir = identity->state_dir, .root = ""};
+	return (struct credential_store){.state_dir = identity->state_dir, .root = identity->root};
 }
 
 void identity_done(struct identity *identity)
@@ -41,6 +43,17 @@ void identity_done(struct identity *identity)
 	free(identity->outbox_file);
 	free(identity->counter_file);
 	*identity = (struct identity){0};
+}
+
+bool identity_fingerprint(const struct identity *identity, unsigned parts, char out[SHA256_HEX_BYTES], bool *hidden)
+{
+	char counted[SHA256_HEX_BYTES];
+	unsigned missing = fingerprint_of(identity->root, &parts, counted);
+	if (!fingerprint_read(identity->root, out, hidden))
+		out[0] = '\0';
+	if (*identity->fingerprint && (*hidden || (!missing && strcmp(counted, identity->fingerprint) == 0)))
+		(void)snprintf(out, SHA256_HEX_BYTES, "%s", identity->fingerprint);
+	return *out != '\0';
 }
 
 bool identity_exists(const struct identity *identity)

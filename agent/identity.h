@@ -23,6 +23,7 @@ struct identity {
 	size_t command_key_count;
 	char fingerprint[SHA256_HEX_BYTES]; // at enrolment; "" when the machine had none
 	int64_t enrolled_s; // server time, seconds since 1970; commands issued before are not ours. 0: unknown
+	const char *root; // of the machine's files, see system.h; "" on a device
 	char *state_dir;
 	char *identity_file, *outbox_file, *counter_file; // below it
 };
@@ -38,6 +39,11 @@ static inline void identity_done_cleanup(struct identity *identity)
 
 // Where this device's credential is; its strings belong to identity.
 struct credential_store identity_store(const struct identity *identity);
+// The fingerprint now; parts are those that count for this device's credential. What root saw at enrolment, this user may
+// not see: then, with *hidden, what was recorded then stands for it, for the same machine must not look like another.
+// False when there is none.
+bool identity_fingerprint(const struct identity *identity, unsigned parts, char out[SHA256_HEX_BYTES], bool *hidden)
+	must_check;
 bool identity_exists(const struct identity *identity);
 // ERROR_NOT_FOUND before enrolment.
 bool identity_load(struct identity *identity, struct error *error) must_check;

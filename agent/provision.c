@@ -53,7 +53,7 @@ struct json *provision_request(const struct identity *identity, const char *wish
 	json_set_string(request, "csr", csr);
 	if (wish)
 		json_set_string(request, "device", wish);
-	if (fingerprint_read("", fingerprint, NULL))
+	if (fingerprint_read(identity->root, fingerprint, NULL))
 		json_set_string(request, "fingerprint", fingerprint);
 	return request;
 }
@@ -76,7 +76,7 @@ bool provision_install(struct identity *identity, const struct json *answer, str
 	if (!credential_set_certificate(&credential, certificate, ca, identity->device, error))
 		return false;
 	identity->enrolled_s = credential.info.not_before_s;
-	if (!fingerprint_read("", identity->fingerprint, NULL))
+	if (!fingerprint_read(identity->root, identity->fingerprint, NULL))
 		identity->fingerprint[0] = '\0'; // the machine has nothing to tell it by
 	// identity.json last: it says that all is there.
 	return credential_save(&store, CREDENTIAL_CURRENT, &credential, error) && identity_save(identity, error);

@@ -118,10 +118,16 @@ static bool say_hello(struct uplink *uplink, int64_t now_ms, int64_t wall_ms, st
 	json_set_int(hello, "dropped", outbox_dropped(uplink->outbox));
 	json_set_string(hello, "agent_version", MUSTER_VERSION);
 	json_set_int(hello, "interval_s", facts->interval_s);
-	if (facts->boot_id && *facts->boot_id)
-		json_set_string(hello, "boot_id", facts->boot_id);
-	if (facts->fingerprint && *facts->fingerprint)
-		json_set_string(hello, "fingerprint", facts->fingerprint);
+	const struct {
+		const char *name, *value;
+	} texts[] = {
+		{"boot_id", facts->boot_id},         {"fingerprint", facts->fingerprint}, {"trust", facts->trust},
+		{"certificate", facts->certificate}, {"not_after", facts->not_after},
+	};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i].value && *texts[i].value)
+			json_set_string(hello, texts[i].name, texts[i].value);
+	}
 	struct json *actions = json_new_array();
 	struct json *holder auto_json = json_new_object();
 	for (char *const *action = facts->actions; action && *action; action++) {

@@ -44,6 +44,9 @@ struct uplink_facts {
 	int64_t interval_s;
 	const char *boot_id;
 	const char *fingerprint;
+	const char *certificate; // serial, hex
+	const char *not_after;   // RFC 3339
+	const char *trust;       // SHA-256 of the bundle of authorities, hex
 	char *const *actions; // NULL-terminated
 };
 
