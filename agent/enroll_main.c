@@ -1,4 +1,5 @@
 // muster-agent-enroll, which "muster-agent enroll" and "muster-agent register" become.
+#include "agent/arguments.h"
 #include "agent/enroll.h"
 #include "agent/options.h"
 #include "agent/register.h"
@@ -13,47 +14,7 @@
 
 #define WAIT_MAX_S 31536000 // a year
 
-struct arguments {
-	const char *token, *token_file, *device, *serial, *wait;
-	bool run;
-	int rest; // of argc: what daemon_start gets
-};
-
-static const char *value_of(const char *name, int argc, char **argv, int *at)
-{
-	size_t bytes = strlen(name);
-	if (!argv[*at] || strncmp(argv[*at], name, bytes) != 0)
-		return NULL;
-	if (argv[*at][bytes] == '=')
-		return argv[*at] + bytes + 1;
-	if (argv[*at][bytes] != '\0')
-		return NULL;
-	return *at + 1 < argc ? argv[++*at] : "";
-}
-
-// Takes our own options out of argv.
-static void take_arguments(struct arguments *arguments, int argc, char **argv)
-{
-	int kept = 1;
-	for (int i = 1; i < argc; i++) {
-		const char *value;
-		if ((value = value_of("--token", argc, argv, &i)))
-			arguments->token = value;
-		else if ((value = value_of("--token-file", argc, argv, &i)))
-			arguments->token_file = value;
-		else if ((value = value_of("--device", argc, argv, &i)))
-			arguments->device = value;
-		else if ((value = value_of("--serial", argc, argv, &i)))
-			arguments->serial = value;
-		else if ((value = value_of("--wait", argc, argv, &i)))
-			arguments->wait = value;
-		else if (argv[i] && strcmp(argv[i], "--run") == 0)
-			arguments->run = true;
-		else
-			argv[kept++] = argv[i];
-	}
-	arguments->rest = kept;
-}
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static int usage(const char *what)
 {
@@ -61,12 +22,12 @@ static int usage(const char *what)
 	return 2;
 }
 
-static int run(const struct agent_options *options, const struct arguments *arguments, const char *token)
+static int run(const struct agent_options *options, const char *token, const char *wish)
 {
 	struct error error = {0};
 	struct identity identity auto_identity = {0};
 	bool already = false;
-	if (!enroll(options, token, arguments->device, &identity, &already, &error)) {
+	if (!enroll(options, token, wish, &identity, &already, &error)) {
 		(void)fprintf(stderr, "muster-agent enroll: %s\n", error.what);
 		return 1;
 	}
@@ -84,17 +45,21 @@ static int enroll_main(int argc, char **argv)
 		"  --device ID        the name to ask for; otherwise the server chooses\n";
 	struct agent_options options;
 	struct daemon daemon = {"muster-agent enroll", summary, &agent_options_table, &options};
-	struct arguments arguments = {0};
+	const char *token_text = NULL;
+	const char *token_file = NULL;
+	const char *wish = NULL;
+	const struct argument arguments[] = {
+		{"--token", &token_text, NULL},
+		{"--token-file", &token_file, NULL},
+		{"--device", &wish, NULL},
+	};
 	int exit_code = 0;
 
-	take_arguments(&arguments, argc, argv);
-	if (arguments.serial || arguments.wait || arguments.run)
-		return usage("--serial, --wait and --run belong to muster-agent register");
-	char *token = arguments.token ? strdup(arguments.token) : NULL;
-	if (arguments.token)
-		crypto_wipe((char *)arguments.token, strlen(arguments.token)); // out of /proc/<pid>/cmdline
-	argv[arguments.rest] = NULL;
-	if (!daemon_start(&daemon, arguments.rest, argv, &exit_code)) {
+	argc = arguments_take(arguments, COUNT(arguments), argc, argv);
+	char *token = token_text ? strdup(token_text) : NULL;
+	if (token_text)
+		crypto_wipe((char *)token_text, strlen(token_text)); // out of /proc/<pid>/cmdline
+	if (!daemon_start(&daemon, argc, argv, &exit_code)) {
 		free(token);
 		return exit_code;
 	}
@@ -102,18 +67,18 @@ static int enroll_main(int argc, char **argv)
 	struct error error = {0};
 	struct identity known auto_identity = {0};
 	identity_init(&known, options.state_dir);
-	if (token && arguments.token_file) {
+	if (token && token_file) {
 		exit_code = usage("give --token or --token-file, not both");
-	} else if (!token && !arguments.token_file && !identity_exists(&known)) {
+	} else if (!token && !token_file && !identity_exists(&known)) {
 		exit_code =
 			usage("give the enrolment token with --token-file FILE (- is standard input) or --token TOKEN");
 	} else {
-		if (arguments.token_file && !identity_exists(&known)) {
-			token = enroll_read_token(arguments.token_file, &error);
+		if (token_file && !identity_exists(&known)) {
+			token = enroll_read_token(token_file, &error);
 			if (!token)
 				(void)fprintf(stderr, "muster-agent enroll: the token can't be read: %s\n", error.what);
 		}
-		exit_code = token || identity_exists(&known) ? run(&options, &arguments, token) : 1;
+		exit_code = token || identity_exists(&known) ? run(&options, token, wish) : 1;
 	}
 	if (token)
 		crypto_wipe(token, strlen(token));
@@ -193,32 +158,36 @@ static int register_main(int argc, char **argv)
 		"  --run              then become muster-agent run, with the same options\n";
 	struct agent_options options;
 	struct daemon daemon = {"muster-agent register", summary, &agent_options_table, &options};
-	struct arguments arguments = {0};
+	struct register_wish wish = {.wait_s = -1};
+	const char *wait = NULL;
+	bool runs = false;
+	const struct argument arguments[] = {
+		{"--device", &wish.device, NULL},
+		{"--serial", &wish.serial, NULL},
+		{"--wait", &wait, NULL},
+		{"--run", NULL, &runs},
+	};
 	struct crash crash = {0};
 	struct error error = {0};
 	int exit_code = 0;
 	char *end = NULL;
 
-	take_arguments(&arguments, argc, argv);
-	argv[arguments.rest] = NULL;
-	if (arguments.token || arguments.token_file)
-		return register_usage("it takes no token; with one, use muster-agent enroll");
-	struct register_wish wish = {.device = arguments.device, .serial = arguments.serial, .wait_s = -1};
-	if (arguments.wait)
-		wish.wait_s = strtol(arguments.wait, &end, 10);
-	if (arguments.wait && (end == arguments.wait || *end || wish.wait_s < 0 || wish.wait_s > WAIT_MAX_S))
+	argc = arguments_take(arguments, COUNT(arguments), argc, argv);
+	if (wait)
+		wish.wait_s = strtol(wait, &end, 10);
+	if (wait && (end == wait || *end || wish.wait_s < 0 || wish.wait_s > WAIT_MAX_S))
 		return register_usage("--wait takes seconds, 0 to 31536000");
 	// NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
 	if (!crash_init(&crash, getenv("MUSTER_CRASH_AT"), &error))
 		return register_usage(error.what);
-	if (!daemon_start(&daemon, arguments.rest, argv, &exit_code))
+	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
 	struct identity identity auto_identity = {0};
 	const struct register_hooks hooks = {.pause = pause_for, .tell = say, .crash = &crash};
 	enum register_outcome outcome = register_device(&options, &wish, &hooks, &identity, &error);
-	exit_code = report(outcome, &identity, &error, arguments.run);
+	exit_code = report(outcome, &identity, &error, runs);
 	config_done(&agent_options_table, &options);
-	return exit_code == 0 && arguments.run ? exec_agent(arguments.rest, argv) : exit_code;
+	return exit_code == 0 && runs ? exec_agent(argc, argv) : exit_code;
 }
 
 // The verb is the first argument; without one it is "enroll".

@@ -1,6 +1,11 @@
 #include "agent/agent.h"
+#include "agent/arguments.h"
+#include "agent/check.h"
 #include "agent/options.h"
+#include "agent/provision.h"
+#include "agent/unenroll.h"
 #include "common/daemon.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/mqtt.h"
 
@@ -8,7 +13,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char summary[] =
+	"Reports this device to its fleet and obeys signed commands.\n\n"
+	"Commands:\n"
+	"  run        run until SIGTERM (needs an enrolled device)\n"
+	"  enroll     get this device a certificate: --token-file FILE (- is standard input) or --token TOKEN,\n"
+	"             and --device ID to wish for a name\n"
+	"  register   ask for one without a token, and wait until a person has decided: --device ID, --serial SERIAL,\n"
+	"             --wait SECONDS, --run\n"
+	"  request    print what to ask the bridge for, less the token: for a device that another machine enrols;\n"
+	"             --device ID to wish for a name\n"
+	"  install    take the bridge's answer from standard input\n"
+	"  check      say what this device is to its fleet, what is wrong, and the cure; --json\n"
+	"  unenroll   wipe key, certificate, outbox and counter; --force while the agent runs\n\n"
+	"Options:";
+
+static const char *wish;
+static bool as_json, force;
+
+static const struct argument arguments[] = {
+	{"--device", &wish, NULL},
+	{"--json", NULL, &as_json},
+	{"--force", NULL, &force},
+};
+
+static int fail(const char *command, const struct error *error)
+{
+	(void)fprintf(stderr, "muster-agent %s: %s\n", command, error->what);
+	return 1;
+}
 
 // Enrolment is a program of its own, beside this one: its HTTP client brings some thirty libraries with it, which would
 // be in the memory of every device round the clock. It takes the verb as its first argument.
@@ -50,6 +88,8 @@ static bool set_log_level(const struct agent_options *options, int argc, char **
 	return true;
 }
 
+// ---- the commands ----
+
 static int run(const struct agent_options *options)
 {
 	struct error error = {0};
@@ -61,36 +101,105 @@ static int run(const struct agent_options *options)
 	return ok ? 0 : 1;
 }
 
+static int request(const struct agent_options *options)
+{
+	struct error error = {0};
+	struct identity identity auto_identity = {0};
+	identity_init(&identity, options->state_dir);
+	if (identity_exists(&identity)) {
+		if (identity_load(&identity, &error))
+			(void)error_set(&error, ERROR_EXISTS, "this device is enrolled as %s: nothing to ask for "
+					"(muster-agent unenroll makes it a stranger again)", identity.device);
+		return fail("request", &error);
+	}
+	struct json *body auto_json = provision_request(&identity, wish, &error);
+	if (!body)
+		return fail("request", &error);
+	printf("%s\n", json_text(body));
+	return 0;
+}
+
+static int install(const struct agent_options *options)
+{
+	static char text[HTTP_BODY_MAX_BYTES + 1];
+	struct error error = {0};
+	struct identity identity auto_identity = {0};
+	identity_init(&identity, options->state_dir);
+	size_t len_bytes = fread(text, 1, sizeof(text), stdin);
+	struct json *answer auto_json = len_bytes < sizeof(text) ? json_parse(text, len_bytes, &error) : NULL;
+	if (!answer || !provision_install(&identity, answer, &error)) {
+		if (len_bytes == sizeof(text))
+			(void)error_set(&error, ERROR_LIMIT, "it is larger than %d bytes", HTTP_BODY_MAX_BYTES);
+		(void)error_prefix(&error, "the answer on standard input can't be used");
+		return fail("install", &error);
+	}
+	printf("enrolled as %s; next: muster-agent run\n", identity.device);
+	return 0;
+}
+
+static int run_check(const struct agent_options *options)
+{
+	struct check_report report;
+	check(options, &report);
+	check_print(&report, as_json);
+	return report.exit_code;
+}
+
+static int run_unenroll(const struct agent_options *options)
+{
+	struct error error = {0};
+	int wiped = 0;
+	if (!unenroll(options, force, &wiped, &error))
+		return fail("unenroll", &error);
+	if (wiped == 0)
+		printf("there was nothing to wipe in %s\n", options->state_dir);
+	else
+		printf("wiped %d files in %s; the fleet still knows this device: muster device revoke\n", wiped,
+		       options->state_dir);
+	return 0;
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct agent_options *options); // NULL: muster-agent-enroll does it
+} commands[] = {
+	{"run", run},         {"enroll", NULL},     {"register", NULL},         {"request", request},
+	{"install", install}, {"check", run_check}, {"unenroll", run_unenroll},
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COUNT(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	static const char summary[] =
-		"Reports this device to its fleet and obeys signed commands.\n\n"
-		"Commands:\n"
-		"  run                run until SIGTERM (needs an enrolled device)\n"
-		"  enroll             get this device a certificate: --token-file FILE (- is standard input) or\n"
-		"                     --token TOKEN, and --device ID to wish for a name\n"
-		"  register           ask to be let in without a token, wait until a person has decided, and take the\n"
-		"                     certificate: --device ID, --serial SERIAL, --wait SECONDS, --run\n\n"
-		"Options:";
+	const struct rlimit no_core = {0}; // it would hold the key
 	struct agent_options options;
 	struct daemon daemon = {"muster-agent", summary, &agent_options_table, &options};
+	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
 	int exit_code = 0;
 
-	if (argc > 1 && (strcmp(argv[1], "enroll") == 0 || strcmp(argv[1], "register") == 0))
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	if (command && !command->run)
 		return exec_enroll(argv);
-	bool to_run = argc > 1 && strcmp(argv[1], "run") == 0;
-	if (to_run) {
+	if (command) {
 		argv[1] = argv[0];
 		argv++;
-		argc--;
+		argc = arguments_take(arguments, COUNT(arguments), argc - 1, argv);
 	}
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
-	if (!to_run) {
-		(void)fprintf(stderr, "muster-agent: say what to do: run, enroll or register\nTry 'muster-agent --help'.\n");
+	if (!command) {
+		(void)fprintf(stderr, "muster-agent: say what to do: run, enroll, register, request, install, check or "
+				      "unenroll\nTry 'muster-agent --help'.\n");
 		exit_code = 2;
 	} else {
-		exit_code = set_log_level(&options, argc, argv) ? run(&options) : 1;
+		exit_code = set_log_level(&options, argc, argv) ? command->run(&options) : 1;
 	}
 	config_done(&agent_options_table, &options);
 	return exit_code;

@@ -14,6 +14,7 @@
 #include <sys/file.h>
 
 // Small on purpose: the agent's memory counts, and its working set is a few rows.
+#define PEEK_TIMEOUT_MS 2000 // the agent may be writing
 #define SCHEMA_VERSION 2
 static const char setup_sql[] = "pragma cache_size = -200;"
 				"pragma temp_store = memory;"
@@ -752,4 +753,23 @@ bool outbox_command_find(struct outbox *outbox, const char *id, bool *found, str
 bool outbox_command_open(struct outbox *outbox, bool *found, struct outbox_command *out, struct error *error)
 {
 	return read_command(outbox, ready(outbox, COMMAND_OPEN), found, out, error);
+}
+
+bool outbox_peek(const char *path, int64_t *rows, struct error *error)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *statement = NULL;
+	if (access(path, F_OK) < 0)
+		return error_errno(error, errno, "there is no outbox %s", path);
+	bool ok = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+		  sqlite3_busy_timeout(db, PEEK_TIMEOUT_MS) == SQLITE_OK &&
+		  sqlite3_prepare_v2(db, "select count(*) from message", -1, &statement, NULL) == SQLITE_OK &&
+		  sqlite3_step(statement) == SQLITE_ROW;
+	if (ok)
+		*rows = sqlite3_column_int64(statement, 0);
+	else
+		(void)error_set(error, ERROR_FAILED, "the outbox %s can't be read: %s", path, sqlite3_errmsg(db));
+	(void)sqlite3_finalize(statement);
+	(void)sqlite3_close(db);
+	return ok;
 }

@@ -59,6 +59,9 @@ void outbox_rollback(struct outbox *outbox);                               // no
 bool outbox_push(struct outbox *outbox, const char *topic, struct json *body, int64_t *seq,
 		 struct error *error) must_check;
 
+// How many messages wait in the outbox at path, also while the agent has it open. ERROR_NOT_FOUND without one.
+bool outbox_peek(const char *path, int64_t *rows, struct error *error) must_check;
+
 struct outbox_message {
 	int64_t seq; // 0: there is none
 	char topic[TOPIC_MAX_BYTES];

@@ -5,12 +5,18 @@
 #include "common/limits.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 struct tls {
 	SSL_CTX *context;
@@ -104,6 +110,94 @@ bool tls_set(struct tls *tls, const struct tls_credential *credential, struct er
 			return crypto_fail(error, "the certificate and the key can't be used together");
 	}
 	SSL_CTX_set_cert_store(tls->context, steal(store)); // owned by the context now
+	return true;
+}
+
+static int dial_one(const struct addrinfo *address, int timeout_ms)
+{
+	const struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000};
+	int fd auto_close = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, address->ai_protocol);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 || // connect heeds it too
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0 ||
+	    connect(fd, address->ai_addr, address->ai_addrlen) != 0)
+		return -1;
+	return steal_fd(fd);
+}
+
+static int dial(const char *host, int port, int timeout_ms, struct error *error)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *list = NULL;
+	char service[16];
+	int fd = -1;
+	(void)snprintf(service, sizeof(service), "%d", port);
+	if (getaddrinfo(host, service, &hints, &list) != 0) {
+		(void)error_set(error, ERROR_UNREACHABLE, "the name %s does not resolve", host);
+		return -1;
+	}
+	errno = 0;
+	for (const struct addrinfo *at = list; at && fd < 0; at = at->ai_next)
+		fd = dial_one(at, timeout_ms);
+	int code = errno;
+	freeaddrinfo(list);
+	if (fd < 0 && (code == EINPROGRESS || code == EAGAIN))
+		(void)error_set(error, ERROR_TIMEOUT, "%s port %d does not answer", host, port);
+	else if (fd < 0)
+		(void)error_errno(error, code, "cannot connect to %s port %d", host, port);
+	return fd;
+}
+
+static void ssl_cleanup(SSL **ssl)
+{
+	SSL_free(*ssl);
+}
+
+// After a call that failed. The peer's alerts have reasons of their own (RFC 8446 section 6).
+static bool describe(SSL *ssl, int ret, struct error *error)
+{
+	int code = SSL_get_error(ssl, ret);
+	unsigned long first = ERR_peek_error();
+	long verified = SSL_get_verify_result(ssl);
+	if (verified != X509_V_OK) {
+		ERR_clear_error();
+		return error_set(error, ERROR_DENIED, "the server's certificate is not to be trusted: %s",
+				 X509_verify_cert_error_string(verified));
+	}
+	if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE ||
+	    (code == SSL_ERROR_SYSCALL && (errno == EAGAIN || errno == EWOULDBLOCK)))
+		return error_set(error, ERROR_TIMEOUT, "the server does not finish the TLS handshake");
+	if (code == SSL_ERROR_SSL && ERR_GET_REASON(first) >= SSL_AD_REASON_OFFSET) {
+		ERR_clear_error();
+		return error_set(error, ERROR_DENIED, "the server does not take our certificate: %s",
+				 ERR_reason_error_string(first));
+	}
+	(void)crypto_fail(error, "the TLS handshake failed");
+	if (error)
+		error->kind = ERROR_UNREACHABLE;
+	return false;
+}
+
+bool tls_probe(struct tls *tls, const char *host, int port, int timeout_ms, struct error *error)
+{
+	int fd auto_close = dial(host, port, timeout_ms, error);
+	SSL *ssl cleanup(ssl_cleanup) = fd >= 0 ? SSL_new(tls->context) : NULL;
+	if (fd < 0)
+		return false;
+	if (!ssl || SSL_set_fd(ssl, fd) != 1 || SSL_set_tlsext_host_name(ssl, host) != 1)
+		return crypto_fail(error, "cannot set up TLS");
+	ERR_clear_error();
+	int ret = SSL_connect(ssl);
+	if (ret != 1)
+		return describe(ssl, ret, error);
+	// In TLS 1.3 the server judges our certificate after this. Whoever takes it answers our goodbye, or hangs up.
+	char ignored;
+	(void)SSL_shutdown(ssl);
+	ERR_clear_error();
+	ret = SSL_read(ssl, &ignored, 1);
+	if (ret <= 0 && SSL_get_error(ssl, ret) == SSL_ERROR_SSL &&
+	    ERR_GET_REASON(ERR_peek_error()) >= SSL_AD_REASON_OFFSET)
+		return describe(ssl, ret, error);
+	ERR_clear_error();
 	return true;
 }
 

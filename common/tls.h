@@ -21,5 +21,8 @@ void tls_free(struct tls *tls);
 DEFINE_CLEANUP(struct tls, tls_free)
 // For the connections made from now on. On failure what was there before still counts.
 bool tls_set(struct tls *tls, const struct tls_credential *credential, struct error *error) must_check;
+// Whether the server can be reached, is the right one, and takes our certificate; connects and says nothing more.
+// ERROR_UNREACHABLE, ERROR_TIMEOUT, or ERROR_DENIED when one of the two does not trust the other.
+bool tls_probe(struct tls *tls, const char *host, int port, int timeout_ms, struct error *error) must_check;
 // OpenSSL's SSL_CTX, for a library that takes one.
 void *tls_context(struct tls *tls);
