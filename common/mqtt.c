@@ -619,6 +619,11 @@ void mqtt_write(struct mqtt *mqtt)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
+bool mqtt_unsent(const struct mqtt *mqtt)
+{
+	return mqtt->state == CONNECTED && mosquitto_want_write(mqtt->mosq);
+}
+
 void mqtt_tick(struct mqtt *mqtt)
 {
 	int64_t now_ms = clock_mono_ms();

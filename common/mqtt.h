@@ -101,6 +101,8 @@ bool mqtt_connected(const struct mqtt *mqtt);
 size_t mqtt_read(struct mqtt *mqtt, size_t max_messages);
 // Sends what is queued, PUBACKs included, until done or the socket is full.
 void mqtt_write(struct mqtt *mqtt);
+// The socket was full, so that something still waits for mqtt_write.
+bool mqtt_unsent(const struct mqtt *mqtt);
 // Keepalive, connection timeouts, and (re)connecting with exponential backoff and full jitter.
 void mqtt_tick(struct mqtt *mqtt);
 // Cuts the connection and sends nothing, so that whatever was read and is not acknowledged comes again; on_disconnect is
