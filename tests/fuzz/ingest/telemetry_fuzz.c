@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
 // A space in front makes telemetry be read the thorough way: the fast one must find the same.
 static void compare(const struct input *in, const struct message *plain, bool accepted, struct arena *arena)
 {
-	struct message thorough = {.kind = plain->kind, .received_ms = in->received_ms};
+	struct message thorough = {.kind = plain->kind, .device = plain->device, .received_ms = in->received_ms};
 	struct input spaced = *in;
 	struct error error = {0};
 	char *text = arena_alloc(arena, in->payload_bytes + 1);
