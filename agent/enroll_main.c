@@ -125,8 +125,8 @@ static int report(enum register_outcome outcome, const struct identity *identity
 	switch (outcome) {
 	case REGISTER_ENROLLED:
 	case REGISTER_ALREADY:
-		(void)printf("%s as %s%s\n", outcome == REGISTER_ENROLLED ? "enrolled" : "already enrolled", identity->device,
-			     runs ? "" : "; next: muster-agent run");
+		(void)printf("%s as %s%s\n", outcome == REGISTER_ENROLLED ? "enrolled" : "already enrolled",
+			     identity->device, runs ? "" : "; next: muster-agent run");
 		(void)fflush(stdout);
 		return 0;
 	case REGISTER_WAITING:

@@ -39,19 +39,20 @@ struct visit {
 	struct error *error;
 	char *file;
 	char secret[TOKEN_TEXT_BYTES];
-	char told[256]; // last
+	char told[256];		       // last
 	enum register_outcome outcome; // once it is over
-	bool anew;      // key and secret were made anew, since the bridge knew one of them otherwise
-	unsigned failures; // since the last answer that helped
-	int64_t wait_ms;   // until the next step
+	bool anew;		       // key and secret were made anew, since the bridge knew one of them otherwise
+	unsigned failures;	       // since the last answer that helped
+	int64_t wait_ms;	       // until the next step
 };
 
 // ---- what the machine says of itself ----
 
 static bool is_left_over(const char *serial)
 {
-	static const char *const names[] = {"none", "default string", "to be filled by o.e.m.", "not specified",
-					    "system serial number", "0", "123456789", "unknown"};
+	static const char *const names[] = {
+		"none",	     "default string", "to be filled by o.e.m.", "not specified", "system serial number", "0",
+		"123456789", "unknown"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcasecmp(serial, names[i]) == 0)
 			return true;
@@ -155,7 +156,8 @@ static void describe(int status, const struct json *answer, char *out, size_t ou
 			(void)json_member_string(answer, "title", &detail);
 		(void)json_member_string(answer, "request_id", &request_id);
 	}
-	(void)snprintf(out, out_bytes, "the bridge answered: %.250s (HTTP %d, request %.64s)", detail, status, request_id);
+	(void)snprintf(out, out_bytes, "the bridge answered: %.250s (HTTP %d, request %.64s)", detail, status,
+		       request_id);
 }
 
 // What every step does with an answer that it does not know better.
@@ -165,9 +167,9 @@ static enum step otherwise(struct visit *visit, enum step step, int status, cons
 	describe(status, answer, what, sizeof(what));
 	if (status == 429 || status >= 500)
 		return retry(visit, step, what);
-	const char *cure = status == 404 ? "check bridge.url: there is no bridge behind it, or an old one" :
-			   status == 403 ? "muster-agent unenroll makes room for a new key; then register again" :
-					   "look into the bridge's log for the request id";
+	const char *cure = status == 404   ? "check bridge.url: there is no bridge behind it, or an old one"
+			   : status == 403 ? "muster-agent unenroll makes room for a new key; then register again"
+					   : "look into the bridge's log for the request id";
 	(void)error_set(visit->error, status == 403 ? ERROR_DENIED : ERROR_INVALID, "%s; %s", what, cure);
 	return end(visit, REGISTER_FAILED);
 }
@@ -182,8 +184,8 @@ static bool request(struct visit *visit, enum step step, const char *body, int *
 	struct http_client *client cleanup(http_client_free_cleanup) =
 		http_client_new(options->bridge_url, options->bridge_ca_file, visit->secret, &error);
 	buf_init(&response, HTTP_BODY_MAX_BYTES);
-	if (client && http_client_request(client, body ? "POST" : "GET", "/v1/registration", body, status, &response,
-					  &error)) {
+	if (client &&
+	    http_client_request(client, body ? "POST" : "GET", "/v1/registration", body, status, &response, &error)) {
 		*answer = json_parse(buf_str(&response), response.len_bytes, NULL);
 		return true;
 	}
@@ -192,8 +194,10 @@ static bool request(struct visit *visit, enum step step, const char *body, int *
 		*next = retry(visit, step, error.what);
 		return false;
 	}
-	(void)error_set(visit->error, error.kind, "the bridge can't be reached: %s; check bridge.url, that bridge.ca_file holds "
-			"the CA of this bridge, and this device's clock", error.what);
+	(void)error_set(visit->error, error.kind,
+			"the bridge can't be reached: %s; check bridge.url, that bridge.ca_file holds "
+			"the CA of this bridge, and this device's clock",
+			error.what);
 	*next = end(visit, REGISTER_FAILED);
 	return false;
 }
@@ -212,8 +216,8 @@ static int64_t poll_wait_ms(const struct json *answer)
 
 // ---- the steps ----
 
-// Key and secret are this device's, but the bridge knows one of them with another: whatever became of that registration,
-// nobody can take its answer.
+// Key and secret are this device's, but the bridge knows one of them with another: whatever became of that
+// registration, nobody can take its answer.
 static enum step start_anew(struct visit *visit, const struct json *answer)
 {
 	struct credential_store store = identity_store(visit->identity);
@@ -269,8 +273,10 @@ static enum step take(struct visit *visit, const struct json *answer)
 {
 	crash_here(visit->hooks->crash, CRASH_REGISTER_ANSWERED);
 	if (!provision_install(visit->identity, answer, visit->error)) {
-		(void)error_prefix(visit->error, "the bridge answered with something that can't be used (is its version "
-				   "that of this agent, %s?)", MUSTER_VERSION);
+		(void)error_prefix(visit->error,
+				   "the bridge answered with something that can't be used (is its version "
+				   "that of this agent, %s?)",
+				   MUSTER_VERSION);
 		return end(visit, REGISTER_FAILED);
 	}
 	crash_here(visit->hooks->crash, CRASH_REGISTER_KEPT);
@@ -296,8 +302,10 @@ static enum step poll(struct visit *visit)
 	if (strcmp(state, "issued") == 0)
 		return take(visit, answer);
 	if (strcmp(state, "rejected") == 0) {
-		(void)error_set(visit->error, ERROR_DENIED, "the registration was rejected%s%.250s; an administrator may "
-				"still approve it: then register again", *reason ? ": " : "", reason);
+		(void)error_set(visit->error, ERROR_DENIED,
+				"the registration was rejected%s%.250s; an administrator may "
+				"still approve it: then register again",
+				*reason ? ": " : "", reason);
 		return end(visit, REGISTER_REJECTED);
 	}
 	visit->failures = 0;
@@ -322,7 +330,8 @@ static enum register_outcome go(struct visit *visit)
 }
 
 enum register_outcome register_device(const struct agent_options *options, const struct register_wish *wish,
-				      const struct register_hooks *hooks, struct identity *identity, struct error *error)
+				      const struct register_hooks *hooks, struct identity *identity,
+				      struct error *error)
 {
 	auto_free char *file = NULL;
 	identity_init(identity, options->state_dir);
@@ -337,7 +346,8 @@ enum register_outcome register_device(const struct agent_options *options, const
 		return REGISTER_FAILED;
 	}
 	if (!file_mkdirs(options->state_dir, 0700, error)) {
-		(void)error_prefix(error, "the state folder can't be made (run this as the user the agent runs as, or set "
+		(void)error_prefix(error,
+				   "the state folder can't be made (run this as the user the agent runs as, or set "
 				   "state_dir)");
 		return REGISTER_FAILED;
 	}

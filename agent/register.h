@@ -1,6 +1,6 @@
-// Self-registration (docs/protocol.md, section 11): the device makes its key, asks to be let in, and polls until a person
-// has decided; then it takes its certificate. It may be killed at any step and go on where it was: key and secret are on
-// the disk before anybody hears of them, and the same key with the same secret is the same registration.
+// Self-registration (docs/protocol.md, section 11): the device makes its key, asks to be let in, and polls until a
+// person has decided; then it takes its certificate. It may be killed at any step and go on where it was: key and
+// secret are on the disk before anybody hears of them, and the same key with the same secret is the same registration.
 #pragma once
 
 #include "agent/crash.h"
@@ -14,7 +14,7 @@
 struct register_wish {
 	const char *device; // the id asked for; NULL: none
 	const char *serial; // NULL: that of the hardware, if it has one
-	int64_t wait_s;     // how long to wait for a decision; below 0: for ever
+	int64_t wait_s;	    // how long to wait for a decision; below 0: for ever
 };
 
 // How it waits and what it says meanwhile.

@@ -148,8 +148,8 @@ static const char *state_name(enum registration_outcome outcome)
 	}
 }
 
-static void answer_asked(struct server *server, struct http_request *request,
-			 const struct registration_request *asked, const struct registration_result *result)
+static void answer_asked(struct server *server, struct http_request *request, const struct registration_request *asked,
+			 const struct registration_result *result)
 {
 	char text[160];
 
@@ -167,10 +167,11 @@ static void answer_asked(struct server *server, struct http_request *request,
 	case REGISTRATION_FULL:
 		count(server, "full");
 		log_warn("registration.full", "peer", asked->peer, "request_id", asked->request_id);
-		(void)snprintf(text, sizeof(text),
-			       "no more than %ld registrations may wait, and as many do; an administrator must decide on"
-			       " them first (muster device pending)",
-			       server->options->registration_pending_max);
+		(void)snprintf(
+			text, sizeof(text),
+			"no more than %ld registrations may wait, and as many do; an administrator must decide on"
+			" them first (muster device pending)",
+			server->options->registration_pending_max);
 		http_reply_header(request, "Retry-After", "600");
 		http_reply_problem(request, 503, text);
 		return;
@@ -205,8 +206,7 @@ void application_ask(struct http_request *request, void *user)
 		crypto_random_token(made);
 		asked.secret = made;
 	}
-	auto_registration_result struct registration_result result =
-		registration_ask(&server->enroll, &asked, &error);
+	auto_registration_result struct registration_result result = registration_ask(&server->enroll, &asked, &error);
 	if (result.outcome == REGISTRATION_FAILED) {
 		answer_failed(server, request, &error);
 		return;
@@ -226,8 +226,7 @@ static void answer_issued(struct server *server, struct http_request *request, s
 	json_set_string(answer, "registration", result->id);
 	json_set_string(answer, "state", "issued");
 	log_info(issued ? "register.success" : "register.repeated", "device", result->enroll.device, "registration",
-		 result->id, "peer", http_peer(request), "request_id", http_request_id(request),
-		 "revoked_certificates",
+		 result->id, "peer", http_peer(request), "request_id", http_request_id(request), "revoked_certificates",
 		 result->enroll.revoked > 0 ? log_number((int64_t)result->enroll.revoked) : NULL);
 	count(server, issued ? "issued" : "repeated");
 	http_reply_json(request, 200, answer);
@@ -238,8 +237,9 @@ static void answer_unknown(struct server *server, struct http_request *request)
 	throttle_failed(server->throttle, http_peer(request), clock_mono_ms());
 	count(server, "unknown");
 	http_reply_header(request, "WWW-Authenticate", "Bearer");
-	http_reply_problem(request, 401,
-			   "no registration has this secret (Authorization: Bearer <secret>); register first, or again");
+	http_reply_problem(
+		request, 401,
+		"no registration has this secret (Authorization: Bearer <secret>); register first, or again");
 }
 
 void application_poll(struct http_request *request, void *user)

@@ -29,7 +29,8 @@ const char *claim_parse_common(const struct json *body, struct enroll_claim *out
 		return "\"csr\" must be a string: a certificate request in PEM form";
 	if (strlen(claim.csr) > PEM_MAX_BYTES)
 		return "\"csr\" is larger than 16 kB";
-	if (!claim_optional_string(body, "device", &claim.device) || (claim.device && !topic_is_device_id(claim.device)))
+	if (!claim_optional_string(body, "device", &claim.device) ||
+	    (claim.device && !topic_is_device_id(claim.device)))
 		return "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out to be given an id";
 	if (!claim_optional_string(body, "fingerprint", &claim.fingerprint) ||
 	    (claim.fingerprint && !is_hex_sha256(claim.fingerprint)))

@@ -228,7 +228,8 @@ static bool write_certificate(struct attempt *attempt, const struct pki_certific
 	(void)snprintf(not_before, sizeof(not_before), "%lld", (long long)info->not_before_s);
 	(void)snprintf(not_after, sizeof(not_after), "%lld", (long long)info->not_after_s);
 	return PG_QUERY(attempt->enroll->pg, NULL, error, sql_certificate, info->serial, result->device,
-			attempt->grant->token_id, info->key_sha256, info->sha256, not_before, not_after, result->certificate);
+			attempt->grant->token_id, info->key_sha256, info->sha256, not_before, not_after,
+			result->certificate);
 }
 
 static bool issue(struct attempt *attempt, struct error *error)

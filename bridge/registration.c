@@ -15,12 +15,11 @@ static const char sql_insert[] =
 	"insert into registration (secret_hash, id, key_sha256, csr, fingerprint, serial, wish, info, peer)"
 	" values (decode($1, 'hex'), $2, $3, $4, $5, $6, $7, $8::jsonb, $9)";
 static const char sql_pending[] = "select count(*) from registration where state = 'pending'";
-static const char sql_make_room[] =
-	"delete from registration where state = 'pending'"
-	" and coalesce(polled_at, created_at) < now() - make_interval(days => $1::integer)";
+static const char sql_make_room[] = "delete from registration where state = 'pending'"
+				    " and coalesce(polled_at, created_at) < now() - make_interval(days => $1::integer)";
 // A line of the list is good for one key, and never for the id of a device that is there: what a device says its serial
 // number is proves nothing.
-#define LISTED_SQL \
+#define LISTED_SQL                                                                                                     \
 	"p.used_at is null and (p.device is null or not exists (select from device d where d.device = p.device))"
 static const char sql_use_list[] =
 	"with used as (update preapproved p set used_at = now() where " LISTED_SQL
@@ -33,7 +32,8 @@ static const char sql_use_list[] =
 	" insert into enrollment_event (type, registration, device, peer, request_id, reason)"
 	" select 'approve', id, device, $2, $3, reason from decided";
 static const char sql_find[] =
-	"select r.id, r.state, r.reason, exists (select from preapproved p where p.serial = r.serial and " LISTED_SQL "),"
+	"select r.id, r.state, r.reason, exists (select from preapproved p where p.serial = r.serial and " LISTED_SQL
+	"),"
 	" r.polled_at is null or r.polled_at < now() - interval '1 minute'"
 	" from registration r where r.secret_hash = decode($1, 'hex')";
 static const char sql_touch[] = "update registration set polled_at = now() where id = $1";
@@ -45,9 +45,8 @@ static const char sql_issued[] =
 static const char sql_undecided[] =
 	"update registration set state = 'pending', reason = $2, device = null, replaces = false, cell = null,"
 	" decided_by = '', decided_at = null, polled_at = now() where id = $1";
-static const char sql_event[] =
-	"insert into enrollment_event (type, registration, device, peer, request_id, reason)"
-	" values ($1, $2, nullif($3, ''), $4, $5, $6)";
+static const char sql_event[] = "insert into enrollment_event (type, registration, device, peer, request_id, reason)"
+				" values ($1, $2, nullif($3, ''), $4, $5, $6)";
 
 // Columns of sql_find and sql_open.
 enum { FOUND_ID, FOUND_STATE, FOUND_REASON, FOUND_LISTED, FOUND_STALE };
@@ -56,10 +55,10 @@ enum { STATE, REASON, DEVICE, TAGS, CELL, REPLACES, CSR, FINGERPRINT, KEY_SHA256
 struct visit {
 	struct enroll *enroll;
 	const struct registration_request *request; // NULL: a poll
-	char secret_sha256[SHA256_HEX_BYTES];
+	const char *secret_sha256;
 	const char *peer;
 	const char *request_id;
-	struct registration_result result;
+	struct registration_result *result;
 };
 
 void registration_result_done(struct registration_result *result)
@@ -86,19 +85,19 @@ static void set_state(struct registration_result *result, const char *state, con
 	(void)snprintf(result->reason, sizeof(result->reason), "%s", reason);
 }
 
-static bool record(struct visit *visit, const char *type, const char *device, const char *reason,
+static bool record(const struct visit *visit, const char *type, const char *device, const char *reason,
 		   struct error *error)
 {
-	return PG_QUERY(visit->enroll->pg, NULL, error, sql_event, type, visit->result.id, device, visit->peer,
+	return PG_QUERY(visit->enroll->pg, NULL, error, sql_event, type, visit->result->id, device, visit->peer,
 			visit->request_id, reason);
 }
 
 // Approves a pending one whose serial number was listed.
-static bool use_list(struct visit *visit, bool *approved, struct error *error)
+static bool use_list(const struct visit *visit, bool *approved, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 
-	if (!PG_QUERY(visit->enroll->pg, &rows, error, sql_use_list, visit->result.id, visit->peer, visit->request_id))
+	if (!PG_QUERY(visit->enroll->pg, &rows, error, sql_use_list, visit->result->id, visit->peer, visit->request_id))
 		return false;
 	*approved = pg_affected(rows) == 1;
 	return true;
@@ -106,7 +105,7 @@ static bool use_list(struct visit *visit, bool *approved, struct error *error)
 
 // ---- asking ----
 
-static bool count_pending(struct visit *visit, int64_t *count, struct error *error)
+static bool count_pending(const struct visit *visit, int64_t *count, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 
@@ -117,7 +116,7 @@ static bool count_pending(struct visit *visit, int64_t *count, struct error *err
 }
 
 // The one that asks is counted already.
-static bool find_room(struct visit *visit, bool *room, struct error *error)
+static bool find_room(const struct visit *visit, bool *room, struct error *error)
 {
 	const struct options *options = visit->enroll->options;
 	int64_t count = 0;
@@ -133,16 +132,17 @@ static bool find_room(struct visit *visit, bool *room, struct error *error)
 	return true;
 }
 
-static bool create(struct visit *visit, const char *key_sha256, struct error *error)
+static bool create(const struct visit *visit, const char *key_sha256, struct error *error)
 {
 	const struct registration_request *request = visit->request;
-	struct registration_result *result = &visit->result;
+	struct registration_result *result = visit->result;
 	bool approved = false;
 	bool room = true;
 
 	set_id(result, key_sha256);
 	if (!PG_QUERY(visit->enroll->pg, NULL, error, sql_insert, visit->secret_sha256, result->id, key_sha256,
-		      request->csr, request->fingerprint, request->serial, request->device, request->info, visit->peer) ||
+		      request->csr, request->fingerprint, request->serial, request->device, request->info,
+		      visit->peer) ||
 	    !record(visit, "register", request->device, request->serial ? request->serial : "", error) ||
 	    !use_list(visit, &approved, error))
 		return false;
@@ -153,10 +153,10 @@ static bool create(struct visit *visit, const char *key_sha256, struct error *er
 	return true;
 }
 
-static bool ask(struct visit *visit, struct error *error)
+static bool ask(const struct visit *visit, struct error *error)
 {
 	auto_pg_result struct pg_result *known = NULL;
-	struct registration_result *result = &visit->result;
+	struct registration_result *result = visit->result;
 	char key_sha256[SHA256_HEX_BYTES];
 
 	result->outcome = REGISTRATION_BAD_CSR;
@@ -178,9 +178,9 @@ static bool ask(struct visit *visit, struct error *error)
 // ---- polling ----
 
 // A person has to decide again.
-static bool undecide(struct visit *visit, const char *reason, struct error *error)
+static bool undecide(const struct visit *visit, const char *reason, struct error *error)
 {
-	struct registration_result *result = &visit->result;
+	struct registration_result *result = visit->result;
 
 	enroll_result_done(&result->enroll);
 	set_state(result, "pending", reason);
@@ -189,10 +189,10 @@ static bool undecide(struct visit *visit, const char *reason, struct error *erro
 	       record(visit, "refused", NULL, result->reason, error);
 }
 
-static bool admit(struct visit *visit, const struct enroll_claim *claim, const struct enroll_grant *grant,
+static bool admit(const struct visit *visit, const struct enroll_claim *claim, const struct enroll_grant *grant,
 		  struct error *error)
 {
-	struct registration_result *result = &visit->result;
+	struct registration_result *result = visit->result;
 	struct enroll_result *enrolled = &result->enroll;
 	char reason[REGISTRATION_REASON_MAX];
 
@@ -210,14 +210,13 @@ static bool admit(struct visit *visit, const struct enroll_claim *claim, const s
 }
 
 // Of one that is not pending, or whose serial number is listed.
-static bool settle(struct visit *visit, struct error *error)
+static bool settle(const struct visit *visit, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
-	struct registration_result *result = &visit->result;
+	struct registration_result *result = visit->result;
 	bool found;
 
-	if (!use_list(visit, &found, error) ||
-	    !PG_QUERY(visit->enroll->pg, &row, error, sql_open, result->id))
+	if (!use_list(visit, &found, error) || !PG_QUERY(visit->enroll->pg, &row, error, sql_open, result->id))
 		return false;
 	if (pg_rows(row) == 0) {
 		result->outcome = REGISTRATION_UNKNOWN;
@@ -251,33 +250,32 @@ static bool settle(struct visit *visit, struct error *error)
 }
 
 // Most polls find nothing new: they cost one statement, and once a minute two.
-static bool poll(struct visit *visit, struct error *error)
+static bool poll(const struct visit *visit, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
 
-	visit->result.outcome = REGISTRATION_UNKNOWN;
+	visit->result->outcome = REGISTRATION_UNKNOWN;
 	if (!PG_QUERY(visit->enroll->pg, &row, error, sql_find, visit->secret_sha256))
 		return false;
 	if (pg_rows(row) == 0)
 		return true;
-	set_id(&visit->result, pg_text(row, 0, FOUND_ID));
-	set_state(&visit->result, pg_text(row, 0, FOUND_STATE), pg_text(row, 0, FOUND_REASON));
-	if (visit->result.outcome == REGISTRATION_APPROVED || pg_bool(row, 0, FOUND_LISTED))
+	set_id(visit->result, pg_text(row, 0, FOUND_ID));
+	set_state(visit->result, pg_text(row, 0, FOUND_STATE), pg_text(row, 0, FOUND_REASON));
+	if (visit->result->outcome == REGISTRATION_APPROVED || pg_bool(row, 0, FOUND_LISTED))
 		return settle(visit, error);
-	return !pg_bool(row, 0, FOUND_STALE) ||
-	       PG_QUERY(visit->enroll->pg, NULL, error, sql_touch, visit->result.id);
+	return !pg_bool(row, 0, FOUND_STALE) || PG_QUERY(visit->enroll->pg, NULL, error, sql_touch, visit->result->id);
 }
 
 // ---- both ----
 
-static bool transact(struct visit *visit, struct error *error)
+static bool transact(const struct visit *visit, struct error *error)
 {
 	struct pg *pg = visit->enroll->pg;
 
 	if (!pg_ready(pg, error) || !pg_begin(pg, error))
 		return false;
 	bool ok = visit->request ? ask(visit, error) : poll(visit, error);
-	if (ok && visit->result.outcome != REGISTRATION_FULL)
+	if (ok && visit->result->outcome != REGISTRATION_FULL)
 		return pg_commit(pg, error);
 	pg_rollback(pg);
 	return ok;
@@ -285,38 +283,55 @@ static bool transact(struct visit *visit, struct error *error)
 
 // A connection that died since its last use is noticed only by using it. A second try is safe even if the COMMIT of the
 // first took place: it finds what that did.
-static struct registration_result run(struct visit *visit, const char *secret, struct error *error)
+static void run(const struct visit *visit, struct error *error)
 {
 	struct error local = {.kind = ERROR_NONE};
 
-	crypto_sha256_hex(secret, strlen(secret), visit->secret_sha256);
-	visit->result = (struct registration_result){.outcome = REGISTRATION_FAILED};
 	for (int i = 0; i < 2; i++) {
 		if (transact(visit, &local))
-			return visit->result;
-		registration_result_done(&visit->result);
+			return;
+		registration_result_done(visit->result);
 		if (local.kind != ERROR_UNREACHABLE)
 			break;
 	}
 	if (error)
 		*error = local;
-	visit->result.outcome = REGISTRATION_FAILED;
-	return visit->result;
+	visit->result->outcome = REGISTRATION_FAILED;
 }
 
 struct registration_result registration_ask(struct enroll *enroll, const struct registration_request *request,
 					    struct error *error)
 {
-	struct visit visit = {
-		.enroll = enroll, .request = request, .peer = request->peer, .request_id = request->request_id};
+	struct registration_result result = {.outcome = REGISTRATION_FAILED};
+	char secret_sha256[SHA256_HEX_BYTES];
+	const struct visit visit = {
+		.enroll = enroll,
+		.request = request,
+		.secret_sha256 = secret_sha256,
+		.peer = request->peer,
+		.request_id = request->request_id,
+		.result = &result,
+	};
 
-	return run(&visit, request->secret, error);
+	crypto_sha256_hex(request->secret, strlen(request->secret), secret_sha256);
+	run(&visit, error);
+	return result;
 }
 
 struct registration_result registration_poll(struct enroll *enroll, const char *secret, const char *peer,
 					     const char *request_id, struct error *error)
 {
-	struct visit visit = {.enroll = enroll, .peer = peer, .request_id = request_id};
+	struct registration_result result = {.outcome = REGISTRATION_FAILED};
+	char secret_sha256[SHA256_HEX_BYTES];
+	const struct visit visit = {
+		.enroll = enroll,
+		.secret_sha256 = secret_sha256,
+		.peer = peer,
+		.request_id = request_id,
+		.result = &result,
+	};
 
-	return run(&visit, secret, error);
+	crypto_sha256_hex(secret, strlen(secret), secret_sha256);
+	run(&visit, error);
+	return result;
 }

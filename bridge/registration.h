@@ -15,11 +15,11 @@
 // What a device says of itself. The strings belong to the caller.
 struct registration_request {
 	const char *csr;
-	const char *secret;      // TOKEN_TEXT_BYTES with its terminator
-	const char *device;      // a wish; NULL: none
+	const char *secret;	 // TOKEN_TEXT_BYTES with its terminator
+	const char *device;	 // a wish; NULL: none
 	const char *fingerprint; // NULL: none told
-	const char *serial;      // of the hardware; NULL: none told
-	const char *info;        // a JSON object as text
+	const char *serial;	 // of the hardware; NULL: none told
+	const char *info;	 // a JSON object as text
 	const char *peer;
 	const char *request_id;
 };
@@ -32,9 +32,9 @@ enum registration_outcome {
 	REGISTRATION_UNKNOWN,  // there is none with this secret
 	REGISTRATION_CONFLICT, // the key has another secret, or the secret another key
 	REGISTRATION_BAD_CSR,
-	REGISTRATION_FULL,     // as many wait as may
-	REGISTRATION_DENIED,   // it was issued, and does not hold any more; enroll.reason says why
-	REGISTRATION_FAILED,   // the database or the CA is at fault; error says how
+	REGISTRATION_FULL,   // as many wait as may
+	REGISTRATION_DENIED, // it was issued, and does not hold any more; enroll.reason says why
+	REGISTRATION_FAILED, // the database or the CA is at fault; error says how
 };
 
 struct registration_result {

@@ -163,8 +163,9 @@ bool api_tags(const struct json *body, struct buf *out, struct error *error)
 		json_quote(out, tag);
 	}
 	buf_add_str(out, "]");
-	return sound || error_set(error, ERROR_INVALID, "\"tags\" must be an array of at most %d texts of 1 to %d bytes "
-							"without commas.", API_TAGS_MAX, API_TAG_BYTES_MAX);
+	return sound || error_set(error, ERROR_INVALID,
+				  "\"tags\" must be an array of at most %d texts of 1 to %d bytes without commas.",
+				  API_TAGS_MAX, API_TAG_BYTES_MAX);
 }
 
 void api_reply_text(struct http_request *request, int status, const char *json)

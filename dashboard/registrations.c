@@ -11,17 +11,17 @@
 #define PATTERN_MAX 200
 #define CELL_MAX 2147483647 // integer of PostgreSQL
 
-#define REGISTRATION \
+#define REGISTRATION                                                                                                   \
 	"jsonb_build_object('id', r.id, 'state', r.state, 'wish', r.wish, 'device', r.device, 'replaces', r.replaces," \
-	" 'serial', r.serial, 'fingerprint', r.fingerprint, 'info', r.info, 'peer', r.peer, 'tags', r.tags," \
-	" 'cell', r.cell, 'reason', r.reason, 'decided_by', nullif(r.decided_by, ''), 'decided_at', r.decided_at," \
-	" 'created_at', r.created_at, 'polled_at', r.polled_at," \
+	" 'serial', r.serial, 'fingerprint', r.fingerprint, 'info', r.info, 'peer', r.peer, 'tags', r.tags,"           \
+	" 'cell', r.cell, 'reason', r.reason, 'decided_by', nullif(r.decided_by, ''), 'decided_at', r.decided_at,"     \
+	" 'created_at', r.created_at, 'polled_at', r.polled_at,"                                                       \
 	" 'taken', r.state = 'pending' and exists (select from device d where d.device = r.wish))"
 #define MICROS(time) "(extract(epoch from " time ") * 1000000)::bigint"
 #define TIME(micros) "(timestamptz 'epoch' + " micros "::bigint * interval '1 microsecond')"
 // A pattern in which * stands for any text; null for any value.
-#define MATCHES(value, pattern) \
-	"(" pattern "::text is null or " value " like replace(replace(replace(replace(" pattern \
+#define MATCHES(value, pattern)                                                                                        \
+	"(" pattern "::text is null or " value " like replace(replace(replace(replace(" pattern                        \
 	", '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%'))"
 
 // $1 state, $2 limit, $3 and $4 created_at and id of the last one seen, $5 on: as in patterns. Newest first.
@@ -30,18 +30,21 @@ static const char LIST_SQL[] =
 	" where ($1::text is null or r.state = $1)"
 	" and ($3::bigint is null or (r.created_at <= " TIME("$3")
 	"  and (r.created_at < " TIME("$3") " or r.id > $4)))"
-	" and " MATCHES("r.serial", "$5") " and " MATCHES("r.wish", "$6") " and " MATCHES("r.info->>'model'", "$7")
-	" and " MATCHES("r.info->>'os'", "$8") " and " MATCHES("r.peer", "$9") " and " MATCHES("r.fingerprint", "$10")
+	" and " MATCHES("r.serial", "$5") " and " MATCHES("r.wish", "$6")
+	" and " MATCHES("r.info->>'model'", "$7") " and " MATCHES("r.info->>'os'", "$8")
+	" and " MATCHES("r.peer", "$9") " and " MATCHES("r.fingerprint", "$10")
 	" order by r.created_at desc, r.id limit $2::integer + 1";
 static const char *const patterns[] = {"serial", "device", "model", "os", "peer", "fingerprint"};
 enum { PATTERNS = sizeof(patterns) / sizeof(patterns[0]), FIXED_PARAMS = 4 };
 
 static const char GET_SQL[] =
 	"select " REGISTRATION " || jsonb_build_object('events', coalesce((select jsonb_agg(jsonb_build_object("
-	"'type', e.type, 'at', e.at, 'device', e.device, 'peer', e.peer, 'reason', e.reason, 'request_id', e.request_id)"
-	" order by e.id) from enrollment_event e where e.registration = r.id), '[]')) from registration r where r.id = $1";
+	"'type', e.type, 'at', e.at, 'device', e.device, 'peer', e.peer, 'reason', e.reason,"
+	" 'request_id', e.request_id) order by e.id) from enrollment_event e where e.registration = r.id), '[]'))"
+	" from registration r where r.id = $1";
 
-static const char OPEN_SQL[] = "select state, coalesce($2, wish), decided_by from registration where id = $1 for update";
+static const char OPEN_SQL[] =
+	"select state, coalesce($2, wish), decided_by from registration where id = $1 for update";
 // Whoever else has that id, or is about to.
 static const char TAKEN_SQL[] =
 	"select exists (select from device where device = $1),"
@@ -53,9 +56,8 @@ static const char APPROVE_SQL[] =
 static const char REJECT_SQL[] =
 	"update registration set state = 'rejected', device = null, replaces = false, reason = $2, decided_by = $3,"
 	" decided_at = now() where id = $1";
-static const char EVENT_SQL[] =
-	"insert into enrollment_event (type, registration, device, peer, request_id, reason)"
-	" values ($1, $2, $3, $4, $5, $6)";
+static const char EVENT_SQL[] = "insert into enrollment_event (type, registration, device, peer, request_id, reason)"
+				" values ($1, $2, $3, $4, $5, $6)";
 static const char MISSING[] = "There is no registration with this id; GET /api/v1/registrations lists them.";
 
 void registrations_list(struct http_request *request, void *user)
@@ -65,8 +67,8 @@ void registrations_list(struct http_request *request, void *user)
 	char cursor[API_CURSOR_MAX], limit_text[24], *parts[2];
 	int64_t limit = 0, ignored = 0;
 
-	if (state && strcmp(state, "pending") != 0 && strcmp(state, "approved") != 0 && strcmp(state, "rejected") != 0 &&
-	    strcmp(state, "issued") != 0) {
+	if (state && strcmp(state, "pending") != 0 && strcmp(state, "approved") != 0 &&
+	    strcmp(state, "rejected") != 0 && strcmp(state, "issued") != 0) {
 		http_reply_problem(request, 400, "\"state\" is one of pending, approved, rejected, issued.");
 		return;
 	}
@@ -112,9 +114,9 @@ struct decision {
 	bool approves;
 	const char *device; // NULL: its wish, or an id is made
 	bool replace;
-	int64_t cell;       // 0: the least loaded
+	int64_t cell; // 0: the least loaded
 	const char *reason;
-	struct buf tags;    // a JSON array
+	struct buf tags; // a JSON array
 };
 
 static void decision_done(struct decision *decision)
@@ -137,8 +139,9 @@ static bool read_approval(const struct json *json, struct decision *decision, st
 	const struct json *replace = json_member(json, "replace");
 
 	if (device && (!json_as_string(device, &decision->device) || !topic_is_device_id(decision->device)))
-		return error_set(error, ERROR_INVALID, "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out for the "
-						       "id that it asks for.");
+		return error_set(error, ERROR_INVALID,
+				 "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out for the "
+				 "id that it asks for.");
 	if (cell && (!json_as_int(cell, &decision->cell) || decision->cell < 1 || decision->cell > CELL_MAX))
 		return error_set(error, ERROR_INVALID, "\"cell\" must be the number of a cell.");
 	if (replace && !json_as_bool(replace, &decision->replace))
@@ -183,7 +186,8 @@ static enum outcome open_matter(struct dashboard *dashboard, const char *id, con
 static bool write_decision(struct dashboard *dashboard, struct http_request *request, const char *id,
 			   const struct decision *decision, const struct matter *matter, struct error *error)
 {
-	const char *user = auth_of(request)->user, *device = decision->approves && matter->device[0] ? matter->device : NULL;
+	const char *user = auth_of(request)->user,
+		   *device = decision->approves && matter->device[0] ? matter->device : NULL;
 	auto_buf struct buf detail;
 	char cell[24], reason[AUTH_USER_MAX + REASON_MAX + 8];
 	struct pg *pg = dashboard->pg;
@@ -191,19 +195,19 @@ static bool write_decision(struct dashboard *dashboard, struct http_request *req
 	buf_init(&detail, sizeof(reason) * 6 + 256);
 	buf_add_str(&detail, "{\"reason\":");
 	json_quote(&detail, decision->reason);
-	buf_addf(&detail, ",\"device\":\"%s\",\"replace\":%s}", device ? device : "", decision->replace ? "true" : "false");
+	buf_addf(&detail, ",\"device\":\"%s\",\"replace\":%s}", device ? device : "",
+		 decision->replace ? "true" : "false");
 	(void)snprintf(reason, sizeof(reason), "by %s%s%s", user, decision->reason[0] ? ": " : "", decision->reason);
 	(void)snprintf(cell, sizeof(cell), "%lld", (long long)decision->cell);
-	bool ok = decision->approves ?
-			  PG_QUERY(pg, NULL, error, APPROVE_SQL, id, device, decision->cell ? cell : NULL,
-				   decision->replace ? "true" : "false", buf_str(&decision->tags), decision->reason,
-				   user) :
-			  PG_QUERY(pg, NULL, error, REJECT_SQL, id, decision->reason, user);
+	bool ok = decision->approves ? PG_QUERY(pg, NULL, error, APPROVE_SQL, id, device, decision->cell ? cell : NULL,
+						decision->replace ? "true" : "false", buf_str(&decision->tags),
+						decision->reason, user)
+				     : PG_QUERY(pg, NULL, error, REJECT_SQL, id, decision->reason, user);
 	return ok &&
 	       PG_QUERY(pg, NULL, error, EVENT_SQL, decision->approves ? "approve" : "reject", id, device,
 			http_peer(request), http_request_id(request), reason) &&
-	       api_audit(dashboard, request, user,
-			 decision->approves ? "registration.approve" : "registration.reject", id, buf_str(&detail), error);
+	       api_audit(dashboard, request, user, decision->approves ? "registration.approve" : "registration.reject",
+			 id, buf_str(&detail), error);
 }
 
 static void reply_outcome(struct dashboard *dashboard, struct http_request *request, enum outcome outcome,
@@ -221,15 +225,20 @@ static void reply_outcome(struct dashboard *dashboard, struct http_request *requ
 	case SETTLED:
 		(void)snprintf(detail, sizeof(detail), "This registration is %s already%s%s; %s.", matter->state,
 			       matter->decided_by[0] ? ", by " : "", matter->decided_by,
-			       strcmp(matter->state, "issued") == 0 ? "its device can be revoked" : "nothing was changed");
+			       strcmp(matter->state, "issued") == 0 ? "its device can be revoked"
+								    : "nothing was changed");
 		break;
 	case TAKEN_BY_DEVICE:
-		(void)snprintf(detail, sizeof(detail), "%s is a device already: give another \"device\", or \"replace\" true "
-						       "to let this one take its place.", matter->device);
+		(void)snprintf(detail, sizeof(detail),
+			       "%s is a device already: give another \"device\", or \"replace\" true "
+			       "to let this one take its place.",
+			       matter->device);
 		break;
 	case TAKEN_BY_OTHER:
-		(void)snprintf(detail, sizeof(detail), "%s was given to another registration that is approved and not issued "
-						       "yet: give another \"device\", or reject that one.", matter->device);
+		(void)snprintf(detail, sizeof(detail),
+			       "%s was given to another registration that is approved and not issued "
+			       "yet: give another \"device\", or reject that one.",
+			       matter->device);
 		break;
 	case STATEMENT_FAILED:
 		api_reply_error(dashboard, request, error);

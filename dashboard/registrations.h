@@ -4,6 +4,6 @@
 #include "common/http.h"
 
 http_handler registrations_list;    // GET /api/v1/registrations
-http_handler registrations_get;     // GET /api/v1/registrations/{id}
+http_handler registrations_get;	    // GET /api/v1/registrations/{id}
 http_handler registrations_approve; // POST /api/v1/registrations/{id}/approve
 http_handler registrations_reject;  // POST /api/v1/registrations/{id}/reject

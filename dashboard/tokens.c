@@ -11,26 +11,27 @@
 #define USES_MAX 100000
 #define LIFETIME_DEFAULT_S 3600
 #define LIFETIME_MAX_S 315360000 // ten years
-#define CELL_MAX 2147483647      // integer of PostgreSQL
+#define CELL_MAX 2147483647	 // integer of PostgreSQL
 
-#define TOKEN \
+#define TOKEN                                                                                                          \
 	"jsonb_build_object('id', t.id, 'device', t.device, 'tags', t.tags, 'uses_left', t.uses_left, 'cell', t.cell," \
-	" 'created_by', t.created_by, 'created_at', t.created_at, 'expires_at', t.expires_at," \
-	" 'revoked_at', t.revoked_at, 'state', case when t.revoked_at is not null then 'revoked'" \
+	" 'created_by', t.created_by, 'created_at', t.created_at, 'expires_at', t.expires_at,"                         \
+	" 'revoked_at', t.revoked_at, 'state', case when t.revoked_at is not null then 'revoked'"                      \
 	"  when t.uses_left = 0 then 'used' when t.expires_at <= now() then 'expired' else 'valid' end)"
 #define MICROS(time) "(extract(epoch from " time ") * 1000000)::bigint"
 #define TIME(micros) "(timestamptz 'epoch' + " micros "::bigint * interval '1 microsecond')"
 
 // $1 limit, $2 and $3 created_at and id of the last one seen. Newest first.
-static const char LIST_SQL[] =
-	"select " TOKEN ", " MICROS("t.created_at") " || '.' || t.id from enrollment_token t"
-	" where $2::bigint is null or (t.created_at <= " TIME("$2")
-	"  and (t.created_at < " TIME("$2") " or t.id > $3))"
-	" order by t.created_at desc, t.id limit $1::integer + 1";
+static const char LIST_SQL[] = "select " TOKEN ", " MICROS(
+	"t.created_at") " || '.' || t.id from enrollment_token t"
+			" where $2::bigint is null or (t.created_at <= " TIME("$2") "  and (t.created_at < " TIME(
+				"$2") " or t.id > $3))"
+				      " order by t.created_at desc, t.id limit $1::integer + 1";
 static const char GET_SQL[] =
 	"select " TOKEN " || jsonb_build_object('events', coalesce((select jsonb_agg(jsonb_build_object("
-	"'type', e.type, 'at', e.at, 'device', e.device, 'peer', e.peer, 'reason', e.reason, 'request_id', e.request_id)"
-	" order by e.id) from enrollment_event e where e.token_id = t.id), '[]')) from enrollment_token t where t.id = $1";
+	"'type', e.type, 'at', e.at, 'device', e.device, 'peer', e.peer, 'reason', e.reason,"
+	" 'request_id', e.request_id) order by e.id) from enrollment_event e where e.token_id = t.id), '[]'))"
+	" from enrollment_token t where t.id = $1";
 static const char CREATE_SQL[] =
 	"select create_enrollment_token($1, $2, array(select jsonb_array_elements_text($3::jsonb)), $4::integer,"
 	" $5::bigint, nullif($6::integer, 0), $7, $8)";
@@ -66,7 +67,8 @@ void tokens_get(struct http_request *request, void *user)
 	const char *const params[] = {http_param(request, "id")};
 
 	if (api_query_again(user, request, &rows, GET_SQL, 1, params))
-		api_reply_row(request, rows, "There is no enrolment token with this id; GET /api/v1/tokens lists them.");
+		api_reply_row(request, rows,
+			      "There is no enrolment token with this id; GET /api/v1/tokens lists them.");
 }
 
 // ---- making ----
@@ -97,8 +99,9 @@ static bool read_wanted(const struct json *json, struct wanted *wanted, struct e
 	wanted->uses = 1;
 	wanted->expires_s = LIFETIME_DEFAULT_S;
 	if (device && (!json_as_string(device, &wanted->device) || !topic_is_device_id(wanted->device)))
-		return error_set(error, ERROR_INVALID, "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out for a "
-						       "token that any device may use.");
+		return error_set(error, ERROR_INVALID,
+				 "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out for a "
+				 "token that any device may use.");
 	return read_number(json, "uses", USES_MAX, &wanted->uses, error) &&
 	       read_number(json, "expires_s", LIFETIME_MAX_S, &wanted->expires_s, error) &&
 	       read_number(json, "cell", CELL_MAX, &wanted->cell, error) && api_tags(json, &wanted->tags, error);
@@ -117,10 +120,10 @@ static bool create(struct dashboard *dashboard, struct http_request *request, co
 	(void)snprintf(uses, sizeof(uses), "%lld", (long long)wanted->uses);
 	(void)snprintf(lifetime, sizeof(lifetime), "%lld", (long long)wanted->expires_s);
 	(void)snprintf(cell, sizeof(cell), "%lld", (long long)wanted->cell);
-	buf_addf(&detail, "{\"device\":\"%s\",\"uses\":%s,\"expires_s\":%s}", wanted->device ? wanted->device : "", uses,
-		 lifetime);
-	if (!PG_QUERY(dashboard->pg, &made, error, CREATE_SQL, hash, wanted->device, buf_str(&wanted->tags), uses, lifetime,
-		      cell, user, http_request_id(request)))
+	buf_addf(&detail, "{\"device\":\"%s\",\"uses\":%s,\"expires_s\":%s}", wanted->device ? wanted->device : "",
+		 uses, lifetime);
+	if (!PG_QUERY(dashboard->pg, &made, error, CREATE_SQL, hash, wanted->device, buf_str(&wanted->tags), uses,
+		      lifetime, cell, user, http_request_id(request)))
 		return false;
 	(void)snprintf(id, 16, "%s", pg_text(made, 0, 0));
 	return api_audit(dashboard, request, user, "token.create", id, buf_str(&detail), error);
@@ -147,7 +150,8 @@ void tokens_create(struct http_request *request, void *user)
 		api_reply_error(dashboard, request, &error);
 		return;
 	}
-	log_info("sec.token.create", "token", id, "user", auth_of(request)->user, "request_id", http_request_id(request));
+	log_info("sec.token.create", "token", id, "user", auth_of(request)->user, "request_id",
+		 http_request_id(request));
 	struct json *answer = json_new_object();
 
 	json_set_string(answer, "id", id);
@@ -179,8 +183,9 @@ void tokens_revoke(struct http_request *request, void *user)
 	if (!done) {
 		api_reply_error(dashboard, request, &error);
 	} else if (!found) {
-		http_reply_problem(request, 404, "There is no enrolment token with this id that is not revoked already; "
-						 "GET /api/v1/tokens lists them.");
+		http_reply_problem(request, 404,
+				   "There is no enrolment token with this id that is not revoked already; "
+				   "GET /api/v1/tokens lists them.");
 	} else {
 		log_info("sec.token.revoke", "token", id, "user", actor, "request_id", http_request_id(request));
 		tokens_get(request, dashboard);

@@ -15,8 +15,8 @@ static const char sql_token[] = "insert into access_token (token_hash, kind, use
 static const char sql_token_valid[] = "select 1 from access_token where token_hash = decode($1, 'hex') and kind = 'api'"
 				      " and revoked_at is null and expires_at > now()";
 static const char sql_enrollment[] =
-	"select create_enrollment_token($1, $2, string_to_array($3, ','), $4::integer, $5::bigint, nullif($6::integer, 0),"
-	" $7, '')";
+	"select create_enrollment_token($1, $2, string_to_array($3, ','), $4::integer, $5::bigint,"
+	" nullif($6::integer, 0), $7, '')";
 static const char sql_enrollment_revoke[] = "select revoke_enrollment_token($1, $2, '')";
 static const char sql_audit[] = "insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::jsonb)";
 
@@ -94,8 +94,8 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 	(void)snprintf(uses, sizeof(uses), "%ld", enrollment->uses);
 	(void)snprintf(lifetime, sizeof(lifetime), "%ld", enrollment->lifetime_s);
 	(void)snprintf(cell, sizeof(cell), "%ld", enrollment->cell);
-	if (!PG_QUERY(pg, &rows, error, sql_enrollment, hash, enrollment->device, enrollment->tags, uses, lifetime, cell,
-		      account_actor(name)) ||
+	if (!PG_QUERY(pg, &rows, error, sql_enrollment, hash, enrollment->device, enrollment->tags, uses, lifetime,
+		      cell, account_actor(name)) ||
 	    !account_audit(pg, "token.create", pg_text(rows, 0, 0), "{}", error))
 		return false;
 	memcpy(token, made, sizeof(made));

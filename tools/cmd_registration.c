@@ -19,11 +19,10 @@
 #define FAULTS_MAX_BYTES 8192
 #define CELL_MAX 2147483647 // integer of PostgreSQL
 
-static const char sql_listed[] =
-	"select serial, coalesce(device, ''), array_to_string(tags, ','), created_by,"
-	" to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-	" coalesce(to_char(used_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '')"
-	" from preapproved order by serial";
+static const char sql_listed[] = "select serial, coalesce(device, ''), array_to_string(tags, ','), created_by,"
+				 " to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+				 " coalesce(to_char(used_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '')"
+				 " from preapproved order by serial";
 
 static void add_encoded(struct buf *out, const char *text, size_t length)
 {
@@ -47,9 +46,11 @@ static bool add_matching(struct buf *query, const char *matching, struct error *
 		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 			known = known || (strlen(names[i]) == name_bytes && strncmp(names[i], at, name_bytes) == 0);
 		if (!known || name_bytes + 1 >= length)
-			return error_set(error, ERROR_INVALID,
-					 "\"%.*s\" is no condition: use serial=, device=, model=, os=, peer= or fingerprint= "
-					 "with a text in which * stands for any", (int)(length > 80 ? 80 : length), at);
+			return error_set(
+				error, ERROR_INVALID,
+				"\"%.*s\" is no condition: use serial=, device=, model=, os=, peer= or fingerprint= "
+				"with a text in which * stands for any",
+				(int)(length > 80 ? 80 : length), at);
 		(void)buf_addf(query, "&%.*s=", (int)name_bytes, at);
 		add_encoded(query, at + name_bytes + 1, length - name_bytes - 1);
 		at += length + (at[length] == ',');
@@ -91,10 +92,9 @@ static const char *member(const struct json *item, const char *name)
 
 static void print_table(const struct json *items)
 {
-	static const struct table_column columns[] = {{.name = "id"},	 {.name = "state"}, {.name = "since"},
-						      {.name = "asked"}, {.name = "serial"}, {.name = "device"},
-						      {.name = "model"}, {.name = "os"},    {.name = "from"},
-						      {.name = "said"}};
+	static const struct table_column columns[] = {
+		{.name = "id"},	    {.name = "state"}, {.name = "since"}, {.name = "asked"}, {.name = "serial"},
+		{.name = "device"}, {.name = "model"}, {.name = "os"},	  {.name = "from"},  {.name = "said"}};
 	int64_t now_ms = clock_wall_ms();
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
@@ -105,9 +105,11 @@ static void print_table(const struct json *items)
 		char name[2 * DEVICE_ID_MAX];
 		char said[512];
 		(void)json_member_bool(item, "taken", &taken);
-		(void)snprintf(name, sizeof(name), "%s%s", *device ? device : member(item, "wish"), taken ? " (taken)" : "");
+		(void)snprintf(name, sizeof(name), "%s%s", *device ? device : member(item, "wish"),
+			       taken ? " (taken)" : "");
 		(void)snprintf(said, sizeof(said), "%s%s%s", member(item, "decided_by"),
-			       *member(item, "decided_by") && *member(item, "reason") ? ": " : "", member(item, "reason"));
+			       *member(item, "decided_by") && *member(item, "reason") ? ": " : "",
+			       member(item, "reason"));
 		TABLE_ROW(table, member(item, "id"), member(item, "state"),
 			  text_ago(member(item, "created_at"), now_ms).s, text_ago(member(item, "polled_at"), now_ms).s,
 			  member(item, "serial"), name, member(info, "model"), member(info, "os"), member(item, "peer"),
@@ -221,8 +223,8 @@ static void decide(struct decisions *decisions, const char *id)
 		json_set_string(result, "state", member(answer, "state"));
 		json_set_string(result, "device", *member(answer, "device") ? member(answer, "device") : NULL);
 		if (!decisions->cli->json)
-			(void)printf("%s %s%s%s\n", id, member(answer, "state"), *member(answer, "device") ? " as " : "",
-				     member(answer, "device"));
+			(void)printf("%s %s%s%s\n", id, member(answer, "state"),
+				     *member(answer, "device") ? " as " : "", member(answer, "device"));
 	} else {
 		json_set_string(result, "error", decisions->error.what);
 		if (!decisions->cli->json)
@@ -259,7 +261,9 @@ static int finish(struct decisions *decisions)
 		(void)printf("none matches; nothing was done\n");
 	if (decisions->done == count)
 		return CLI_OK;
-	return decisions->done > 0 ? CLI_PARTLY : cli_exit_of(decisions->error.kind);
+	if (decisions->done > 0)
+		return CLI_PARTLY;
+	return (int)cli_exit_of(decisions->error.kind);
 }
 
 static int decide_all(struct cli *cli, const char *verb, struct json *body)
@@ -275,7 +279,8 @@ static int decide_all(struct cli *cli, const char *verb, struct json *body)
 	}
 	for (size_t i = 0; i < cli->args.operand_count; i++) {
 		if (!is_id(cli->args.operands[i])) {
-			error_set(&error, ERROR_INVALID, "\"%s\" is no registration: muster device pending shows their ids",
+			error_set(&error, ERROR_INVALID,
+				  "\"%s\" is no registration: muster device pending shows their ids",
 				  cli->args.operands[i]);
 			return cli_usage(cli, &error);
 		}
@@ -422,8 +427,9 @@ static int preapprove_run(struct cli *cli)
 
 static int preapproved_run(struct cli *cli)
 {
-	static const struct table_column columns[] = {{.name = "serial"},     {.name = "device"},     {.name = "tags"},
-						      {.name = "created_by"}, {.name = "created_at"}, {.name = "used_at"}};
+	static const struct table_column columns[] = {{.name = "serial"},     {.name = "device"},
+						      {.name = "tags"},	      {.name = "created_by"},
+						      {.name = "created_at"}, {.name = "used_at"}};
 	struct error error = {0};
 	if (!cli_open(cli, &error))
 		return cli_fail(cli, &error, NULL);
@@ -446,9 +452,12 @@ static const struct args_option pending_options[] = {
 	{"matching", "K=V,..", "only with serial, device (wish), model, os, peer or fingerprint like V; * is any text"},
 	{NULL, NULL, NULL},
 };
-#define DECISION_OPTIONS \
-	{"all-matching", "K=V,..", "all that wait and match, as in muster device pending --matching; shown first"}, \
-		{"yes", NULL, "decide on those that match"}, {"reason", "TEXT", "kept with the decision"}
+#define DECISION_OPTIONS                                                                                               \
+	{"all-matching", "K=V,..", "all that wait and match, as in muster device pending --matching; shown first"},    \
+		{"yes", NULL, "decide on those that match"},                                                           \
+	{                                                                                                              \
+		"reason", "TEXT", "kept with the decision"                                                             \
+	}
 
 static const struct args_option approve_options[] = {
 	DECISION_OPTIONS,

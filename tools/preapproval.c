@@ -16,13 +16,16 @@
 // The lines of the file as rows; those whose serial number has let a device in are history.
 #define ROWS_SQL "jsonb_to_recordset($1::jsonb) as f (line bigint, serial text, device text, tags text)"
 static const char sql_faults[] =
-	"select f.line, case when d.device is not null then f.device || ' is a device already; a list takes nobody''s place'"
+	"select f.line, case when d.device is not null then f.device || ' is a device already; a list takes nobody''s "
+	"place'"
 	" else f.device || ' is promised to the serial number ' || p.serial end from " ROWS_SQL
 	" left join device d on d.device = f.device"
 	" left join preapproved p on p.device = f.device and p.serial <> f.serial and p.used_at is null"
-	"  and p.serial not in (select g.serial from " "jsonb_to_recordset($1::jsonb) as g (serial text))"
+	"  and p.serial not in (select g.serial from "
+	"jsonb_to_recordset($1::jsonb) as g (serial text))"
 	" where (d.device is not null or p.serial is not null)"
-	" and not exists (select from preapproved u where u.serial = f.serial and u.used_at is not null) order by f.line";
+	" and not exists (select from preapproved u where u.serial = f.serial and u.used_at is not null) order by "
+	"f.line";
 static const char sql_import[] =
 	"with told as (select serial, nullif(device, '') as device,"
 	"  array_remove(string_to_array(tags, ','), '') as tags from " ROWS_SQL "),"
@@ -166,7 +169,8 @@ static bool read_line(struct reader *reader, struct buf fields[FIELDS], size_t *
 			return false;
 		}
 		if (!read_field(reader, &fields[*count])) {
-			fault(reader, reader->line, "a quoted field is not closed on its line, or something follows it", "");
+			fault(reader, reader->line, "a quoted field is not closed on its line, or something follows it",
+			      "");
 			return false;
 		}
 		++*count;
@@ -210,44 +214,50 @@ static void read_lines(struct reader *reader, struct preapprovals *list, struct 
 
 // ---- what occurs twice ----
 
+static int by_line(const struct preapproval *a, const struct preapproval *b)
+{
+	return (a->line > b->line) - (a->line < b->line);
+}
+
 static int by_serial(const void *a, const void *b)
 {
-	const struct preapproval *const *left = a;
-	const struct preapproval *const *right = b;
-	int order = strcmp((*left)->serial, (*right)->serial);
+	const struct preapproval *left = a;
+	const struct preapproval *right = b;
+	int order = strcmp(left->serial, right->serial);
 
-	return order ? order : ((*left)->line > (*right)->line) - ((*left)->line < (*right)->line);
+	return order ? order : by_line(left, right);
 }
 
 static int by_device(const void *a, const void *b)
 {
-	const struct preapproval *const *left = a;
-	const struct preapproval *const *right = b;
-	int order = strcmp((*left)->device, (*right)->device);
+	const struct preapproval *left = a;
+	const struct preapproval *right = b;
+	int order = strcmp(left->device, right->device);
 
-	return order ? order : ((*left)->line > (*right)->line) - ((*left)->line < (*right)->line);
+	return order ? order : by_line(left, right);
 }
 
 static void find_twins(struct reader *reader, const struct preapprovals *list)
 {
-	auto_free const struct preapproval **sorted = malloc((list->count + 1) * sizeof(*sorted));
+	size_t bytes = list->count * sizeof(struct preapproval);
+	auto_free struct preapproval *sorted = malloc(bytes + 1);
 	char what[96];
 
 	if (!sorted)
 		abort();
-	for (size_t i = 0; i < list->count; i++)
-		sorted[i] = &list->items[i];
-	qsort(sorted, list->count, sizeof(*sorted), by_serial);
+	if (bytes > 0)
+		memcpy(sorted, list->items, bytes);
+	qsort(sorted, list->count, sizeof(struct preapproval), by_serial);
 	for (size_t i = 1; i < list->count; i++) {
-		(void)snprintf(what, sizeof(what), "the serial number stands in line %zu already", sorted[i - 1]->line);
-		if (*sorted[i]->serial && strcmp(sorted[i]->serial, sorted[i - 1]->serial) == 0)
-			fault(reader, sorted[i]->line, what, sorted[i]->serial);
+		(void)snprintf(what, sizeof(what), "the serial number stands in line %zu already", sorted[i - 1].line);
+		if (*sorted[i].serial && strcmp(sorted[i].serial, sorted[i - 1].serial) == 0)
+			fault(reader, sorted[i].line, what, sorted[i].serial);
 	}
-	qsort(sorted, list->count, sizeof(*sorted), by_device);
+	qsort(sorted, list->count, sizeof(struct preapproval), by_device);
 	for (size_t i = 1; i < list->count; i++) {
-		(void)snprintf(what, sizeof(what), "the device id stands in line %zu already", sorted[i - 1]->line);
-		if (*sorted[i]->device && strcmp(sorted[i]->device, sorted[i - 1]->device) == 0)
-			fault(reader, sorted[i]->line, what, sorted[i]->device);
+		(void)snprintf(what, sizeof(what), "the device id stands in line %zu already", sorted[i - 1].line);
+		if (*sorted[i].device && strcmp(sorted[i].device, sorted[i - 1].device) == 0)
+			fault(reader, sorted[i].line, what, sorted[i].device);
 	}
 }
 

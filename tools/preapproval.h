@@ -1,5 +1,5 @@
-// The list of serial numbers whose devices are let in without asking: read from CSV, written to the database as a whole or
-// not at all.
+// The list of serial numbers whose devices are let in without asking: read from CSV, written to the database as a whole
+// or not at all.
 #pragma once
 
 #include "common/buf.h"

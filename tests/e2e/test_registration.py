@@ -33,8 +33,7 @@ class Applicant:
 
     @property
     def id(self):
-        der = run("openssl", "ec", "-in", self.key, "-pubout", "-outform", "DER", "-out", f"{self.key}.der")
-        del der
+        run("openssl", "ec", "-in", self.key, "-pubout", "-outform", "DER", "-out", f"{self.key}.der")
         with open(f"{self.key}.der", "rb") as file:
             return hashlib.sha256(file.read()).hexdigest()[:16]
 
@@ -115,16 +114,22 @@ def state_of(stack, name):
     return rows[0] if rows else None
 
 
-@pytest.fixture(autouse=True)
-def quick_polls(stack):
-    """Devices are told to ask again after a second, and the table of failed tries is empty: a new bridge."""
-    stack.kill("bridge")
-    wait_for(lambda: run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", check=False,
-                         *[f"https://localhost:{stack.ports['bridge']}/ready"]).returncode == 0, "the bridge")
+@pytest.fixture
+def fresh_bridge(stack):
+    """A bridge whose table of failed tries is empty, before and after."""
+    def renew():
+        stack.kill("bridge")
+        wait_for(lambda: run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", f"https://localhost:{stack.ports['bridge']}/ready",
+                             check=False).returncode == 0, "the bridge")
+
+    renew()
+    yield
+    renew()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def poll_each_second():
+    """What the bridges of this module tell devices that wait."""
     os.environ["MUSTER_BRIDGE_REGISTRATION_POLL_S"] = "1"
     yield
     del os.environ["MUSTER_BRIDGE_REGISTRATION_POLL_S"]
@@ -299,7 +304,7 @@ def test_nobody_takes_the_answer_over(stack):
     assert stored == [(32, hashlib.sha256(device.secret.encode()).hexdigest())]
 
 
-def test_guesses_are_limited(stack):
+def test_guesses_are_limited(stack, fresh_bridge):
     answers = [bridge_get(stack, "/v1/registration", secrets.token_urlsafe(32))[0] for _ in range(14)]
     assert answers[:10] == [401] * 10 and answers[10:] == [429] * 4
     assert stack.value("select count(*) from enrollment_event where type = 'rate-limited' and reason like '%%failed requests%%'") == 1

@@ -56,8 +56,9 @@ static void on_ask(struct http_request *request, void *user)
 
 static void reply_issued(struct bridge *bridge, struct http_request *request)
 {
-	static const char rest[] = "{\"broker\":{\"host\":\"localhost\",\"port\":8883},\"state\":\"issued\",\"command_keys\":[{"
-				   "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+	static const char rest[] =
+		"{\"broker\":{\"host\":\"localhost\",\"port\":8883},\"state\":\"issued\",\"command_keys\":[{"
+		"\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
 	char path[128];
 	struct error error = {0};
 	struct pki_subject subject = {

@@ -23,8 +23,9 @@ static const char *fault_of(const char *text)
 
 static void test_takes_all_members(void **state)
 {
-	static const char text[] = "{\"csr\":\"c\",\"device\":\"kiosk-7\",\"fingerprint\":\"" HEX64 "\",\"serial\":\"SN 1\","
-				   "\"secret\":\"" SECRET "\",\"info\":{\"model\":\"M\"}}";
+	static const char text[] =
+		"{\"csr\":\"c\",\"device\":\"kiosk-7\",\"fingerprint\":\"" HEX64 "\",\"serial\":\"SN 1\","
+		"\"secret\":\"" SECRET "\",\"info\":{\"model\":\"M\"}}";
 	struct registration_request request = {.peer = "192.0.2.1", .request_id = "r"};
 	auto_json struct json *body = json_parse(text, strlen(text), NULL);
 
@@ -65,7 +66,8 @@ static void test_refuses_what_has_no_place(void **state)
 	assert_non_null(fault_of("{\"csr\":\"c\",\"secret\":\"" SECRET "A\"}"));
 	assert_non_null(fault_of("{\"csr\":\"c\",\"device\":\"Bad_Name\"}"));
 	assert_non_null(fault_of("{\"csr\":\"c\",\"info\":[]}"));
-	(void)snprintf(long_serial, sizeof(long_serial), "{\"csr\":\"c\",\"serial\":\"%0*d\"}", APPLICATION_SERIAL_MAX + 1, 0);
+	(void)snprintf(long_serial, sizeof(long_serial), "{\"csr\":\"c\",\"serial\":\"%0*d\"}",
+		       APPLICATION_SERIAL_MAX + 1, 0);
 	assert_non_null(fault_of(long_serial));
 	(void)snprintf(long_info, sizeof(long_info), "{\"csr\":\"c\",\"info\":{\"x\":\"%0*d\"}}",
 		       APPLICATION_INFO_MAX_BYTES, 0);

@@ -14,7 +14,7 @@ struct fixture {
 	char cert[128], key[128];
 	struct pg *admin; // sees and makes everything
 	struct enroll enroll;
-	unsigned keys;    // made so far
+	unsigned keys; // made so far
 };
 
 static inline bool connect_to(struct fixture *fixture, const char *user, struct pg **out)

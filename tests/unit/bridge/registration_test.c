@@ -21,8 +21,8 @@ static int setup(void **state)
 	fixture->options.registration_pending_max = PENDING_MAX;
 	fixture->options.registration_keep_days = 30;
 	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->enroll.cells, NULL) &&
-		  pg_exec(fixture->admin,
-			  "truncate device, certificate, registration, preapproved, enrollment_event", NULL);
+		  pg_exec(fixture->admin, "truncate device, certificate, registration, preapproved, enrollment_event",
+			  NULL);
 	return ok ? 0 : -1;
 }
 
@@ -96,8 +96,10 @@ static int64_t events(struct fixture *fixture, const char *type)
 {
 	char sql[160];
 
-	(void)snprintf(sql, sizeof(sql), "select count(*) from enrollment_event where type = '%s'"
-					 " and registration is not null", type);
+	(void)snprintf(sql, sizeof(sql),
+		       "select count(*) from enrollment_event where type = '%s'"
+		       " and registration is not null",
+		       type);
 	return count(fixture, sql);
 }
 
@@ -111,10 +113,12 @@ static void test_waits_for_a_person_and_is_issued_once(void **state)
 	assert_true(first.created);
 	assert_int_equal(strlen(first.id), 16);
 	assert_int_equal(polled(fixture, &device), REGISTRATION_PENDING);
-	assert_int_equal(count(fixture, "select count(*) from registration where polled_at is not null and serial = 'SN-1'"
-					" and wish = 'kiosk-7' and info->>'model' = 'M' and fingerprint = '" FINGERPRINT "'"),
+	assert_int_equal(count(fixture,
+			       "select count(*) from registration where polled_at is not null and serial = 'SN-1'"
+			       " and wish = 'kiosk-7' and info->>'model' = 'M' and fingerprint = '" FINGERPRINT "'"),
 			 1);
-	execute(fixture, "update registration set state = 'approved', device = 'kiosk-8', tags = '{blue}', decided_by = 'anna'");
+	execute(fixture,
+		"update registration set state = 'approved', device = 'kiosk-8', tags = '{blue}', decided_by = 'anna'");
 
 	auto_registration_result struct registration_result issued = poll(fixture, device.secret);
 	struct pki_certificate_info info;
@@ -192,7 +196,8 @@ static void test_a_listed_serial_is_approved_once(void **state)
 	struct applicant second auto_applicant = applicant(fixture, "SN-1", NULL);
 	struct applicant early auto_applicant = applicant(fixture, "SN-3", "kiosk-3");
 
-	execute(fixture, "insert into preapproved (serial, device, tags, created_by) values ('SN-1', 'till-1', '{a}', 'anna')");
+	execute(fixture,
+		"insert into preapproved (serial, device, tags, created_by) values ('SN-1', 'till-1', '{a}', 'anna')");
 	assert_int_equal(asked(fixture, &first), REGISTRATION_APPROVED);
 	assert_int_equal(asked(fixture, &second), REGISTRATION_PENDING);
 	auto_registration_result struct registration_result issued = poll(fixture, first.secret);
@@ -251,7 +256,8 @@ static void test_the_waiting_list_has_an_end(void **state)
 
 	for (int i = 0; i <= PENDING_MAX; i++) {
 		devices[i] = applicant(fixture, "SN", NULL);
-		assert_int_equal(asked(fixture, &devices[i]), i < PENDING_MAX ? REGISTRATION_PENDING : REGISTRATION_FULL);
+		assert_int_equal(asked(fixture, &devices[i]),
+				 i < PENDING_MAX ? REGISTRATION_PENDING : REGISTRATION_FULL);
 	}
 	assert_int_equal(count(fixture, "select count(*) from registration"), PENDING_MAX);
 	assert_int_equal(asked(fixture, &devices[0]), REGISTRATION_PENDING); // who waits already
