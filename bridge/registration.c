@@ -15,8 +15,11 @@ static const char sql_insert[] =
 	"insert into registration (secret_hash, id, key_sha256, csr, fingerprint, serial, wish, info, peer)"
 	" values (decode($1, 'hex'), $2, $3, $4, $5, $6, $7, $8::jsonb, $9)";
 static const char sql_pending[] = "select count(*) from registration where state = 'pending'";
-static const char sql_make_room[] = "delete from registration where state = 'pending'"
-				    " and coalesce(polled_at, created_at) < now() - make_interval(days => $1::integer)";
+static const char sql_make_room[] =
+	"with gone as (delete from registration where state = 'pending'"
+	" and coalesce(polled_at, created_at) < now() - make_interval(days => $1::text::integer) returning id, wish)"
+	" insert into enrollment_event (type, registration, device, reason)"
+	" select 'expired', id, wish, format('it has not asked for %s days, and others wait', $1::text) from gone";
 // A line of the list is good for one key, and never for the id of a device that is there: what a device says its serial
 // number is proves nothing.
 #define LISTED_SQL                                                                                                     \

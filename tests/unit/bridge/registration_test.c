@@ -270,6 +270,7 @@ static void test_the_waiting_list_has_an_end(void **state)
 			 " where id = (select id from registration where state = 'pending' limit 1)");
 	assert_int_equal(asked(fixture, &devices[PENDING_MAX]), REGISTRATION_PENDING);
 	assert_int_equal(count(fixture, "select count(*) from registration where state = 'pending'"), PENDING_MAX);
+	assert_int_equal(events(fixture, "expired"), 1);
 	for (int i = 0; i <= PENDING_MAX; i++)
 		applicant_done(&devices[i]);
 }
