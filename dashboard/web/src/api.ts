@@ -129,6 +129,17 @@ export interface DeviceEvent {
   body: { [name: string]: Json };
 }
 
+export interface Registration {
+  id: string;
+  state: "pending" | "approved" | "rejected" | "issued";
+  wish: string | null;
+  taken: boolean;
+  serial: string | null;
+  info: { [name: string]: Json };
+  peer: string;
+  created_at: string;
+}
+
 export interface Overview {
   at: string;
   devices: { total: number } & Record<Status, number>;

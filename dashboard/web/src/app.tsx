@@ -101,7 +101,7 @@ function View({ path, who }: { path: string; who: Session }) {
     first.current = false;
   }, [title]);
   if (device) return <DeviceView key={device} id={decodeURIComponent(device)} canAct={who.can_act} />;
-  if (path === "/" || path === "/devices") return <DevicesView />;
+  if (path === "/" || path === "/devices") return <DevicesView mayDecide={who.role === "administrator"} />;
   if (path === "/commands") return <CommandsView />;
   if (path === "/events") return <EventsView />;
   return (

@@ -160,8 +160,9 @@ function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (comm
 
 type Send = (action: string, params?: { [name: string]: Json }) => Promise<void>;
 
-function Dialog({ button, title, children, confirm, danger, disabled, onConfirm }: {
+export function Dialog({ button, id, title, children, confirm, danger, disabled, onConfirm }: {
   button: string;
+  id?: string; // where the same button stands more than once
   title: string;
   children: preact.ComponentChildren;
   confirm: string;
@@ -170,7 +171,7 @@ function Dialog({ button, title, children, confirm, danger, disabled, onConfirm 
   onConfirm: (form: FormData) => void;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const name = `dialog-${button.toLowerCase().replace(/[^a-z]+/g, "-")}`;
+  const name = id ?? `dialog-${button.toLowerCase().replace(/[^a-z]+/g, "-")}`;
   return (
     <>
       <button type="button" disabled={disabled} onClick={() => dialog.current?.showModal()}>{button}</button>

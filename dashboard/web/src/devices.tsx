@@ -5,6 +5,7 @@ import { useLoad, useNow, useThrottled } from "./hooks";
 import { noteServerTime, subscribe } from "./live";
 import { OverviewStrip } from "./overview";
 import { Bar, batteryLevel, Empty, Fault, Filter, Icon, Segments, StatusBadge, Time, usageLevel } from "./parts";
+import { Registrations } from "./registrations";
 import { useQuery } from "./router";
 
 const PAGE = 100;
@@ -56,7 +57,7 @@ export function useOverview() {
   return overview;
 }
 
-export function DevicesView() {
+export function DevicesView({ mayDecide }: { mayDecide: boolean }) {
   const [q, setQ] = useQuery("q");
   const [status, setStatus] = useQuery("status");
   const [sort, setSort] = useQuery("sort");
@@ -73,6 +74,7 @@ export function DevicesView() {
     <>
       <h1 class="sr">Devices</h1>
       <OverviewStrip data={overview.data} />
+      <Registrations mayDecide={mayDecide} />
       <div class="toolbar">
         <Filter label="Filter devices" placeholder="Filter by name or tag" value={q} onChange={setQ} />
         <Segments label="Status" value={status} options={options} onChange={setStatus} />
