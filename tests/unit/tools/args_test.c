@@ -66,8 +66,10 @@ static void too_many_are_refused(void **state)
 	struct args args;
 	struct error error = {0};
 	const char *words[ARGS_OPERANDS_MAX + 2] = {NULL};
-	for (size_t i = 0; i <= ARGS_OPERANDS_MAX; i++)
+	for (size_t i = 0; i < ARGS_OPERANDS_MAX; i++)
 		words[i] = "x";
+	assert_true(parse(&args, &error, words));
+	words[ARGS_OPERANDS_MAX] = "x";
 	assert_false(parse(&args, &error, words));
 	assert_int_equal(error.kind, ERROR_LIMIT);
 }
