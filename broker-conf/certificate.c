@@ -10,9 +10,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define ROOTS_MAX 16 // in one file; two or three while one takes another's place
 
@@ -72,9 +70,7 @@ struct roots {
 	char *path;
 	X509 *list[ROOTS_MAX];
 	size_t count;
-	struct timespec changed;
-	off_t size_bytes;
-	ino_t inode;
+	struct file_stamp stamp;
 	bool read;
 };
 
@@ -120,23 +116,20 @@ static bool read_roots(struct roots *roots, struct error *error)
 
 static bool refresh(struct roots *roots, struct error *error)
 {
-	struct stat info;
+	struct file_stamp stamp;
 
-	if (stat(roots->path, &info) != 0) {
+	if (!file_stamp(roots->path, &stamp, error)) {
 		forget(roots);
-		return error_errno(error, errno, "cannot read %s", roots->path);
+		return false;
 	}
-	if (roots->read && roots->inode == info.st_ino && roots->size_bytes == info.st_size &&
-	    roots->changed.tv_sec == info.st_mtim.tv_sec && roots->changed.tv_nsec == info.st_mtim.tv_nsec)
+	if (roots->read && file_stamp_equal(&roots->stamp, &stamp))
 		return true;
 	forget(roots);
 	if (!read_roots(roots, error)) {
 		forget(roots);
 		return false;
 	}
-	roots->changed = info.st_mtim;
-	roots->size_bytes = info.st_size;
-	roots->inode = info.st_ino;
+	roots->stamp = stamp;
 	roots->read = true;
 	return true;
 }

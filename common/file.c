@@ -224,3 +224,18 @@ bool file_exists(const char *path)
 {
 	return access(path, F_OK) == 0;
 }
+
+bool file_stamp(const char *path, struct file_stamp *out, struct error *error)
+{
+	struct stat info;
+	if (stat(path, &info) != 0)
+		return error_errno(error, errno, "cannot read %s", path);
+	*out = (struct file_stamp){.inode = info.st_ino, .size_bytes = info.st_size, .changed = info.st_mtim};
+	return true;
+}
+
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->inode == b->inode && a->size_bytes == b->size_bytes && a->changed.tv_sec == b->changed.tv_sec &&
+	       a->changed.tv_nsec == b->changed.tv_nsec;
+}

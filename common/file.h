@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <time.h>
 
 // Reads all of path, up to max_bytes (ERROR_LIMIT beyond). malloc'd and NUL-terminated; len_bytes may be NULL.
 char *file_read(const char *path, size_t max_bytes, size_t *len_bytes, struct error *error) must_check;
@@ -21,3 +22,12 @@ bool file_replace(const char *from, const char *to, struct error *error) must_ch
 bool file_wipe(const char *path, struct error *error) must_check;
 bool file_mkdirs(const char *path, mode_t mode, struct error *error) must_check;
 bool file_exists(const char *path);
+
+// What tells whether a file is still the one that was read: whoever replaces it by renaming makes another one.
+struct file_stamp {
+	ino_t inode;
+	off_t size_bytes;
+	struct timespec changed;
+};
+bool file_stamp(const char *path, struct file_stamp *out, struct error *error) must_check;
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/file.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -10,45 +11,36 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define LOOK_EVERY_MS 1000
 #define FILES_MAX 3
 
-// What tells whether a file is still the one that was read.
-struct look {
-	ino_t inode;
-	off_t size_bytes;
-	struct timespec changed;
-};
-
 struct http_tls {
 	char *cert_file, *key_file, *client_ca_file;
 	SSL_CTX *context;
-	struct look looks[FILES_MAX]; // of what context was made from
+	struct file_stamp stamps[FILES_MAX]; // of what context was made from
 	int64_t looked_ms;
 };
 
-static bool look_at(const char *what, const char *path, struct look *out, struct error *error)
+static bool look(const struct http_tls *tls, struct file_stamp out[FILES_MAX], struct error *error)
 {
-	struct stat info;
-	if (stat(path, &info) != 0)
-		return error_errno(error, errno, "cannot read the %s %s", what, path);
-	// Whole, so that looks can be compared as bytes.
-	memset(out, 0, sizeof(*out));
-	out->inode = info.st_ino;
-	out->size_bytes = info.st_size;
-	out->changed = info.st_mtim;
+	memset(out, 0, FILES_MAX * sizeof(*out));
+	if (!file_stamp(tls->cert_file, &out[0], error))
+		return error_prefix(error, "server certificate");
+	if (!file_stamp(tls->key_file, &out[1], error))
+		return error_prefix(error, "server's private key");
+	if (tls->client_ca_file && !file_stamp(tls->client_ca_file, &out[2], error))
+		return error_prefix(error, "authorities of client certificates");
 	return true;
 }
 
-static bool look(const struct http_tls *tls, struct look out[FILES_MAX], struct error *error)
+static bool same(const struct file_stamp a[FILES_MAX], const struct file_stamp b[FILES_MAX])
 {
-	memset(out, 0, FILES_MAX * sizeof(*out));
-	return look_at("server certificate", tls->cert_file, &out[0], error) &&
-	       look_at("server's private key", tls->key_file, &out[1], error) &&
-	       (!tls->client_ca_file ||
-		look_at("authorities of client certificates", tls->client_ca_file, &out[2], error));
+	for (size_t i = 0; i < FILES_MAX; i++) {
+		if (!file_stamp_equal(&a[i], &b[i]))
+			return false;
+	}
+	return true;
 }
 
 static bool ask_for_certificate(SSL_CTX *context, const char *ca_file, struct error *error)
@@ -84,9 +76,9 @@ static bool fill(SSL_CTX *context, const struct http_tls *tls, struct error *err
 
 static bool make(struct http_tls *tls, struct error *error)
 {
-	struct look looks[FILES_MAX];
+	struct file_stamp stamps[FILES_MAX];
 	// First the look, then the reading: what changes between them is found the next time.
-	if (!look(tls, looks, error))
+	if (!look(tls, stamps, error))
 		return false;
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 	if (!context)
@@ -98,7 +90,7 @@ static bool make(struct http_tls *tls, struct error *error)
 	}
 	SSL_CTX_free(tls->context); // connections hold on to theirs
 	tls->context = context;
-	memcpy(tls->looks, looks, sizeof(looks));
+	memcpy(tls->stamps, stamps, sizeof(stamps));
 	return true;
 }
 
@@ -131,14 +123,14 @@ void http_tls_free(struct http_tls *tls)
 
 enum http_tls_change http_tls_refresh(struct http_tls *tls, struct error *error)
 {
-	struct look looks[FILES_MAX];
+	struct file_stamp stamps[FILES_MAX];
 	int64_t now_ms = clock_mono_ms();
 	if (now_ms - tls->looked_ms < LOOK_EVERY_MS)
 		return HTTP_TLS_SAME;
 	tls->looked_ms = now_ms;
-	if (!look(tls, looks, error))
+	if (!look(tls, stamps, error))
 		return HTTP_TLS_BROKEN;
-	if (memcmp(looks, tls->looks, sizeof(looks)) == 0)
+	if (same(stamps, tls->stamps))
 		return HTTP_TLS_SAME;
 	return make(tls, error) ? HTTP_TLS_CHANGED : HTTP_TLS_BROKEN;
 }

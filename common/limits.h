@@ -63,4 +63,5 @@
 
 #define ENROLL_FAILURES_MAX 10              // failed enrolments per address and window, then 429
 #define ENROLL_WINDOW_MS 60000
+#define RENEWALS_MAX 10                     // renewal requests of one device and window
 #define ENROLL_ADDRESSES_MAX 4096           // addresses that are remembered as failing
