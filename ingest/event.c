@@ -9,6 +9,8 @@
 #define TYPE_MAX 64
 #define AGENT_VERSION_MAX 64
 #define INTERVAL_MAX_S 86400
+#define SERIAL_DIGITS_MAX 40 // RFC 5280 section 4.1.2.2: 20 octets
+#define SHA256_DIGITS 64
 
 static bool is_type(const char *text)
 {
@@ -49,16 +51,36 @@ static bool parse_latest(const struct json *object, const struct input *in, stru
 	return true;
 }
 
-static bool parse_fingerprint(const struct json *object, struct arena *arena, struct hello *hello, struct error *error)
+// Lower-case hex of min to max digits.
+static bool is_hex(const char *text, size_t min, size_t max)
 {
-	const struct json *said = json_member(object, "fingerprint");
-	const char *text = "";
-	if (!said)
-		return true;
-	if (!json_as_string(said, &text) || strlen(text) != FINGERPRINT_BYTES - 1 ||
-	    strspn(text, "0123456789abcdef") != FINGERPRINT_BYTES - 1)
-		return error_set(error, ERROR_INVALID, "fingerprint is not 64 hex digits in lower case");
-	hello->fingerprint = arena_string(arena, text);
+	size_t len = strlen(text);
+	return len >= min && len <= max && strspn(text, "0123456789abcdef") == len;
+}
+
+// Which machine the device is, which certificate it uses, and whom it trusts.
+static bool parse_identity(const struct json *object, struct arena *arena, struct hello *hello, struct error *error)
+{
+	const struct json *fingerprint = json_member(object, "fingerprint");
+	const struct json *certificate = json_member(object, "certificate");
+	const struct json *trust = json_member(object, "trust");
+	const char *text;
+	if (fingerprint) {
+		if (!json_as_string(fingerprint, &text) || !is_hex(text, SHA256_DIGITS, SHA256_DIGITS))
+			return error_set(error, ERROR_INVALID, "fingerprint is not 64 hex digits in lower case");
+		hello->fingerprint = arena_string(arena, text);
+	}
+	if (certificate) {
+		if (!json_as_string(certificate, &text) || !is_hex(text, 1, SERIAL_DIGITS_MAX))
+			return error_set(error, ERROR_INVALID, "certificate is not a serial number in lower-case hex");
+		text += strspn(text, "0");
+		hello->certificate = arena_string(arena, text);
+	}
+	if (trust) {
+		if (!json_as_string(trust, &text) || !is_hex(text, SHA256_DIGITS, SHA256_DIGITS))
+			return error_set(error, ERROR_INVALID, "trust is not a SHA-256 in lower-case hex");
+		hello->trust = arena_string(arena, text);
+	}
 	return true;
 }
 
@@ -81,6 +103,8 @@ static bool parse_hello(const struct json *object, const struct input *in, const
 					 INTERVAL_MAX_S);
 		hello->interval_s = (int32_t)seconds;
 	}
+	if (!parse_identity(object, arena, hello, error))
+		return false;
 	if (version) {
 		const char *text;
 		if (!json_as_string(version, &text) || strlen(text) > AGENT_VERSION_MAX)
@@ -89,7 +113,7 @@ static bool parse_hello(const struct json *object, const struct input *in, const
 		hello->agent_version = arena_string(arena, text);
 	}
 	*out = hello;
-	return parse_fingerprint(object, arena, hello, error) && parse_latest(object, in, arena, hello, error);
+	return parse_latest(object, in, arena, hello, error);
 }
 
 static bool event_parse(const struct input *in, struct arena *arena, struct message *out, struct error *error)
@@ -121,6 +145,10 @@ static void event_tell(const struct message *message, size_t row, struct device_
 		device->interval_s = hello->interval_s;
 	if (hello->agent_version)
 		device->agent_version = hello->agent_version;
+	if (hello->certificate)
+		device->certificate = hello->certificate;
+	if (hello->trust)
+		device->trust = hello->trust;
 	if (hello->latest)
 		device_summary_reading(device, hello->latest, hello->latest_ms);
 }

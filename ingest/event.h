@@ -11,6 +11,8 @@ struct hello {
 	int32_t interval_s;        // 0: not given
 	const char *agent_version; // NULL: not given
 	const char *fingerprint;   // of the hardware, 64 hex digits; NULL: not given
+	const char *certificate;   // serial in hex, lower case without leading zeros; NULL: not given
+	const char *trust;         // SHA-256 in hex; NULL: not given
 	const struct reading *latest; // for the device's state only; NULL: not given
 	int64_t latest_ms;
 };

@@ -24,6 +24,8 @@ struct device_summary {
 	struct evidence online, offline; // offline is what came after online
 	int32_t interval_s;        // 0: nothing new
 	const char *agent_version; // NULL: nothing new
+	const char *certificate;   // serial; NULL: nothing new
+	const char *trust;         // SHA-256 of its CA bundle; NULL: nothing new
 	bool has_reading;
 	int64_t reading_ms;
 	struct reading reading; // the newest value of each field

@@ -66,6 +66,30 @@ static void test_hello(void **state)
 	refuses(&event_kind, "{\"type\":\"hello\",\"agent_version\":7}", "agent_version");
 }
 
+#define SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void test_hello_tells_the_certificate_in_use(void **state)
+{
+	struct device_summary device = {0};
+	accepts(&event_kind, "{\"type\":\"hello\",\"certificate\":\"004a0b\",\"trust\":\"" SHA256 "\"}");
+	event_kind.tell(&parsing.message, 0, &device);
+	assert_string_equal(device.certificate, "4a0b");
+	assert_string_equal(device.trust, SHA256);
+	accepts(&event_kind, "{\"type\":\"hello\"}"); // tells nothing new
+	event_kind.tell(&parsing.message, 0, &device);
+	assert_string_equal(device.certificate, "4a0b");
+
+	static const char *const wrong[] = {"7", "\"\"", "\"4A\"", "\"xyz\"",
+					    "\"12345678901234567890123456789012345678901\""};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "{\"type\":\"hello\",\"certificate\":%s}", wrong[i]);
+		refuses(&event_kind, text, "certificate");
+		(void)snprintf(text, sizeof(text), "{\"type\":\"hello\",\"trust\":%s}", wrong[i]);
+		refuses(&event_kind, text, "trust");
+	}
+}
+
 static void test_hello_tells_presence(void **state)
 {
 	struct device_summary device = {0};
@@ -109,6 +133,7 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_hello_tells_the_certificate_in_use),
 		cmocka_unit_test(test_hello_tells_presence),
 		cmocka_unit_test(test_hello_shows_the_latest_reading),
 	};
