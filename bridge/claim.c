@@ -119,7 +119,7 @@ static void answer_granted(struct server *server, struct http_request *request, 
 		 result->token_id, "peer", claim->peer, "request_id", claim->request_id, "revoked_certificates",
 		 result->revoked > 0 ? log_number((int64_t)result->revoked) : NULL);
 	count(server, issued ? "issued" : "repeated");
-	http_reply_json(request, issued ? 201 : 200, answer);
+	settle_reply_json(server->settle, request, issued ? 201 : 200, result->device, answer);
 }
 
 static void answer_refused(struct server *server, struct http_request *request, struct enroll_claim *claim,

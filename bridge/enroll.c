@@ -25,17 +25,14 @@ static const char sql_least_loaded[] =
 	"select c.cell from unnest($1::integer[]) c (cell) left join device d on d.cell = c.cell and d.enabled"
 	" group by c.cell order by count(d.device), c.cell limit 1";
 static const char sql_current[] = "select cell from device where device = $1";
-// An administrator named the device, and wants it (again), so it may exist, with other hardware. One that was
-// disabled stays out.
+// The token names the device: an administrator wants it (again), so it may exist, with other hardware, and may be revoked.
 static const char sql_take_bound[] =
 	"insert into device as d (device, tags, fingerprint, enrolled_at, cell)"
 	" values ($1, $2::text[], $3, now(), $4::integer)"
 	" on conflict (device) do update set enrolled_at = now(), cell = excluded.cell,"
 	" fingerprint = coalesce(excluded.fingerprint, d.fingerprint),"
-	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')"
-	" where d.enabled";
-static const char sql_revoke[] =
-	"update certificate set revoked_at = now() where device = $1 and revoked_at is null";
+	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')";
+static const char sql_revoke[] = "select reenroll_device($1, 'enrolment', $2)";
 static const char sql_certificate[] =
 	"insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem)"
 	" values ($1, $2, $3, $4, $5, to_timestamp($6::bigint), to_timestamp($7::bigint), $8)";
@@ -206,10 +203,7 @@ static bool take_device(struct attempt *attempt, struct error *error)
 		(void)snprintf(result->device, sizeof(result->device), "%s", bound ? bound : wish);
 		if (!take(attempt, replaces ? sql_take_bound : sql_take_free, &taken, error))
 			return false;
-		if (taken)
-			return true;
-		return replaces ? deny(result, "device disabled") :
-			       refuse(result, ENROLL_TAKEN, "refused", "device id taken");
+		return taken || refuse(result, ENROLL_TAKEN, "refused", "device id taken");
 	}
 	for (int i = 0; i < ID_TRIES && !taken; i++) {
 		enroll_make_id(result->device);
@@ -253,9 +247,10 @@ static bool issue(struct attempt *attempt, struct error *error)
 		return error_set(error, issue_error.kind, "%s", issue_error.what);
 	}
 	result->not_after_s = info.not_after_s;
-	if (!PG_QUERY(attempt->enroll->pg, &revoked, error, sql_revoke, result->device))
+	if (!PG_QUERY(attempt->enroll->pg, &revoked, error, sql_revoke, result->device,
+		      attempt->claim->request_id))
 		return false;
-	result->revoked = pg_affected(revoked);
+	result->revoked = (size_t)pg_int(revoked, 0, 0);
 	result->outcome = ENROLL_ISSUED;
 	return write_certificate(attempt, &info, error) && read_keys(attempt, error);
 }

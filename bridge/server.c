@@ -84,7 +84,9 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 {
 	*server = (struct server){.options = options, .started_ms = clock_mono_ms()};
 	server->enroll.options = options;
-	if (!open_parts(server, loop, error)) {
+	if (open_parts(server, loop, error))
+		server->settle = settle_new(loop, server->enroll.pg, error);
+	if (!server->settle) {
 		server_done(server);
 		return false;
 	}
@@ -112,6 +114,7 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 void server_done(struct server *server)
 {
 	loop_timer_free(server->expiry);
+	settle_free(server->settle);
 	http_server_free(server->http);
 	link_free(server->link);
 	metrics_free(server->metrics);

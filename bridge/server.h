@@ -5,6 +5,7 @@
 #include "bridge/enroll.h"
 #include "bridge/link.h"
 #include "bridge/options.h"
+#include "bridge/settle.h"
 #include "bridge/throttle.h"
 #include "common/http.h"
 #include "common/log.h"
@@ -14,6 +15,7 @@
 struct server {
 	const struct options *options;
 	struct enroll enroll;
+	struct settle *settle;
 	struct throttle *throttle; // of failures
 	struct throttle *askers;   // of new registrations
 	struct metrics *metrics;

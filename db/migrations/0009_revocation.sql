@@ -95,20 +95,29 @@ begin
     return count;
 end $$;
 
--- The device was enrolled again: its name is good again, none of its older certificates is (serial: the new one), and what
--- it was ordered to do before is void, which commander sees to.
-create function reenroll_device(id text, serial text, actor text, request text default '') returns void
+-- The device was enrolled again: its name is good again, none of its older certificates is, and what it was ordered to do
+-- before is void, which commander sees to. To be called before the new certificate is stored; returns how many were still
+-- good. Nothing for a device that this very transaction has made.
+create function reenroll_device(id text, actor text, request text default '') returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    why constant text := 'the device was enrolled again';
+    count bigint;
 begin
-    perform revoke_certificates(id, serial, 'the device was enrolled again', actor, request);
+    perform from device where device = id and created_at < now() for update;
+    if not found then
+        return 0;
+    end if;
+    count := revoke_certificates(id, null, why, actor, request);
     update bearer set revoked_at = now() where device = id and revoked_at is null;
     update device set enabled = true, disabled_at = null, disabled_by = '', disabled_reason = '', mismatches = 0
         where device = id;
     insert into reenrollment (device) values (id) on conflict (device) do update set enrolled_at = excluded.enrolled_at;
     insert into revocation as r (kind, name, revoked, reason, requested_by, request_id)
-        values ('device', id, false, 'the device was enrolled again', actor, request)
+        values ('device', id, false, why, actor, request)
         on conflict (kind, name) do update set revoked = false, reason = excluded.reason,
             requested_by = excluded.requested_by, request_id = excluded.request_id;
+    return count;
 end $$;
 
 -- Certificates that have expired are refused anyway, and need no line in the brokers' lists. Returns how many were let go.
@@ -137,12 +146,13 @@ insert into revocation (kind, name, reason, requested_by)
 
 -- ---- grants ----
 revoke all on function revoke_device(text, text, text, text), restore_device(text, text, text, text),
-    revoke_certificates(text, text, text, text, text), reenroll_device(text, text, text, text), prune_revocations()
+    revoke_certificates(text, text, text, text, text), reenroll_device(text, text, text), prune_revocations()
     from public;
 grant execute on function revoke_device(text, text, text, text) to muster_admin, muster_ingest, muster_dashboard;
 grant execute on function restore_device(text, text, text, text) to muster_admin, muster_dashboard;
 grant execute on function revoke_certificates(text, text, text, text, text) to muster_admin, muster_bridge, muster_ingest;
-grant execute on function reenroll_device(text, text, text, text) to muster_bridge;
+grant execute on function reenroll_device(text, text, text) to muster_bridge;
+grant select on revocation_effect to muster_bridge; -- it waits for them
 grant execute on function prune_revocations() to muster_commander;
 grant select, delete on reenrollment to muster_commander;
 grant update (fingerprint) on device to muster_ingest; -- a device without one is bound at its first hello

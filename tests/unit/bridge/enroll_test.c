@@ -14,7 +14,8 @@ static int setup(void **state)
 
 	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->enroll.cells, NULL) &&
 		  pg_exec(fixture->admin,
-			  "truncate device, certificate, enrollment_token, enrollment_event, signing_key", NULL);
+			  "truncate device, certificate, enrollment_token, enrollment_event, signing_key,"
+			  " revocation, reenrollment", NULL);
 	return ok ? 0 : -1;
 }
 
@@ -188,15 +189,37 @@ static void test_ids(void **state)
 	assert_int_equal(count(fixture, "select count(*) from device where fingerprint = '" FINGERPRINT "'"), 1);
 }
 
-static void test_a_disabled_device_stays_out(void **state)
+// An administrator's token for this very device brings it back; its earlier certificates are shut out for good.
+static void test_a_bound_token_restores(void **state)
 {
 	struct fixture *fixture = *state;
-	auto_free char *csr = make_csr(fixture);
-	const char *token = make_token(fixture, "kiosk-7", "1");
+	auto_free char *first = make_csr(fixture);
+	auto_free char *second = make_csr(fixture);
 
-	assert_true(pg_exec(fixture->admin, "insert into device (device, enabled) values ('kiosk-7', false)", NULL));
-	assert_int_equal(outcome(fixture, token, csr, NULL), ENROLL_DENIED);
-	assert_int_equal(count(fixture, "select uses_left from enrollment_token"), 1);
+	assert_int_equal(outcome(fixture, make_token(fixture, "kiosk-7", "1"), first, NULL), ENROLL_ISSUED);
+	assert_int_equal(count(fixture, "select count(*) from revocation"), 0);
+	assert_true(pg_exec(fixture->admin, "select revoke_device('kiosk-7', 'stolen', 'test')", NULL));
+	assert_int_equal(outcome(fixture, make_token(fixture, "kiosk-7", "1"), second, NULL), ENROLL_ISSUED);
+	assert_int_equal(count(fixture, "select count(*) from device where enabled and disabled_at is null"), 1);
+	assert_int_equal(count(fixture, "select count(*) from revocation where kind = 'device' and not revoked"), 1);
+	assert_int_equal(count(fixture, "select count(*) from revocation r join certificate c on r.name = ltrim(c.serial, '0')"
+					" where kind = 'serial' and revoked"), 1);
+	assert_int_equal(count(fixture, "select count(*) from certificate where revoked_at is null"), 1);
+	assert_int_equal(count(fixture, "select count(*) from reenrollment where device = 'kiosk-7'"), 1);
+}
+
+static void test_no_other_token_brings_a_revoked_device_back(void **state)
+{
+	struct fixture *fixture = *state;
+	auto_free char *first = make_csr(fixture);
+	auto_free char *second = make_csr(fixture);
+	const char *bound = make_token(fixture, "kiosk-7", "2");
+
+	assert_int_equal(outcome(fixture, bound, first, NULL), ENROLL_ISSUED);
+	assert_true(pg_exec(fixture->admin, "select revoke_device('kiosk-7', 'stolen', 'test')", NULL));
+	assert_int_equal(outcome(fixture, bound, first, NULL), ENROLL_DENIED); // the revoked key asks again
+	assert_int_equal(outcome(fixture, make_token(fixture, NULL, "1"), second, "kiosk-7"), ENROLL_TAKEN);
+	assert_int_equal(count(fixture, "select count(*) from device where enabled"), 0);
 }
 
 static void test_tells_the_signers_in_use(void **state)
@@ -383,7 +406,8 @@ int main(void)
 		cmocka_unit_test_setup(test_bad_tokens_are_denied, setup),
 		cmocka_unit_test_setup(test_a_bad_request_uses_up_nothing, setup),
 		cmocka_unit_test_setup(test_ids, setup),
-		cmocka_unit_test_setup(test_a_disabled_device_stays_out, setup),
+		cmocka_unit_test_setup(test_a_bound_token_restores, setup),
+		cmocka_unit_test_setup(test_no_other_token_brings_a_revoked_device_back, setup),
 		cmocka_unit_test_setup(test_tells_the_signers_in_use, setup),
 		cmocka_unit_test_setup(test_records_refusals, setup),
 		cmocka_unit_test_setup(test_expiry_is_told_once, setup),
