@@ -229,7 +229,7 @@ static void answer_issued(struct server *server, struct http_request *request, s
 		 result->id, "peer", http_peer(request), "request_id", http_request_id(request), "revoked_certificates",
 		 result->enroll.revoked > 0 ? log_number((int64_t)result->enroll.revoked) : NULL);
 	count(server, issued ? "issued" : "repeated");
-	http_reply_json(request, 200, answer);
+	settle_reply_json(server->settle, request, 200, result->enroll.device, answer);
 }
 
 static void answer_unknown(struct server *server, struct http_request *request)

@@ -2,7 +2,7 @@
 -- that say they are another machine.
 
 -- ---- the list ----
--- Brokers are told what is above the last number they have (docs/decisions/0012), so a number must not become visible after
+-- Brokers are told what is above the last number they have (docs/decisions/0015), so a number must not become visible after
 -- a higher one: whoever changes the list waits for the one before. Device rows are locked before, never after.
 create function order_revocations() returns trigger language plpgsql as $$
 begin
