@@ -1,9 +1,11 @@
 """Revoked is revoked: cut at once, never let in again, on a broker that was killed, that lost its list or whose list is damaged;
 and who comes back gets nothing that was meant for whoever was there before. Clients: paho, mosquitto_pub, openssl s_client."""
+import base64
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -53,8 +55,10 @@ def restore(stack, name):
 
 def test_revoked_is_cut_and_stays_out(stack, record_property):
     with Device(stack, "lost-1") as device:
+        cut = threading.Event()
+        device.client.on_disconnect = lambda *_: cut.set()
         revoke(stack, "lost-1")
-        wait_for(lambda: not device.client.is_connected(), "the session to be cut", 5)
+        wait_for(cut.is_set, "the session to be cut", 5)
         wait_effect(stack, "lost-1", record_property)
     assert not try_login(stack, "lost-1")
     assert "device lost-1\n" in list_path(stack).read_text()
@@ -118,3 +122,203 @@ def test_a_lost_list_lets_nobody_in_and_is_brought_back(stack, damage):
     wait_for(lambda: path.exists() and f"device {name}\n" in path.read_text(), "the list to be whole again")
     assert not try_login(stack, name)
     wait_for(lambda: try_login(stack, f"good-{damage.replace(' ', '-')}"), "the others to be let in again")
+
+
+def test_a_broker_that_was_away_catches_up(stack):
+    """What was revoked while the broker was down holds from its first moment of service to commander on; a hundred at once go as
+    one list."""
+    names = [f"many-{n}" for n in range(120)]
+    stack.rows("insert into device (device) select unnest(%s::text[]) returning 1", names)
+    stack.enroll("lost-3")
+    os.kill(stack.pid("broker"), signal.SIGSTOP)
+    try:
+        revoke(stack, "lost-3")
+        stack.rows("select revoke_device(device, 'all of them', 'test') from device where device like 'many-%%'")
+    finally:
+        stack.kill("broker")
+    wait_effect(stack, "lost-3")
+    assert not try_login(stack, "lost-3")
+    listed = set(list_path(stack).read_text().splitlines())
+    assert {f"device {name}" for name in names} <= listed
+
+
+def test_revoked_while_commander_is_away(stack):
+    stack.enroll("lost-4")
+    os.kill(stack.pid("commander"), signal.SIGSTOP)
+    try:
+        revoke(stack, "lost-4")
+        assert try_login(stack, "lost-4"), "the control: without commander nothing comes of it yet"
+    finally:
+        stack.kill("commander")
+    wait_effect(stack, "lost-4")
+    assert not try_login(stack, "lost-4")
+
+
+def test_cli_revokes_and_restores(stack):
+    stack.enroll("till-9")
+    refused = stack.muster("device", "revoke", "till-9", check=False, stdin=subprocess.DEVNULL)
+    assert refused.returncode == 1 and "--yes" in refused.stderr
+    said = stack.muster_json("device", "revoke", "till-9", "--reason", "stolen in Ulm", "--yes")
+    assert said["revoked"] and said["effects"][0]["cell"] == 1 and said["effects"][0]["seconds"] < 30
+    assert not try_login(stack, "till-9")
+    shown = stack.muster("device", "show", "till-9").stdout
+    assert "Revoked" in shown and "by admin: stolen in Ulm" in shown and "in effect in cell 1 after" in shown
+    assert "revoked" in [line for line in stack.muster("device", "list").stdout.splitlines() if line.startswith("till-9")][0]
+    assert "stolen in Ulm" in stack.muster("revocation", "list").stdout
+    assert [item for item in stack.muster_json("revocation", "list")["items"] if item["name"] == "till-9"]
+    again = stack.muster_json("device", "revoke", "till-9", "--yes")
+    assert again["change"] == said["change"], "once"
+    restored = stack.muster_json("device", "restore", "till-9")
+    assert not restored["revoked"]
+    assert try_login(stack, "till-9")
+    assert stack.muster("device", "revoke", "nobody-1", "--yes", check=False).returncode == 3
+    actions = [row[0] for row in stack.rows("select action from audit where target = 'till-9' order by id")]
+    assert actions == ["device.revoke", "device.restore"]
+
+
+def test_only_administrators_restore(stack):
+    stack.enroll("till-8")
+    stack.muster("user", "add", "olga", "--role", "operator")
+    link = stack.muster_json("login-link", "olga")["login_link"]
+    jar = stack.state / "jar"
+    base = link.split("/login#")[0]
+    curl = ["curl", "-sS", "--cacert", stack.state / "ca/service.crt", "-b", jar, "-c", jar, "-H", f"Origin: {base}",
+            "-H", "Content-Type: application/json", "-o", "/dev/null", "-w", "%{http_code}"]
+    assert run(*curl, "-d", json.dumps({"link": link.split("#")[1]}), f"{base}/api/v1/session").stdout in ("200", "201")
+    assert run(*curl, "-d", '{"reason":"x"}', f"{base}/api/v1/devices/till-8/revoke").stdout == "200"
+    assert run(*curl, "-d", "{}", f"{base}/api/v1/devices/till-8/restore").stdout == "403"
+    assert run(*curl, "-d", '{"reason":7}', f"{base}/api/v1/devices/till-8/revoke").stdout == "422"
+
+
+@pytest.mark.parametrize("revoked", [False, True], ids=["in use", "revoked"])
+def test_who_enrols_again_gets_none_of_the_old_commands(stack, revoked):
+    name = f"again-{int(revoked)}"
+    old_certificate, old_key, _ = stack.enroll(name)
+    old_certificate = old_certificate.rename(old_certificate.with_suffix(".old"))
+    old_key = old_key.rename(old_key.with_suffix(".oldkey"))
+    with Device(stack, name, old_certificate, old_key):
+        pass  # has a session now, in which what comes waits
+    first = stack.muster_json("command", "send", name, "ping")["id"]
+    second = stack.muster_json("command", "send", name, "ping")["id"]
+    wait_for(lambda: stack.value("select state from command where id = %s", first) == "sent", "the first one to be sent")
+    if revoked:
+        revoke(stack, name)
+        wait_effect(stack, name)
+    certificate, key, _ = stack.enroll(name)
+    with Device(stack, name, certificate, key) as device:  # at once, with the same persistent session
+        device.client.publish(f"fleet/v1/{name}/status", "online", qos=1, retain=True)
+        wait_for(lambda: {row[0] for row in stack.rows("select state from command where device = %s", name)} == {"cancelled"},
+                 "both to be cancelled")
+        assert stack.rows("select distinct reason from command where device = %s", name) == [("the device was enrolled again",)]
+        third = stack.muster_json("command", "send", name, "ping")["id"]
+        wait_for(lambda: device.received("command"), "the new one")
+        claims = [json.loads(decode(jws)) for jws in device.received("command")]
+        assert {claim["jti"] for claim in claims} == {third}, f"{first} and {second} are not for it"
+    assert not try_login(stack, name, old_certificate, old_key)
+    assert try_login(stack, name, certificate, key)
+
+
+def decode(jws):
+    body = jws.split(b".")[1]
+    return base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4))
+
+
+def test_a_command_that_waits_survives_a_renewed_connection(stack):
+    """The control of the test above: without a new enrolment, what waits in the session comes."""
+    certificate, key, _ = stack.enroll("patient-1")
+    with Device(stack, "patient-1", certificate, key):
+        pass
+    sent = stack.muster_json("command", "send", "patient-1", "ping")["id"]
+    wait_for(lambda: stack.value("select state from command where id = %s", sent) == "sent", "it to be sent")
+    os.kill(stack.pid("commander"), signal.SIGSTOP)  # so that it comes from the session, not again from commander
+    try:
+        with Device(stack, "patient-1", certificate, key) as device:
+            wait_for(lambda: device.received("command"), "the command")
+    finally:
+        os.kill(stack.pid("commander"), signal.SIGCONT)
+
+
+def test_a_token_of_no_device_does_not_bring_a_revoked_one_back(stack):
+    stack.enroll("gone-1")
+    revoke(stack, "gone-1")
+    wait_effect(stack, "gone-1")
+    _, csr = stack.csr("gone-1-thief")
+    status, answer = stack.post("/v1/enroll", {"token": stack.token(), "csr": csr, "device": "gone-1"})
+    assert status == 409, answer
+    assert not try_login(stack, "gone-1")
+
+
+def test_enrolment_again_waits_for_the_broker(stack):
+    stack.enroll("held-1")
+    _, csr = stack.csr("held-1")
+    token = stack.token("--device", "held-1")
+    os.kill(stack.pid("commander"), signal.SIGSTOP)
+    try:
+        status, answer = stack.post("/v1/enroll", {"token": token, "csr": csr})
+        assert status == 503 and "same key" in answer["detail"]
+    finally:
+        os.kill(stack.pid("commander"), signal.SIGCONT)
+    status, answer = stack.post("/v1/enroll", {"token": token, "csr": csr})
+    assert status == 200 and answer["device"] == "held-1"
+
+
+def test_five_sessions_on_another_machine_disable(stack, record_property):
+    certificate, key, _ = stack.enroll("moved-1")
+    own, other = "a" * 64, "b" * 64
+
+    def hello(fingerprint):
+        with Device(stack, "moved-1", certificate, key) as device:
+            cut = threading.Event()
+            device.client.on_disconnect = lambda *_: cut.set()
+            device.publish("event", {"type": "hello", "epoch": device.epoch, "fingerprint": fingerprint})
+            if fingerprint == own:
+                wait_for(lambda: bound("moved-1") == own, "the hello's row")
+                assert not cut.is_set()
+                return True
+            wait_for(cut.is_set, "the session to be cut", 10)
+            return False
+
+    def bound(name):
+        return stack.value("select fingerprint from device where device = %s", name)
+
+    def count():
+        return stack.value("select mismatches from device where device = 'moved-1'")
+
+    assert hello(own)  # binds
+    for n in range(1, 6):
+        assert stack.value("select enabled from device where device = 'moved-1'")
+        wait_for(lambda: stack.value("select coalesce(mismatch_at < now() - interval '1 second', true) from device"
+                                     " where device = 'moved-1'"), "the last one to be a second ago")
+        assert hello(other) is False
+        wait_for(lambda: count() == n, f"mismatch {n} to be counted")
+    wait_effect(stack, "moved-1", record_property)
+    assert not try_login(stack, "moved-1")
+    assert bound("moved-1") == own
+    events = stack.rows("select body->>'said', (body->>'count')::int from event where device = 'moved-1'"
+                        " and type = 'fingerprint.mismatch' order by 2")
+    assert events == [(other, n) for n in range(1, 6)]
+    shown = stack.muster("device", "show", "moved-1").stdout
+    assert "5 times it said to be another machine" in shown and "by ingest" in shown
+
+
+def test_openssl_client_is_cut_too(stack):
+    """A session of raw TLS and bytes, so that nothing a library does on its own can stand in for the cut."""
+    certificate, key, _ = stack.enroll("raw-1")
+    connect = bytes.fromhex("00044d51545404020000") + b"\x00\x05raw-1"
+    packet = bytes([0x10, len(connect)]) + connect
+    client = subprocess.Popen(
+        ["openssl", "s_client", "-quiet", "-connect", f"localhost:{stack.ports['devices']}", "-CAfile",
+         str(stack.state / "ca/service.crt"), "-cert", str(certificate), "-key", str(key)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        client.stdin.write(packet)
+        client.stdin.flush()
+        assert client.stdout.read(4) == bytes.fromhex("20020000"), "CONNACK 0"
+        begin = time.monotonic()
+        revoke(stack, "raw-1")
+        assert client.stdout.read(1) == b"", "the end of the stream"
+        assert time.monotonic() - begin < 20
+        client.wait(10)
+    finally:
+        client.kill()
+        client.wait()
