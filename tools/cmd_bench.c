@@ -19,24 +19,46 @@ const struct args_option bench_options[] = {
 	{NULL, NULL, NULL},
 };
 
-static int uplink_run(struct cli *cli)
+const struct args_option bench_revoke_options[] = {
+	{"devices", "N", "connected ones (default: 1000)"},
+	{"json", NULL, "for programs: JSON on stdout"},
+	{NULL, NULL, NULL},
+};
+
+// verb NULL: none is handed over.
+static int hand_over(struct cli *cli, const char *verb)
 {
 	struct error error = {0};
+	size_t at = 0;
 	char program[STACK_PATH_MAX + 16];
 	(void)snprintf(program, sizeof(program), "%s/muster-bench", cli->stack.bin);
 	auto_free char **argv = calloc((size_t)cli->argc, sizeof(*argv)); // "bench uplink" go, NULL comes
 	if (!argv)
 		return CLI_FAILED;
-	argv[0] = program;
-	memcpy(argv + 1, cli->argv + 3, (size_t)(cli->argc - 3) * sizeof(*argv));
+	argv[at++] = program;
+	if (verb)
+		argv[at++] = (char *)verb;
+	memcpy(argv + at, cli->argv + 3, (size_t)(cli->argc - 3) * sizeof(*argv));
 	(void)fflush(NULL);
 	(void)execv(program, argv);
 	error_errno(&error, errno, "cannot execute %s", program);
 	return cli_fail(cli, &error, "build everything: ./muster test does");
 }
 
+static int uplink_run(struct cli *cli)
+{
+	return hand_over(cli, NULL);
+}
+
+static int revoke_run(struct cli *cli)
+{
+	return hand_over(cli, "revoke");
+}
+
 const struct cli_verb cmd_bench[] = {
 	{"bench", "uplink", NULL, 0, 0, "measure telemetry from publish to COMMIT on this machine", bench_options,
 	 uplink_run},
+	{"bench", "revoke", NULL, 0, 0, "measure how soon a revoked device is cut on this machine", bench_revoke_options,
+	 revoke_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

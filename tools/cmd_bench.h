@@ -4,3 +4,4 @@
 #include "tools/args.h"
 
 extern const struct args_option bench_options[];
+extern const struct args_option bench_revoke_options[];

@@ -2,6 +2,7 @@
 #include "tools/args.h"
 #include "tools/bench/machine.h"
 #include "tools/bench/report.h"
+#include "tools/bench/revoke.h"
 #include "tools/cmd_bench.h"
 
 #include <signal.h>
@@ -89,6 +90,8 @@ int main(int argc, char **argv)
 	struct plan plan = {0};
 	const struct args_option *const tables[] = {bench_options};
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc > 1 && strcmp(argv[1], "revoke") == 0)
+		return revoke_main(argc - 2, argv + 2);
 	if (!args_parse(&args, tables, 1, argc - 1, argv + 1, &error) || !make_plan(&args, &plan, &error)) {
 		(void)fprintf(stderr, "muster-bench: %s\n  next: muster bench uplink --help\n", error.what);
 		return 2;

@@ -35,7 +35,7 @@ enum { PLAIN_PORT = STACK_BRIDGE, SINK_PORT = STACK_DASHBOARD };
 struct stage {
 	struct stack stack;
 	struct process_keeper keeper;
-	pid_t postgres, broker, ingest, peer; // 0: none
+	pid_t postgres, broker, ingest, commander, peer; // 0: none
 	struct pg *pg;
 	struct peer_board *board;
 	struct wire_tls *tls;
@@ -271,6 +271,30 @@ void stage_ingest_stop(struct stage *stage)
 	process_stop(&stage->ingest, SIGTERM, STOP_TIMEOUT_MS);
 }
 
+// ---- commander ----
+
+static bool commander_answers(struct stage *stage)
+{
+	return healthy(stage->stack.ports[STACK_COMMANDER_METRICS]);
+}
+
+bool stage_commander_start(struct stage *stage, struct error *error)
+{
+	struct stack_path config = stack_path(&stage->stack, "conf/commander.conf");
+	char program[STACK_PATH_MAX + 32];
+	char *argv[] = {program, (char *)"--config", config.text, NULL};
+	(void)snprintf(program, sizeof(program), "%s/muster-commander", stage->stack.bin);
+	if (!stack_config_write(&stage->stack, error))
+		return false;
+	stage->commander = process_start(&stage->stack, "commander", argv, SIGKILL, error);
+	return stage->commander > 0 && wait_until(stage, &stage->commander, "commander", commander_answers, error);
+}
+
+struct pg *stage_database(struct stage *stage)
+{
+	return stage->pg;
+}
+
 // ---- peers ----
 
 static bool peer_is_ready(struct stage *stage)
@@ -411,6 +435,7 @@ void stage_free(struct stage *stage)
 	if (!stage)
 		return;
 	process_stop(&stage->peer, SIGKILL, 0);
+	process_stop(&stage->commander, SIGKILL, 0);
 	process_stop(&stage->ingest, SIGKILL, 0);
 	process_stop(&stage->broker, SIGKILL, 0);
 	pg_free(stage->pg);

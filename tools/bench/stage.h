@@ -28,6 +28,10 @@ void stage_broker_stop(struct stage *stage);
 bool stage_ingest_start(struct stage *stage, bool tls, struct error *error) must_check;
 void stage_ingest_stop(struct stage *stage);
 
+// With TLS only. Connected to the broker.
+bool stage_commander_start(struct stage *stage, struct error *error) must_check;
+struct pg *stage_database(struct stage *stage);
+
 // Runs one of peer.h's in a process of its own, until it is ready. board->delivered starts at 0.
 typedef void stage_peer_fn(const struct peer_options *options, struct error *error);
 bool stage_peer_start(struct stage *stage, stage_peer_fn *fn, bool tls, struct error *error) must_check;
