@@ -69,7 +69,7 @@ static int log_in(struct bench *bench, size_t number, struct wire *wire, struct 
 		if (!wait_wire(wire, error) || !wire_greet(wire, error))
 			return -1;
 	}
-	wire_put(wire, connect, packet_connect(connect, name, name, 0));
+	wire_put(wire, connect, packet_connect(connect, name, name, 100));
 	for (;;) {
 		size_t len_bytes = 0;
 		const uint8_t *data = NULL;
@@ -178,8 +178,9 @@ static bool report(struct bench *bench, struct error *error)
 		(void)printf("request to cut, as the device sees it: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n",
 			     percentile(bench, 0.5), percentile(bench, 0.99), bench->cut_ms[bench->singly - 1]);
 		(void)printf("all at once, until the last was cut: %.1f ms\n", bench->together_ms);
-		(void)printf("as commander has recorded it (%s effects): p50 %.4s ms, p99 %.4s ms, max %.4s ms\n",
-			     pg_text(rows, 0, 0), pg_text(rows, 0, 1), pg_text(rows, 0, 2), pg_text(rows, 0, 3));
+		(void)printf("as commander has recorded it (%s effects): p50 %.1f ms, p99 %.1f ms, max %.1f ms\n",
+			     pg_text(rows, 0, 0), strtod(pg_text(rows, 0, 1), NULL), strtod(pg_text(rows, 0, 2), NULL),
+			     strtod(pg_text(rows, 0, 3), NULL));
 		(void)printf("came back with a revoked certificate: 0; refused in so many words: %zu of %d\n",
 			     bench->refused, AGAIN);
 		return true;
