@@ -25,7 +25,8 @@ static const char sql_least_loaded[] =
 	"select c.cell from unnest($1::integer[]) c (cell) left join device d on d.cell = c.cell and d.enabled"
 	" group by c.cell order by count(d.device), c.cell limit 1";
 static const char sql_current[] = "select cell from device where device = $1";
-// The token names the device: an administrator wants it (again), so it may exist, with other hardware, and may be revoked.
+// The token names the device: an administrator wants it (again), so it may exist, with other hardware, and may be
+// revoked.
 static const char sql_take_bound[] =
 	"insert into device as d (device, tags, fingerprint, enrolled_at, cell)"
 	" values ($1, $2::text[], $3, now(), $4::integer)"

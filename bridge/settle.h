@@ -1,6 +1,6 @@
-// Holds an answer back until the broker of a device has confirmed that whoever had its name before is shut out: a device
-// that was enrolled again connects with its new certificate the moment that it has it, and must not meet the session, nor
-// the commands, of before.
+// Holds an answer back until the broker of a device has confirmed that whoever had its name before is shut out: a
+// device that was enrolled again connects with its new certificate the moment that it has it, and must not meet the
+// session, nor the commands, of before.
 #pragma once
 
 #include "common/error.h"
@@ -15,7 +15,7 @@ struct settle *settle_new(struct loop *loop, struct pg *pg, struct error *error)
 // Answers 503 to whoever still waits.
 void settle_free(struct settle *settle);
 
-// Answers with json, which it takes: at once when there is nothing to wait for, otherwise after the confirmation, or 503
-// when there is none in time (the same key may ask again).
+// Answers with json, which it takes: at once when there is nothing to wait for, otherwise after the confirmation, or
+// 503 when there is none in time (the same key may ask again).
 void settle_reply_json(struct settle *settle, struct http_request *request, int status, const char *device,
 		       struct json *json);

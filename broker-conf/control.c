@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The members of each op. One that is not understood might limit what was meant: refuse rather than do more than was asked.
+// The members of each op. One that is not understood might limit what was meant: refuse rather than do more than was
+// asked.
 static const struct op {
 	const char *name;
 	enum control_op op;

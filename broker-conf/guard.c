@@ -428,8 +428,8 @@ static void log_request(const struct control_request *request)
 				     request->op == CONTROL_KICK ? "cut" : one->revoked ? "revoked" : "restored");
 }
 
-// The answer is the message on TOPIC_REVOCATIONS: PUBACK carries no reason here (the broker always says success), and an
-// error would end the sender's connection.
+// The answer is the message on TOPIC_REVOCATIONS: PUBACK carries no reason here (the broker always says success), and
+// an error would end the sender's connection.
 static int on_control(int event, void *event_data, void *user_data)
 {
 	struct guard *guard = user_data;

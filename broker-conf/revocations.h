@@ -41,12 +41,11 @@ struct revocation {
 	char name[PRINCIPAL_MAX]; // device id, or serial in hex
 };
 
-// Makes all changes in one write, durable when it returns true: written beside, fsynced and renamed over, so that a crash
-// leaves the old list or the new one, never half a line. through: revocations_applied from then on; -1 leaves it. whole: the
-// changes are all there is to know, so that they may take the place of a list that cannot be read. A device that is
-// restored becomes stale. Idempotent. ERROR_INVALID when a name is not of its kind.
-// A revocation that could not be stored is false, but holds from now on until the broker stops, and is stored with the
-// next change.
+// Makes all changes in one write, durable when it returns true: written beside, fsynced and renamed over, so that a
+// crash leaves the old list or the new one, never half a line. through: revocations_applied from then on; -1 leaves it.
+// whole: the changes are all there is to know, so that they may take the place of a list that cannot be read. A device
+// that is restored becomes stale. Idempotent. ERROR_INVALID when a name is not of its kind. A revocation that could not
+// be stored is false, but holds from now on until the broker stops, and is stored with the next change.
 bool revocations_apply(struct revocations *revocations, const struct revocation *changes, size_t count, int64_t through,
 		       bool whole, struct error *error) must_check;
 

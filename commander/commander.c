@@ -48,8 +48,8 @@ static bool register_key(struct commander *commander, struct pg *pg, struct erro
 // everything. A transaction of ours that is stuck (this process was stopped) must not hold its rows against another
 // commander. All our statements fetch a few rows by key: a plan that reads whole tables, made while they were small,
 // must not stay.
-static const char session_sql[] = "listen muster_request; listen muster_result; listen muster_revocation; listen muster_kick;"
-				  " set enable_seqscan = off;"
+static const char session_sql[] = "listen muster_request; listen muster_result; listen muster_revocation;"
+				  " listen muster_kick; set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)

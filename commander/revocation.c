@@ -19,10 +19,12 @@
 #define VOID_BATCH "500"
 #define VOID_MAX 500
 
-static const char changes_sql[] = "select kind, name, revoked, change, request_id from revocation where change > $1::bigint"
-				  " order by change limit " SINGLES_MAX " + 1";
+static const char changes_sql[] =
+	"select kind, name, revoked, change, request_id from revocation where change > $1::bigint"
+	" order by change limit " SINGLES_MAX " + 1";
 enum change_column { KIND, NAME, REVOKED, CHANGE, REQUEST_ID };
-static const char last_sql[] = "select coalesce(max(change), 0), count(*) filter (where change > $1::bigint) from revocation";
+static const char last_sql[] =
+	"select coalesce(max(change), 0), count(*) filter (where change > $1::bigint) from revocation";
 static const char digest_sql[] =
 	"select encode(sha256(convert_to(coalesce(string_agg(kind || ' ' || name || E'\\n', '' order by kind || ' ' || name"
 	" collate \"C\"), ''), 'UTF8')), 'hex') from revocation where revoked";

@@ -1,5 +1,5 @@
-// Brings the broker's revocation list to what the database says, at each change, each (re)connect, and whenever the guard
-// says that its list is behind, damaged or gone (docs/protocol.md, section 10).
+// Brings the broker's revocation list to what the database says, at each change, each (re)connect, and whenever the
+// guard says that its list is behind, damaged or gone (docs/protocol.md, section 10).
 #pragma once
 
 #include "common/cleanup.h"
@@ -30,7 +30,8 @@ struct revocation {
 };
 
 // Reads the guard's message. False when it is none.
-bool revocation_parse(const char *payload, size_t len_bytes, struct revocation *revocation, struct error *error) must_check;
+bool revocation_parse(const char *payload, size_t len_bytes, struct revocation *revocation,
+		      struct error *error) must_check;
 
 void revocation_connected(struct commander *commander);
 void revocation_told(struct commander *commander, const char *payload, size_t len_bytes);

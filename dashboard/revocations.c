@@ -17,7 +17,8 @@ static const char LIST_SQL[] =
 	" order by r.change desc limit $3::integer + 1";
 static const char REVOKE_SQL[] = "select revoke_device($1, $2, $3, $4)";
 static const char RESTORE_SQL[] = "select restore_device($1, $2, $3, $4)";
-static const char ONE_SQL[] = "select " REVOCATIONS_JSON_SQL " from revocation r where r.kind = 'device' and r.name = $1";
+static const char ONE_SQL[] =
+	"select " REVOCATIONS_JSON_SQL " from revocation r where r.kind = 'device' and r.name = $1";
 
 void revocations_list(struct http_request *request, void *user)
 {
@@ -65,8 +66,8 @@ static enum outcome change(struct dashboard *dashboard, struct http_request *req
 		       STATEMENT_FAILED;
 }
 
-static enum outcome transact(struct dashboard *dashboard, struct http_request *request, bool revoked, const char *reason,
-			     struct error *error)
+static enum outcome transact(struct dashboard *dashboard, struct http_request *request, bool revoked,
+			     const char *reason, struct error *error)
 {
 	enum outcome outcome;
 

@@ -61,7 +61,8 @@ static bool collect(const struct message *messages, size_t count, struct buf *de
 	return devices->len_bytes > 0;
 }
 
-static bool follow(struct binding *binding, struct pg *pg, const struct pg_result *wrong, size_t row, struct error *error)
+static bool follow(struct binding *binding, struct pg *pg, const struct pg_result *wrong, size_t row,
+		   struct error *error)
 {
 	const char *const params[] = {pg_text(wrong, row, 0), pg_text(wrong, row, 1)};
 	bool revoke = pg_int(wrong, row, 1) >= binding->mismatch_max;

@@ -20,8 +20,8 @@ struct binding {
 
 void binding_init(struct binding *binding, long mismatch_max, struct metrics *metrics);
 bool binding_prepare(struct pg *pg, struct error *error) must_check; // at each connect
-// Inside the transaction, before device states are touched. Costs nothing in a batch without fingerprints. What comes of
-// a mismatch: an event, a count, the session cut (by commander, told by a notification).
+// Inside the transaction, before device states are touched. Costs nothing in a batch without fingerprints. What comes
+// of a mismatch: an event, a count, the session cut (by commander, told by a notification).
 bool binding_check(struct binding *binding, struct pg *pg, const struct message *messages, size_t count,
 		   struct error *error) must_check;
 void binding_committed(struct binding *binding);

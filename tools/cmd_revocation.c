@@ -178,7 +178,8 @@ static void print_list(const struct json *items, bool all)
 	}
 	table_print(table, false);
 	if (json_array_length(items) == 0)
-		(void)printf("%s\n", all ? "nothing was ever revoked" : "no device is revoked; --all shows what was, and single certificates");
+		(void)printf("%s\n", all ? "nothing was ever revoked" :
+					   "no device is revoked; --all shows what was, and single certificates");
 }
 
 static int list_run(struct cli *cli)

@@ -1,15 +1,16 @@
--- Revocation: one way in for whoever revokes or restores, numbers in the order of the commits, and what is done about devices
--- that say they are another machine.
+-- Revocation: one way in for whoever revokes or restores, numbers in the order of the commits, and what is done about
+-- devices that say they are another machine.
 
 -- ---- the list ----
--- Brokers are told what is above the last number they have (docs/decisions/0015), so a number must not become visible after
--- a higher one: whoever changes the list waits for the one before. Device rows are locked before, never after.
+-- Brokers are told what is above the last number they have (docs/decisions/0015), so a number must not become visible
+-- after a higher one: whoever changes the list waits for the one before. Device rows are locked before, never after.
 create function order_revocations() returns trigger language plpgsql as $$
 begin
     perform pg_advisory_xact_lock(hashtext('muster.revocation'));
     return null;
 end $$;
-create trigger revocation_ordered before insert or update on revocation for each statement execute function order_revocations();
+create trigger revocation_ordered before insert or update on revocation for each statement
+    execute function order_revocations();
 
 -- What is revoked already stays as it is. A device that is restored once more was enrolled once more: brokers are told.
 create function number_revocation() returns trigger
@@ -22,7 +23,8 @@ begin
     new.requested_at := now();
     return new;
 end $$;
-create trigger revocation_numbered before insert or update on revocation for each row execute function number_revocation();
+create trigger revocation_numbered before insert or update on revocation for each row
+    execute function number_revocation();
 
 -- Devices that were enrolled again: commander voids what they were ordered to do before, and takes the row away.
 create table reenrollment (
@@ -44,10 +46,12 @@ begin
     if not was and exists (select from revocation where kind = 'device' and name = id and revoked) then
         return false;
     end if;
-    update device set enabled = false, disabled_at = now(), disabled_by = actor, disabled_reason = why where device = id;
+    update device set enabled = false, disabled_at = now(), disabled_by = actor, disabled_reason = why
+        where device = id;
     update certificate set revoked_at = now() where device = id and revoked_at is null;
     update bearer set revoked_at = now() where device = id and revoked_at is null;
-    insert into revocation as r (kind, name, reason, requested_by, request_id) values ('device', id, why, actor, request)
+    insert into revocation as r (kind, name, reason, requested_by, request_id)
+        values ('device', id, why, actor, request)
         on conflict (kind, name) do update set revoked = true, reason = excluded.reason,
             requested_by = excluded.requested_by, request_id = excluded.request_id;
     return true;
@@ -79,7 +83,8 @@ begin
 end $$;
 
 -- Revokes every certificate of the device but one (null: every one), and returns how many were still good.
-create function revoke_certificates(id text, keep_serial text, why text, actor text, request text default '') returns bigint
+create function revoke_certificates(id text, keep_serial text, why text, actor text, request text default '')
+    returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     count bigint;
@@ -95,9 +100,9 @@ begin
     return count;
 end $$;
 
--- The device was enrolled again: its name is good again, none of its older certificates is, and what it was ordered to do
--- before is void, which commander sees to. To be called before the new certificate is stored; returns how many were still
--- good. Nothing for a device that this very transaction has made.
+-- The device was enrolled again: its name is good again, none of its older certificates is, and what it was ordered to
+-- do before is void, which commander sees to. To be called before the new certificate is stored; returns how many were
+-- still good. Nothing for a device that this very transaction has made.
 create function reenroll_device(id text, actor text, request text default '') returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -120,7 +125,8 @@ begin
     return count;
 end $$;
 
--- Certificates that have expired are refused anyway, and need no line in the brokers' lists. Returns how many were let go.
+-- Certificates that have expired are refused anyway, and need no line in the brokers' lists. Returns how many were let
+-- go.
 create function prune_revocations() returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -150,11 +156,11 @@ revoke all on function revoke_device(text, text, text, text), restore_device(tex
     from public;
 grant execute on function revoke_device(text, text, text, text) to muster_admin, muster_ingest, muster_dashboard;
 grant execute on function restore_device(text, text, text, text) to muster_admin, muster_dashboard;
-grant execute on function revoke_certificates(text, text, text, text, text) to muster_admin, muster_bridge, muster_ingest;
+grant execute on function revoke_certificates(text, text, text, text, text)
+    to muster_admin, muster_bridge, muster_ingest;
 grant execute on function reenroll_device(text, text, text) to muster_bridge;
 grant select on revocation_effect to muster_bridge; -- it waits for them
 grant execute on function prune_revocations() to muster_commander;
 grant select, delete on reenrollment to muster_commander;
 grant update (fingerprint) on device to muster_ingest; -- a device without one is bound at its first hello
-grant select on bearer to muster_dashboard;
 grant update (changed_at) on device_state to muster_commander; -- those who show devices look again

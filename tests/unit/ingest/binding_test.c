@@ -51,8 +51,8 @@ static void test_another_is_counted_once_a_session(void **state)
 	commit(store);
 	hello('c');
 	commit(store);
-	says("select concat_ws('|', mismatches, fingerprint = repeat('a', 64), mismatch_fingerprint = repeat('b', 64), enabled)"
-	     " from device where device = 'd1'", "1|t|t|t");
+	says("select concat_ws('|', mismatches, fingerprint = repeat('a', 64),"
+	     " mismatch_fingerprint = repeat('b', 64), enabled) from device where device = 'd1'", "1|t|t|t");
 	says("select concat_ws('|', body->>'count', body->>'max', body->>'bound' = repeat('a', 64)) from event"
 	     " where type = 'fingerprint.mismatch'", "1|5|t");
 	assert_int_equal(number("select count(*) from enrollment_event where type = 'mismatch' and device = 'd1'"), 1);
