@@ -60,10 +60,9 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_REQUESTS;
 	else if (strcmp(channel, "muster_result") == 0)
 		commander->due |= DUE_RESULTS;
-	else if (strcmp(channel, "muster_revocation") == 0)
-		commander->due |= DUE_REVOCATION;
-	else if (strcmp(channel, "muster_kick") == 0 && topic_is_device_id(payload) &&
-		 devices_add(&commander->kicks, payload))
+	else if (strcmp(channel, "muster_revocation") == 0 ||
+		 (strcmp(channel, "muster_kick") == 0 && topic_is_device_id(payload) &&
+		  devices_add(&commander->kicks, payload)))
 		commander->due |= DUE_REVOCATION;
 }
 
