@@ -35,8 +35,8 @@ static const char sql_take_bound[] =
 	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')";
 static const char sql_revoke[] = "select reenroll_device($1, 'enrolment', $2)";
 static const char sql_certificate[] =
-	"insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem)"
-	" values ($1, $2, $3, $4, $5, to_timestamp($6::bigint), to_timestamp($7::bigint), $8)";
+	"insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem, authority)"
+	" values ($1, $2, $3, $4, $5, to_timestamp($6::bigint), to_timestamp($7::bigint), $8, $9)";
 static const char sql_consume[] =
 	"update enrollment_token set uses_left = uses_left - 1 where token_hash = decode($1, 'hex')";
 static const char sql_event[] =
@@ -219,12 +219,15 @@ static bool write_certificate(struct attempt *attempt, const struct pki_certific
 	struct enroll_result *result = attempt->result;
 	char not_before[24];
 	char not_after[24];
+	struct pki_certificate_info ca;
 
+	if (!pki_ca_info(attempt->enroll->ca, &ca, error))
+		return false;
 	(void)snprintf(not_before, sizeof(not_before), "%lld", (long long)info->not_before_s);
 	(void)snprintf(not_after, sizeof(not_after), "%lld", (long long)info->not_after_s);
 	return PG_QUERY(attempt->enroll->pg, NULL, error, sql_certificate, info->serial, result->device,
 			attempt->grant->token_id, info->key_sha256, info->sha256, not_before, not_after,
-			result->certificate);
+			result->certificate, ca.sha256);
 }
 
 static bool issue(struct attempt *attempt, struct error *error)

@@ -22,6 +22,8 @@ static const struct config_option rows[] = {
 	       "lifetime of a device certificate in days"),
 	OPTION("trust.ca_file", CONFIG_STRING, trust_file, NULL, 0, 0, true,
 	       "service CA that devices are told to trust, PEM"),
+	OPTION("trust.devices_per_s", CONFIG_INT, trust_per_s, "200", 1, 10000, false,
+	       "how many devices a second are told when that file has changed"),
 	OPTION("devices.host", CONFIG_STRING, devices_host, "localhost", 0, 253, false,
 	       "broker host that devices are told"),
 	OPTION("devices.port", CONFIG_INT, devices_port, "8883", 1, 65535, false, "broker port that devices are told"),

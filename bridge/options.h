@@ -14,6 +14,7 @@ struct options {
 	char *ca_domain;
 	long device_days;
 	char *trust_file; // service CA: what devices are told to trust
+	long trust_per_s;
 	char *devices_host;
 	long devices_port;
 	char *broker_host;

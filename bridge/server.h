@@ -2,11 +2,13 @@
 // calls.
 #pragma once
 
+#include "bridge/authority.h"
 #include "bridge/enroll.h"
 #include "bridge/link.h"
 #include "bridge/options.h"
 #include "bridge/settle.h"
 #include "bridge/throttle.h"
+#include "bridge/trust.h"
 #include "common/http.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -15,18 +17,22 @@
 struct server {
 	const struct options *options;
 	struct enroll enroll;
+	struct authority authority; // its ca is also enroll.ca, its trust_pem also ours
+	struct trust trust;
 	struct settle *settle;
 	struct throttle *throttle; // of failures
 	struct throttle *askers;   // of new registrations
+	struct throttle *renewals; // by device
 	struct metrics *metrics;
 	struct link *link; // to the broker
 	struct http_server *http;
-	struct loop_timer *expiry;
-	char *trust_pem; // what devices are told to trust
+	struct loop_timer *expiry; // of tokens
+	struct loop_timer *tick;   // once a second: looks at the files, tells devices
+	const char *trust_pem;     // what devices are told to trust
 	int64_t started_ms;  // monotonic
 	int64_t checked_ms;  // monotonic; when the database was last asked, see health.c
 	bool database_ok;
-	struct log_fault database_fault;
+	struct log_fault database_fault, authority_fault, tls_fault;
 };
 
 // Loads the CA and starts to listen. The database may be away: /ready tells.

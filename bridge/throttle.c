@@ -42,6 +42,16 @@ void throttle_free(struct throttle *throttle)
 	free(throttle);
 }
 
+// FNV-1a: the keys are few and the probes bounded, so nothing stronger is needed.
+static uint64_t fnv(const void *data, size_t len_bytes)
+{
+	uint64_t hash = 14695981039346656037U;
+
+	for (size_t i = 0; i < len_bytes; i++)
+		hash = (hash ^ ((const uint8_t *)data)[i]) * 1099511628211U;
+	return hash;
+}
+
 static void key_of(const char *address, uint8_t key[KEY_BYTES])
 {
 	struct in6_addr six;
@@ -56,16 +66,17 @@ static void key_of(const char *address, uint8_t key[KEY_BYTES])
 
 		key[0] = mapped ? 4 : 6;
 		memcpy(key + 1, six.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 8);
+	} else {
+		uint64_t hash = fnv(address, strlen(address));
+
+		memcpy(key + 1, &hash, sizeof(hash));
 	}
 }
 
-// FNV-1a: the keys are few and the probes bounded, so nothing stronger is needed.
 static size_t hash_of(const uint8_t key[KEY_BYTES])
 {
-	uint64_t hash = 14695981039346656037U;
+	uint64_t hash = fnv(key, KEY_BYTES);
 
-	for (size_t i = 0; i < KEY_BYTES; i++)
-		hash = (hash ^ key[i]) * 1099511628211U;
 	return (size_t)(hash ^ (hash >> 32));
 }
 

@@ -1,6 +1,6 @@
 // How many enrolments an address may fail in a while: guessing tokens is hopeless already (256 bits), this keeps
 // the database and the history from being flooded. Bounded memory: a table of fixed size, in which the address
-// whose window is oldest makes room.
+// whose window is oldest makes room. Names of devices are counted in the same way, in a table of their own.
 #pragma once
 
 #include "common/cleanup.h"
@@ -16,7 +16,7 @@ struct throttle *throttle_new(size_t addresses_max, unsigned failures_max, int64
 void throttle_free(struct throttle *throttle);
 DEFINE_CLEANUP(struct throttle, throttle_free)
 
-// Times are monotonic. IPv6 addresses count by their /64: a host has all of it.
+// Times are monotonic. IPv6 addresses count by their /64: a host has all of it. What is no address counts by its hash.
 void throttle_failed(struct throttle *throttle, const char *address, int64_t now_ms);
 
 struct throttle_verdict {
