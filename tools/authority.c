@@ -15,6 +15,12 @@
 #define CA_DAYS 3650
 #define HASH_NAMES_MAX 16 // of one hash, which has 32 bits: there is hardly ever a second
 
+static const char sql_record[] =
+	"insert into authority as a (sha256, kind, state, pem, not_after) values ($1, $2, $3, $4, to_timestamp($5::bigint))"
+	" on conflict (sha256) do update set state = excluded.state, changed_at = now() where a.state <> excluded.state";
+static const char sql_withdrawn[] = "update authority set state = 'withdrawn', changed_at = now()"
+				    " where kind = $1 and state <> 'withdrawn' and not (sha256 = any ($2::text[]))";
+
 static const char *const kinds[] = {[AUTHORITY_DEVICE] = "device", [AUTHORITY_SERVICE] = "service"};
 static const char *const states[] = {
 	[AUTHORITY_NEXT] = "next", [AUTHORITY_CURRENT] = "current", [AUTHORITY_OLD] = "old"};
@@ -293,4 +299,32 @@ bool authority_withdraw(const struct stack *stack, enum authority_kind kind, str
 		return error_set(error, ERROR_NOT_FOUND, "there is no old %s CA", kinds[kind]);
 	return write_bundle(stack, kind, &list, false, "", error) &&
 	       delete_file(key_path(stack, kind, AUTHORITY_OLD).text, error);
+}
+
+// ---- the database ----
+
+static bool record(const struct stack *stack, enum authority_kind kind, struct pg *pg, struct error *error)
+{
+	struct authority_list list auto_authority_list = {0};
+	struct buf auto_buf all;
+	buf_init(&all, PKI_BUNDLE_MAX * SHA256_HEX_BYTES + 3);
+	buf_add_str(&all, "{");
+	if (!authority_list_load(stack, kind, &list, error))
+		return false;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct authority *item = &list.items[i];
+		char not_after[24];
+		(void)snprintf(not_after, sizeof(not_after), "%lld", (long long)item->info.not_after_s);
+		if (!PG_QUERY(pg, NULL, error, sql_record, item->info.sha256, kinds[kind], states[item->state],
+			      item->pem, not_after))
+			return false;
+		(void)buf_addf(&all, "%s%s", i > 0 ? "," : "", item->info.sha256);
+	}
+	buf_add_str(&all, "}");
+	return PG_QUERY(pg, NULL, error, sql_withdrawn, kinds[kind], buf_str(&all));
+}
+
+bool authority_record(const struct stack *stack, struct pg *pg, struct error *error)
+{
+	return record(stack, AUTHORITY_DEVICE, pg, error) && record(stack, AUTHORITY_SERVICE, pg, error);
 }

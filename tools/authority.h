@@ -55,3 +55,6 @@ bool authority_withdraw(const struct stack *stack, enum authority_kind kind, str
 // To issue with: state CURRENT or, for a revocation list, OLD.
 struct pki_ca *authority_open(const struct stack *stack, enum authority_kind kind, enum authority_state state,
 			      struct error *error) must_check;
+
+// Makes the database's table "authority" say what the files say, for those who look there.
+bool authority_record(const struct stack *stack, struct pg *pg, struct error *error) must_check;

@@ -5,6 +5,7 @@
 #include "common/http_client.h"
 #include "common/limits.h"
 #include "tools/account.h"
+#include "tools/authority.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,7 +126,8 @@ static bool servers(struct up *up, struct error *error)
 	}
 	auto_free char *conninfo = stack_conninfo(stack, "muster_admin", "muster");
 	up->admin = pg_new(conninfo, "muster up", error);
-	if (!up->admin || !pg_ready(up->admin, error) || !stack_identity_account(stack, up->admin, error))
+	if (!up->admin || !pg_ready(up->admin, error) || !stack_identity_account(stack, up->admin, error) ||
+	    !authority_record(stack, up->admin, error))
 		return false;
 	up_step(up, "database and broker");
 	return true;

@@ -192,7 +192,7 @@ static void on_connect(void *user, bool session_present __attribute__((unused)))
 	device->shared->connected++;
 	device->stall_after_ms = device->shared->options->stall_s * 1000;
 	if (subscribe(device, TOPIC_STORED, 0) && subscribe(device, TOPIC_COMMAND, 1) &&
-	    publish_status(device, "online", NULL))
+	    subscribe(device, TOPIC_CERTIFICATE, 1) && publish_status(device, "online", NULL))
 		send_again(device);
 	device_touch(device);
 }
@@ -230,6 +230,31 @@ static void take_stored(struct device *device, const struct mqtt_message *messag
 	set_stall(device);
 }
 
+static char *folder_of(const struct device *device)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", device->shared->options->state_dir, device->identity.device) < 0)
+		abort(); // as everywhere when a path of some bytes finds no memory
+	return path;
+}
+
+// {"ca":..}: whom to trust from the next connection on. Renewal is for real devices.
+static void take_trust(struct device *device, const struct mqtt_message *message)
+{
+	auto_json struct json *json = json_parse(message->payload, message->payload_bytes, NULL);
+	auto_free char *folder = folder_of(device);
+	struct error error = {.kind = ERROR_NONE};
+	const char *ca;
+
+	if (!json || json_member(json, "request") || !json_member_string(json, "ca", &ca))
+		return;
+	if (!identity_trust(folder, ca, &device->identity, &error))
+		log_fault(&device->shared->session_fault, "trust.failed", &error);
+	else
+		(void)report_hello(device);
+}
+
 static void on_message(void *user, const struct mqtt_message *message)
 {
 	struct device *device = user;
@@ -240,6 +265,8 @@ static void on_message(void *user, const struct mqtt_message *message)
 		return;
 	if (topic.kind == TOPIC_STORED)
 		take_stored(device, message);
+	else if (topic.kind == TOPIC_CERTIFICATE)
+		take_trust(device, message);
 	else if (topic.kind == TOPIC_COMMAND)
 		obey_command(device, message->payload, message->payload_bytes);
 	device_touch(device);
@@ -287,10 +314,11 @@ static void watch(struct device *device)
 
 static char *state_path(const struct device *device, const char *name)
 {
+	auto_free char *folder = folder_of(device);
 	char *path;
 
-	if (asprintf(&path, "%s/%s/%s", device->shared->options->state_dir, device->identity.device, name) < 0)
-		abort(); // as everywhere when a path of some bytes finds no memory
+	if (asprintf(&path, "%s/%s", folder, name) < 0)
+		abort();
 	return path;
 }
 
@@ -316,6 +344,10 @@ static void start_session(struct device *device)
 		.inflight_maximum = 0,
 		.backoff_max_ms = (int)options->backoff_ms,
 	};
+	if (!options->plain_port) {
+		auto_free char *folder = folder_of(device);
+		identity_look(folder, &device->identity);
+	}
 	device->mqtt = mqtt_new(&session, &handlers, device, &error);
 	if (!device->mqtt) {
 		log_error("session.failed", "device", device->identity.device, "error", error.what);

@@ -191,3 +191,27 @@ bool identity_enroll(struct http_client *bridge, const char *token, const char *
 		return refused(status, &answer, error);
 	return keep(dir, &answer, device, out, error);
 }
+
+void identity_look(const char *dir, struct identity *identity)
+{
+	auto_free char *cert_path = path_in(dir, "device.crt");
+	auto_free char *ca_path = path_in(dir, "ca.crt");
+	auto_free char *cert = cert_path ? file_read(cert_path, PEM_MAX_BYTES, NULL, NULL) : NULL;
+	auto_free char *ca = ca_path ? file_read(ca_path, PEM_MAX_BYTES, NULL, NULL) : NULL;
+	struct pki_certificate_info info;
+
+	if (cert && pki_certificate_info(cert, &info, NULL))
+		(void)snprintf(identity->certificate, sizeof(identity->certificate), "%s", info.serial);
+	if (ca)
+		crypto_sha256_hex(ca, strlen(ca), identity->trust);
+}
+
+bool identity_trust(const char *dir, const char *ca, struct identity *identity, struct error *error)
+{
+	struct pki_bundle bundle auto_pki_bundle = {0};
+
+	if (!pki_bundle_parse(ca, &bundle, error) || !write_in(dir, "ca.crt", ca, 0644, error))
+		return false;
+	identity_look(dir, identity);
+	return true;
+}

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/cleanup.h"
+#include "common/crypto.h"
 #include "common/error.h"
 #include "common/http_client.h"
 #include "common/jws.h"
@@ -18,6 +19,8 @@ struct identity {
 	int port;
 	struct jws_key *keys; // whose commands are obeyed
 	size_t key_count;
+	char certificate[41];         // its serial; "" when unknown
+	char trust[SHA256_HEX_BYTES]; // of ca.crt; "" when unknown
 };
 
 void identity_done(struct identity *identity);
@@ -29,3 +32,8 @@ bool identity_load(const char *dir, struct identity *out, struct error *error) m
 // answer costs no second use of the token.
 bool identity_enroll(struct http_client *bridge, const char *token, const char *device, const char *fingerprint,
 		     const char *dir, struct identity *out, struct error *error) must_check;
+
+// Fills certificate and trust from the files in dir: what hello says.
+void identity_look(const char *dir, struct identity *identity);
+// Takes a new bundle of CAs to trust. ERROR_INVALID when it is none.
+bool identity_trust(const char *dir, const char *ca, struct identity *identity, struct error *error) must_check;

@@ -115,9 +115,13 @@ bool report_hello(struct device *device)
 	buf_addf(payload,
 		 "{\"type\":\"hello\",\"ts\":%" PRId64 ",\"epoch\":\"%s\",\"oldest_seq\":%" PRId64
 		 ",\"next_seq\":%" PRId64 ",\"dropped\":0,\"agent_version\":\"sim-%s\",\"interval_s\":%" PRId64
-		 ",\"boot_id\":\"%s\",\"fingerprint\":\"%s\",\"actions\":[\"ping\",\"set_interval\",\"reboot\"]}",
+		 ",\"boot_id\":\"%s\",\"fingerprint\":\"%s\",\"actions\":[\"ping\",\"set_interval\",\"reboot\"]",
 		 clock_wall_ms(), outbox->epoch, outbox_oldest_seq(outbox), outbox->next_seq, MUSTER_VERSION,
 		 device->interval_ms < 1000 ? 1 : device->interval_ms / 1000, device->boot_id, fingerprint);
+	if (device->identity.certificate[0] && device->identity.trust[0])
+		buf_addf(payload, ",\"certificate\":\"%s\",\"trust\":\"%s\"", device->identity.certificate,
+			 device->identity.trust);
+	buf_add_str(payload, "}");
 	device->shared->totals.hellos++;
 	return device_publish(device, TOPIC_EVENT, buf_str(payload), payload->len_bytes, 0, NULL);
 }
