@@ -43,7 +43,7 @@ static bool note(struct trust *trust, struct buf *told, struct error *error)
 bool trust_tick(struct trust *trust, int64_t now_ms, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	auto_buf struct buf told;
+	auto_buf struct buf told = {0};
 	struct error refused;
 	char limit[24];
 

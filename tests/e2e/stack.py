@@ -154,7 +154,9 @@ class Stack:
 class Device:
     """A device made of paho-mqtt: MQTT 5, mutual TLS, persistent session."""
 
-    def __init__(self, stack, name, certificate=None, key=None, client_id=None, port=None):
+    TOPICS = ("stored", "command")
+
+    def __init__(self, stack, name, certificate=None, key=None, client_id=None, port=None, ca=None):
         if certificate is None:
             certificate, key, _ = stack.enroll(name)
         self.stack, self.name = stack, name
@@ -162,8 +164,9 @@ class Device:
         self.messages, self.lock = [], threading.Lock()
         self.connected, self.reason = threading.Event(), None
         self.client = paho.Client(client_id or name, protocol=paho.MQTTv5)
-        self.client.tls_set(str(stack.state / "ca/service.crt"), str(certificate), str(key),
-                            tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        self.tls = ssl.create_default_context(cafile=str(ca or stack.state / "ca/service.crt"))
+        self.tls.load_cert_chain(str(certificate), str(key))
+        self.client.tls_set_context(self.tls)
         self.client.on_connect = self._on_connect
         self.client.on_message = self._on_message
         self.port = port or stack.ports["devices"]
@@ -182,7 +185,7 @@ class Device:
 
     def _on_connect(self, client, userdata, flags, reason, properties):
         if reason == 0:
-            for topic in ("stored", "command"):
+            for topic in self.TOPICS:
                 client.subscribe(f"fleet/v1/{self.name}/{topic}", qos=1)
             self.connected.set()
         self.reason = reason
