@@ -34,5 +34,5 @@ struct dashboard {
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct overview *overview;
 	struct streams *streams;
-	struct log_fault database_fault;
+	struct log_fault database_fault, tls_fault;
 };

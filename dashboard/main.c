@@ -75,6 +75,18 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	return dashboard->overview && loop_stop_on_signals(dashboard->loop, error);
 }
 
+static void on_tls_changed(const struct error *error, void *user)
+{
+	struct dashboard *dashboard = user;
+
+	if (error) {
+		log_fault(&dashboard->tls_fault, "tls.unreadable", error);
+		return;
+	}
+	log_fault_over(&dashboard->tls_fault, "tls.unreadable");
+	log_info("tls.changed", "certificate", dashboard->config.tls_cert_file);
+}
+
 static bool serve(struct dashboard *dashboard, struct error *error)
 {
 	const struct http_options http = {
@@ -87,6 +99,7 @@ static bool serve(struct dashboard *dashboard, struct error *error)
 		.route_count = routes_count,
 		.before = auth_before,
 		.after = after_request,
+		.tls_changed = on_tls_changed,
 		.user = dashboard,
 	};
 	struct http_server *server cleanup(http_server_free_cleanup) = http_server_new(dashboard->loop, &http, error);
