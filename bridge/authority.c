@@ -10,7 +10,8 @@ enum { FILES = 3 };
 static bool look(const struct options *options, struct file_stamp stamps[FILES], struct error *error)
 {
 	return file_stamp(options->ca_cert_file, &stamps[0], error) &&
-	       file_stamp(options->ca_key_file, &stamps[1], error) && file_stamp(options->trust_file, &stamps[2], error);
+	       file_stamp(options->ca_key_file, &stamps[1], error) &&
+	       file_stamp(options->trust_file, &stamps[2], error);
 }
 
 // All of it or nothing. The stamps are from before the reading, so that what changes meanwhile is found the next time.

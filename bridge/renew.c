@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVERY_S 60	    // between two certificates of one device
+#define EVERY_S 60	   // between two certificates of one device
 #define CERTIFICATES_MAX 8 // that hold at once: the one in use, and answers that were lost
 
 static const char sql_device[] =
@@ -16,7 +16,8 @@ static const char sql_device[] =
 // Those that hold, the oldest first.
 static const char sql_certificates[] =
 	"select ltrim(c.serial, '0'), c.key_sha256, c.authority, extract(epoch from c.not_before)::bigint,"
-	" extract(epoch from c.not_after)::bigint, extract(epoch from now() - c.created_at)::bigint, c.token_id is null,"
+	" extract(epoch from c.not_after)::bigint, extract(epoch from now() - c.created_at)::bigint, c.token_id is "
+	"null,"
 	" c.pem from certificate c where c.device = $1 and c.revoked_at is null and c.not_after > now() and not exists"
 	" (select from revocation r where r.kind = 'serial' and r.name = ltrim(c.serial, '0') and r.revoked)"
 	" order by c.created_at, c.serial";
@@ -80,8 +81,8 @@ static bool find_serial(const struct pg_result *rows, const char *serial, size_t
 	return false;
 }
 
-// The one that it has shown, else the one that its hello named, else the oldest that holds: newer ones are answers that it
-// has not taken up.
+// The one that it has shown, else the one that its hello named, else the oldest that holds: newer ones are answers that
+// it has not taken up.
 static bool find_used(struct attempt *attempt, struct error *error)
 {
 	const char *said = pg_text(attempt->device, 0, DEVICE_CERTIFICATE);
@@ -130,7 +131,8 @@ static bool answer_again(struct attempt *attempt, bool due)
 		result->outcome = RENEW_REPEATED;
 		result->certificate = strdup(pg_text(attempt->certificates, row, PEM));
 		result->not_after_s = pg_int(attempt->certificates, row, NOT_AFTER);
-		(void)snprintf(result->serial, sizeof(result->serial), "%s", pg_text(attempt->certificates, row, SERIAL));
+		(void)snprintf(result->serial, sizeof(result->serial), "%s",
+			       pg_text(attempt->certificates, row, SERIAL));
 		return true;
 	}
 	return false;
@@ -228,11 +230,8 @@ struct renew_result renew_run(struct pg *pg, const struct authority *authority, 
 
 	// As in enroll_run: a second try is safe, the same key gets the same certificate.
 	for (int i = 0; i < 2; i++) {
-		struct attempt attempt = {.pg = pg,
-					  .authority = authority,
-					  .options = options,
-					  .claim = claim,
-					  .result = &result};
+		struct attempt attempt = {
+			.pg = pg, .authority = authority, .options = options, .claim = claim, .result = &result};
 
 		result = (struct renew_result){.outcome = RENEW_DENIED};
 		if (transact(&attempt, &local))

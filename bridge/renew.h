@@ -1,6 +1,6 @@
-// Renewal of a device's certificate (docs/protocol.md section 11) as one transaction: by the certificate that it uses, the
-// device gets its next one. The device's row is locked first, so that its requests are decided one after another, however
-// many bridges there are.
+// Renewal of a device's certificate (docs/protocol.md section 11) as one transaction: by the certificate that it uses,
+// the device gets its next one. The device's row is locked first, so that its requests are decided one after another,
+// however many bridges there are.
 #pragma once
 
 #include "bridge/authority.h"
@@ -26,7 +26,7 @@ enum renew_outcome {
 	RENEW_SOON,	// one a minute
 	RENEW_FULL,	// too many that hold at once
 	RENEW_BAD_CSR,
-	RENEW_FAILED,	// the database or the CA is at fault; error says how
+	RENEW_FAILED, // the database or the CA is at fault; error says how
 };
 
 struct renew_result {

@@ -15,9 +15,10 @@ static const struct {
 } tales[] = {
 	[RENEW_ISSUED] = {"issued", 200, NULL},
 	[RENEW_REPEATED] = {"repeated", 200, NULL},
-	[RENEW_DENIED] = {"denied", 403,
-			  "this device may not renew its certificate: it is disabled or revoked, or the certificate does"
-			  " not hold; an administrator can enrol it again with a token"},
+	[RENEW_DENIED] =
+		{"denied", 403,
+		 "this device may not renew its certificate: it is disabled or revoked, or the certificate does"
+		 " not hold; an administrator can enrol it again with a token"},
 	[RENEW_EARLY] = {"too early", 409, "less than half of the certificate's lifetime is over; keep it"},
 	[RENEW_SOON] = {"too soon", 429, "one certificate a minute; ask again with the same key"},
 	[RENEW_FULL] = {"too many", 409,
@@ -87,8 +88,7 @@ static bool is_throttled(struct server *server, const char *device, int64_t *ret
 static struct renew_result decide(struct server *server, const struct renew_claim *claim)
 {
 	struct error error = {.kind = ERROR_NONE};
-	struct renew_result result =
-		renew_run(server->enroll.pg, &server->authority, server->options, claim, &error);
+	struct renew_result result = renew_run(server->enroll.pg, &server->authority, server->options, claim, &error);
 
 	count(server, tales[result.outcome].error);
 	if (result.outcome == RENEW_FAILED)
@@ -126,8 +126,7 @@ static void answer_device(struct server *server, const char *device, struct json
 	if (!topic_build(topic, TOPIC_CERTIFICATE, device, NULL))
 		return;
 	const char *text = json_text(answer);
-	const struct mqtt_publish publish = {
-		.topic = topic, .payload = text, .payload_bytes = strlen(text), .qos = 1};
+	const struct mqtt_publish publish = {.topic = topic, .payload = text, .payload_bytes = strlen(text), .qos = 1};
 	// The device asks again.
 	if (!link_publish(server->link, &publish, NULL, &error))
 		log_warn("renew.unanswered", "device", device, "error", error.what);
@@ -154,7 +153,8 @@ void renewal_on_csr(const struct topic *topic, const struct mqtt_message *messag
 
 	if (is_throttled(server, device, &retry_after_s))
 		return;
-	struct json *body auto_json = json_parse(message->payload ? message->payload : "", message->payload_bytes, &error);
+	struct json *body auto_json =
+		json_parse(message->payload ? message->payload : "", message->payload_bytes, &error);
 	const char *fault = body ? renewal_parse(body, true, &request) : "not JSON";
 	if (fault) {
 		struct json *answer auto_json = refusal(body ? request.request : NULL, "malformed", fault);
@@ -192,8 +192,9 @@ static bool peer_device(struct http_request *request, struct pki_certificate_inf
 
 	if (pem && pki_certificate_info(pem, info, NULL) && topic_is_device_id(info->common_name))
 		return true;
-	http_reply_problem(request, 401,
-			   "show the device's present certificate in the TLS handshake; without one, enrol with a token");
+	http_reply_problem(
+		request, 401,
+		"show the device's present certificate in the TLS handshake; without one, enrol with a token");
 	return false;
 }
 

@@ -1,5 +1,5 @@
-// The two doors of renewal (docs/protocol.md section 11): csr over MQTT, answered on certificate, and POST /v1/renew with
-// the certificate that is to be renewed in TLS.
+// The two doors of renewal (docs/protocol.md section 11): csr over MQTT, answered on certificate, and POST /v1/renew
+// with the certificate that is to be renewed in TLS.
 #pragma once
 
 #include "bridge/link.h"

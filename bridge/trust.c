@@ -27,8 +27,7 @@ static bool tell(struct trust *trust, const char *device, const char *text, stru
 
 	if (!topic_build(topic, TOPIC_CERTIFICATE, device, NULL))
 		return error_set(error, ERROR_INVALID, "\"%s\" is no device id", device);
-	const struct mqtt_publish publish = {
-		.topic = topic, .payload = text, .payload_bytes = strlen(text), .qos = 1};
+	const struct mqtt_publish publish = {.topic = topic, .payload = text, .payload_bytes = strlen(text), .qos = 1};
 	return link_publish(trust->link, &publish, NULL, error);
 }
 

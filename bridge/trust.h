@@ -1,6 +1,6 @@
-// Whom to trust, told to devices: when the service CA's bundle changes, each device of the fleet that is online and said
-// another one in its hello gets {"ca":..} on its certificate topic; and so does each that comes later. At a bounded rate,
-// and once for each bundle, unless the device still says another one an hour later.
+// Whom to trust, told to devices: when the service CA's bundle changes, each device of the fleet that is online and
+// said another one in its hello gets {"ca":..} on its certificate topic; and so does each that comes later. At a
+// bounded rate, and once for each bundle, unless the device still says another one an hour later.
 #pragma once
 
 #include "bridge/authority.h"

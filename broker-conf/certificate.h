@@ -16,9 +16,9 @@ struct certificate {
 bool certificate_read(const void *x509, struct certificate *out, struct error *error) must_check;
 void certificate_free(void *x509);
 
-// Which roots vouch for devices, and which for services. Each file may hold several: while one root takes another's place,
-// both do. The TLS layer of the broker finds a new root by itself (capath) but, once it has seen one, trusts it until it
-// ends; so it is here that a root that was taken out of its file stops to count.
+// Which roots vouch for devices, and which for services. Each file may hold several: while one root takes another's
+// place, both do. The TLS layer of the broker finds a new root by itself (capath) but, once it has seen one, trusts it
+// until it ends; so it is here that a root that was taken out of its file stops to count.
 struct authorities;
 
 // Reads both.

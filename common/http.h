@@ -32,11 +32,11 @@ struct http_options {
 	const char *address; // "127.0.0.1"
 	int port;            // 0: the kernel chooses; http_server_port tells
 	const char *cert_file, *key_file; // NULL: plain HTTP (loopback /metrics only). Read again when they change
-	// Whose certificates clients may show, PEM, read again when it changes; one by others ends the handshake. NULL: none
-	// is asked for.
+	// Whose certificates clients may show, PEM, read again when it changes; one by others ends the handshake. NULL:
+	// none is asked for.
 	const char *client_ca_file;
-	// The files above have changed: they count from the next connection on, or (error) cannot be used, and the former ones
-	// stay. Called with each look at broken ones, once a second at most. NULL for none.
+	// The files above have changed: they count from the next connection on, or (error) cannot be used, and the former
+	// ones stay. Called with each look at broken ones, once a second at most. NULL for none.
 	void (*tls_changed)(const struct error *error, void *user);
 	size_t body_max_bytes;
 	const struct http_route *routes;

@@ -1,5 +1,5 @@
-// The TLS side of an HTTP server: its certificate, and whose client certificates it takes. Certificates change while the
-// server runs: the files are looked at again with the connections that come, and what is new counts for those. For
+// The TLS side of an HTTP server: its certificate, and whose client certificates it takes. Certificates change while
+// the server runs: the files are looked at again with the connections that come, and what is new counts for those. For
 // common/http.c.
 #pragma once
 
@@ -22,9 +22,9 @@ void http_tls_free(struct http_tls *tls);
 DEFINE_CLEANUP(struct http_tls, http_tls_free)
 
 enum http_tls_change { HTTP_TLS_SAME, HTTP_TLS_CHANGED, HTTP_TLS_BROKEN };
-// Looks at the files, at most once a second; when one has changed, reads them all. HTTP_TLS_BROKEN, with error, when what is
-// there now cannot be used (a certificate and its key are two files: it may be a moment in between); what was read before
-// stays in use, and the next look tries again.
+// Looks at the files, at most once a second; when one has changed, reads them all. HTTP_TLS_BROKEN, with error, when
+// what is there now cannot be used (a certificate and its key are two files: it may be a moment in between); what was
+// read before stays in use, and the next look tries again.
 enum http_tls_change http_tls_refresh(struct http_tls *tls, struct error *error);
 
 // For a connection to accept; the caller's (SSL_free). NULL when memory ran out.

@@ -15,9 +15,10 @@
 #define CA_DAYS 3650
 #define HASH_NAMES_MAX 16 // of one hash, which has 32 bits: there is hardly ever a second
 
-static const char sql_record[] =
-	"insert into authority as a (sha256, kind, state, pem, not_after) values ($1, $2, $3, $4, to_timestamp($5::bigint))"
-	" on conflict (sha256) do update set state = excluded.state, changed_at = now() where a.state <> excluded.state";
+static const char sql_record[] = "insert into authority as a (sha256, kind, state, pem, not_after) values ($1, $2, $3, "
+				 "$4, to_timestamp($5::bigint))"
+				 " on conflict (sha256) do update set state = excluded.state, changed_at = now() where "
+				 "a.state <> excluded.state";
 static const char sql_withdrawn[] = "update authority set state = 'withdrawn', changed_at = now()"
 				    " where kind = $1 and state <> 'withdrawn' and not (sha256 = any ($2::text[]))";
 
@@ -254,8 +255,8 @@ bool authority_add(const struct stack *stack, enum authority_kind kind, struct e
 	if (authority_find(&list, AUTHORITY_NEXT))
 		return error_set(error, ERROR_EXISTS, "the next %s CA is made already", kinds[kind]);
 	if (authority_find(&list, AUTHORITY_OLD))
-		return error_set(error, ERROR_EXISTS, "the last rotation is not finished: an old %s CA is still trusted",
-				 kinds[kind]);
+		return error_set(error, ERROR_EXISTS,
+				 "the last rotation is not finished: an old %s CA is still trusted", kinds[kind]);
 	// A name of its own: see the header.
 	crypto_random(bytes, sizeof(bytes));
 	crypto_hex(bytes, sizeof(bytes), random);
@@ -279,8 +280,8 @@ bool authority_switch(const struct stack *stack, enum authority_kind kind, struc
 		return false;
 	if (!authority_find(&list, AUTHORITY_NEXT))
 		return error_set(error, ERROR_NOT_FOUND, "there is no next %s CA", kinds[kind]);
-	// The broker has to know it, also when making it was cut short behind the bundle. While there is a next one there is
-	// none old; a key of that name is from a switch that was cut short here.
+	// The broker has to know it, also when making it was cut short behind the bundle. While there is a next one
+	// there is none old; a key of that name is from a switch that was cut short here.
 	if (!publish(stack, kind, error) || !delete_file(old.text, error))
 		return false;
 	if (link(current.text, old.text) != 0)

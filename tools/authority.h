@@ -6,7 +6,8 @@
 //   (then it is withdrawn: deleted)
 //
 //   ca/<kind>.crt          all that are trusted, in PEM: what clients, the guard and the bridge read
-//   ca/<kind>.key          of the current one; ca/<kind>-next.key and ca/<kind>-old.key of the others. So it is the keys
+//   ca/<kind>.key          of the current one; ca/<kind>-next.key and ca/<kind>-old.key of the others. So it is the
+//   keys
 //                          that say which is which, and renaming one is the switch.
 //   ca/trust/<kind>/       each of ca/<kind>.crt under the name by which OpenSSL finds it: the broker's capath
 //

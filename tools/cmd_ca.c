@@ -23,8 +23,6 @@
 #define SERIAL_MAX 40 // hex digits: RFC 5280 section 4.1.2.2
 #define FILES_MAX 256 // certificates of services and operators that are looked at
 
-
-
 static const char sql_expiring[] =
 	"select device, serial, to_char(not_after at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 	" from certificate where revoked_at is null and not_after > now() - interval '1 day'"
@@ -42,7 +40,8 @@ static const char sql_revoke[] =
 	"  returning change)"
 	" select coalesce(named.device, ''), exists (select from listed) from named";
 static const char sql_revoked[] =
-	"select coalesce(c.serial, r.name), extract(epoch from coalesce(c.revoked_at, r.requested_at))::bigint, c.authority"
+	"select coalesce(c.serial, r.name), extract(epoch from coalesce(c.revoked_at, r.requested_at))::bigint, "
+	"c.authority"
 	" from revocation r full join certificate c on r.kind = 'serial' and r.name = ltrim(c.serial, '0')"
 	" where (r.kind = 'serial' and r.revoked) or (c.revoked_at is not null and c.not_after > now()) order by 1";
 
@@ -121,8 +120,7 @@ static bool add_folder(const struct stack *stack, const char *folder, struct loc
 			continue;
 		struct local *local = &out[*count];
 		(void)snprintf(local->path, sizeof(local->path), "%.10s/%.80s", folder, entry->d_name);
-		auto_free char *pem =
-			file_read(stack_path(stack, "%s", local->path).text, PEM_MAX_BYTES, NULL, error);
+		auto_free char *pem = file_read(stack_path(stack, "%s", local->path).text, PEM_MAX_BYTES, NULL, error);
 		ok = pem && (pki_certificate_info(pem, &local->info, error) || error_prefix(error, "%s", local->path));
 		if (ok)
 			(*count)++;
@@ -387,7 +385,8 @@ static bool open_issuer(struct cli *cli, enum authority_kind kind, bool old, str
 }
 
 // Serials of which it is known that another authority issued them are left out.
-static struct pki_revoked *entries(const struct pg_result *rows, const struct pki_certificate_info *issuer, size_t *count)
+static struct pki_revoked *entries(const struct pg_result *rows, const struct pki_certificate_info *issuer,
+				   size_t *count)
 {
 	struct pki_revoked *list = calloc(pg_rows(rows) + 1, sizeof(*list));
 	*count = 0;
@@ -425,7 +424,6 @@ static int crl_run(struct cli *cli)
 	long lifetime_s;
 	size_t count = 0;
 	enum authority_kind kind = AUTHORITY_DEVICE;
-	const char *out = args_value(&cli->args, "out");
 	if (!args_duration(&cli->args, "lifetime", CRL_S, &lifetime_s, &error))
 		return cli_usage(cli, &error);
 	if (cli->args.operand_count > 0 && !authority_kind_parse(cli->args.operands[0], &kind)) {
@@ -433,7 +431,7 @@ static int crl_run(struct cli *cli)
 		return cli_usage(cli, &error);
 	}
 	auto_free char *pem = make_crl(cli, kind, lifetime_s, &count, &error);
-	if (!pem || (out && !file_write(out, pem, strlen(pem), 0644, &error)))
+	if (!pem)
 		return cli_fail(cli, &error, NULL);
 	if (cli->json) {
 		auto_json struct json *json = json_new_object();
@@ -441,8 +439,6 @@ static int crl_run(struct cli *cli)
 		json_set_int(json, "revoked", (int64_t)count);
 		json_set_string(json, "crl", pem);
 		cli_print_json(json);
-	} else if (out) {
-		(void)printf("%s: %zu revoked; valid for %s\n", out, count, text_duration(lifetime_s).s);
 	} else {
 		(void)fputs(pem, stdout);
 	}
@@ -462,7 +458,6 @@ static const struct args_option revoke_options[] = {
 	{NULL, NULL, NULL},
 };
 static const struct args_option crl_options[] = {
-	{"out", "FILE", "where to (standard output)"},
 	{"lifetime", "TIME", "until the next list (7d)"},
 	{"old", NULL, "of the authority that is being replaced"},
 	{NULL, NULL, NULL},
@@ -472,9 +467,9 @@ const struct cli_verb cmd_ca[] = {
 	{"ca", "init", NULL, 0, 0, "make the certificate authorities (muster up does it, too)", NULL, init_run},
 	{"ca", "inspect", "[FILE]", 0, 1, "authorities and certificates here, or those in a file", NULL, inspect_run},
 	{"ca", "expiring", NULL, 0, 0, "what expires soon", expiring_options, expiring_run},
-	{"ca", "rotate", "WHAT [STEP]", 1, 2, "device, service or server: where it stands, or one step on", rotate_options,
-	 ca_rotate_run},
+	{"ca", "rotate", "WHAT [STEP]", 1, 2, "device, service or server: where it stands, or one step on",
+	 rotate_options, ca_rotate_run},
 	{"ca", "revoke", "SERIAL", 1, 1, "one certificate is taken back", revoke_options, revoke_run},
-	{"ca", "crl", "[device|service]", 0, 1, "a revocation list for third parties", crl_options, crl_run},
+	{"ca", "crl", "[device|service]", 0, 1, "a revocation list for third parties, on standard output", crl_options, crl_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -4,8 +4,8 @@
 #include "tools/authority.h"
 #include "tools/cli.h"
 
-// The state folder's authorities, whether the stack runs or not, as its owner; prints what is wrong and returns the exit
-// code, or CLI_OK.
+// The state folder's authorities, whether the stack runs or not, as its owner; prints what is wrong and returns the
+// exit code, or CLI_OK.
 int ca_open(struct cli *cli) __attribute__((warn_unused_result));
 // As muster_admin when the stack runs; NULL otherwise, or (error->kind set) when it cannot be reached.
 struct pg *ca_database(struct cli *cli, struct error *error) __attribute__((warn_unused_result));

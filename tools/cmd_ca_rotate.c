@@ -1,5 +1,5 @@
-// muster ca rotate: one authority takes another's place, or the servers get a new certificate, step by step. Without a step
-// it says where things stand; each step says what comes next and what it waits for.
+// muster ca rotate: one authority takes another's place, or the servers get a new certificate, step by step. Without a
+// step it says where things stand; each step says what comes next and what it waits for.
 #include "tools/cmd_ca.h"
 
 #include "common/buf.h"
@@ -34,7 +34,7 @@ static const char *const step_names[] = {
 struct standing {
 	enum authority_kind kind;
 	struct authority_list list;
-	bool counted; // the stack runs, so that devices could be asked about
+	bool counted;			    // the stack runs, so that devices could be asked about
 	int64_t devices, trusting, unknown; // of the service CA's bundle
 	int64_t before;			    // devices whose certificate is not by the current device CA
 	bool broker_old;		    // the broker runs with the server certificate of before
@@ -164,10 +164,11 @@ static const char *const meanings[][3] = {
 			      "the bridge signs with the new CA from then on; what the old one signed still holds, and"
 			      " devices that ask get a new certificate",
 			      "the old CA is trusted no more, and its key is deleted"},
-	[AUTHORITY_SERVICE] = {"makes a new service CA beside this one; the bridge tells the devices to trust both",
-			       "servers, services and operators get certificates by the new CA; the broker shows its own"
-			       " when it is restarted, the HTTPS servers at once",
-			       "the old CA is trusted no more, its key is deleted, and devices are told to forget it"},
+	[AUTHORITY_SERVICE] =
+		{"makes a new service CA beside this one; the bridge tells the devices to trust both",
+		 "servers, services and operators get certificates by the new CA; the broker shows its own"
+		 " when it is restarted, the HTTPS servers at once",
+		 "the old CA is trusted no more, its key is deleted, and devices are told to forget it"},
 };
 
 static void tell_devices(const struct standing *standing, struct buf *out)
@@ -257,8 +258,8 @@ static int refuse(struct cli *cli, const struct standing *standing, enum step st
 		(void)snprintf(next, sizeof(next), "muster ca rotate %s %s", kind, step_names[standing->next]);
 	} else {
 		error_set(&error, ERROR_FAILED, "%s", standing->why.s);
-		(void)snprintf(next, sizeof(next), "muster ca rotate %s shows how far it is; --force goes on all the same",
-			       kind);
+		(void)snprintf(next, sizeof(next),
+			       "muster ca rotate %s shows how far it is; --force goes on all the same", kind);
 	}
 	return cli_fail(cli, &error, next);
 }
@@ -294,10 +295,11 @@ static int rotate_server(struct cli *cli, struct pg *pg)
 		json_set_bool(json, "broker_restart_needed", broker_is_older(&cli->stack));
 		cli_print_json(json);
 	} else {
-		(void)printf("the servers have a new key and certificate: %s\n"
-			     "Bridge and dashboard show it within seconds, the broker when it is restarted; devices keep\n"
-			     "what they report meanwhile and come back by themselves.\nnext: muster stack restart broker\n",
-			     stack_path(&cli->stack, "certs/server.crt").text);
+		(void)printf(
+			"the servers have a new key and certificate: %s\n"
+			"Bridge and dashboard show it within seconds, the broker when it is restarted; devices keep\n"
+			"what they report meanwhile and come back by themselves.\nnext: muster stack restart broker\n",
+			stack_path(&cli->stack, "certs/server.crt").text);
 	}
 	return CLI_OK;
 }
@@ -315,8 +317,9 @@ int ca_rotate_run(struct cli *cli)
 		return cli_usage(cli, &error);
 	}
 	if (word && (server || !parse_step(word, &step))) {
-		error_set(&error, ERROR_INVALID, server ? "server has no steps, so \"%s\" is one word too many" :
-							  "\"%s\" is none of the steps next, switch and withdraw",
+		error_set(&error, ERROR_INVALID,
+			  server ? "server has no steps, so \"%s\" is one word too many"
+				 : "\"%s\" is none of the steps next, switch and withdraw",
 			  word);
 		return cli_usage(cli, &error);
 	}

@@ -15,7 +15,8 @@ static void what_changes_is_taken_over(void **state)
 	bool changed = true;
 
 	assert_false(authority_open(&authority, &options, &error));
-	assert_true(pki_ca_create(cert, key, "One", 30, &error) && pki_ca_create(next_cert, next_key, "Two", 30, &error));
+	assert_true(pki_ca_create(cert, key, "One", 30, &error) &&
+		    pki_ca_create(next_cert, next_key, "Two", 30, &error));
 	auto_free char *one = file_read(cert, 10000, NULL, &error);
 	auto_free char *two = file_read(next_cert, 10000, NULL, &error);
 	assert_true(file_write(trust, one, strlen(one), 0600, &error));

@@ -165,8 +165,7 @@ static struct renew_result run(struct fixture *fixture, const char *csr, const c
 	return result;
 }
 
-static enum renew_outcome outcome(struct fixture *fixture, const char *csr, const char *fingerprint,
-				  const char *serial)
+static enum renew_outcome outcome(struct fixture *fixture, const char *csr, const char *fingerprint, const char *serial)
 {
 	struct renew_result auto_renew_result result = run(fixture, csr, fingerprint, serial);
 	return result.outcome;
@@ -184,13 +183,17 @@ static const char *enrolled(struct fixture *fixture, int age_days)
 	auto_free char *pem = pki_issue(fixture->authority.ca, csr, &subject, &info, &error);
 
 	(void)snprintf(age, sizeof(age), "%d", age_days);
-	if (!pem || !PG_QUERY(fixture->admin, NULL, &error,
-			      "insert into device (device, fingerprint) values ('pump-7', $1)", FINGERPRINT) ||
-	    !PG_QUERY(fixture->admin, NULL, &error,
-		      "insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem,"
-		      " authority, created_at) values ($1, 'pump-7', 't', $2, $3, now() - make_interval(days => $4::integer),"
-		      " now() + make_interval(days => 90 - $4::integer), $5, $6, now() - make_interval(days => $4::integer))",
-		      info.serial, info.key_sha256, info.sha256, age, pem, fixture->authority.info.sha256))
+	if (!pem ||
+	    !PG_QUERY(fixture->admin, NULL, &error, "insert into device (device, fingerprint) values ('pump-7', $1)",
+		      FINGERPRINT) ||
+	    !PG_QUERY(
+		    fixture->admin, NULL, &error,
+		    "insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem,"
+		    " authority, created_at) values ($1, 'pump-7', 't', $2, $3, now() - make_interval(days => "
+		    "$4::integer),"
+		    " now() + make_interval(days => 90 - $4::integer), $5, $6, now() - make_interval(days => "
+		    "$4::integer))",
+		    info.serial, info.key_sha256, info.sha256, age, pem, fixture->authority.info.sha256))
 		fail_msg("%s", error.what);
 	return info.serial;
 }
@@ -280,8 +283,9 @@ static void who_may_not(void **state)
 	sql(fixture, "update device set enabled = true;"
 		     "insert into revocation (kind, name, requested_by) values ('device', 'pump-7', 'test')");
 	assert_int_equal(outcome(fixture, csr, FINGERPRINT, serial), RENEW_DENIED);
-	sql(fixture, "update revocation set revoked = false;"
-		     "insert into revocation (kind, name, requested_by) select 'serial', serial, 'test' from certificate");
+	sql(fixture,
+	    "update revocation set revoked = false;"
+	    "insert into revocation (kind, name, requested_by) select 'serial', serial, 'test' from certificate");
 	assert_int_equal(outcome(fixture, csr, FINGERPRINT, serial), RENEW_DENIED);
 	assert_int_equal(outcome(fixture, csr, FINGERPRINT, NULL), RENEW_DENIED);
 	sql(fixture, "update revocation set revoked = false; update certificate set revoked_at = now()");

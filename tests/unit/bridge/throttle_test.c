@@ -74,6 +74,17 @@ static void test_sees_through_mapped_addresses(void **state)
 }
 
 // Far more addresses than places: nothing grows, and those that failed lately are still known.
+// Devices are counted by their names, each for itself.
+static void test_counts_names_apart(void **state)
+{
+	struct throttle *throttle cleanup(throttle_free_cleanup) = make(64);
+
+	fail_often(throttle, "kiosk-7", 0);
+	assert_true(throttle_check(throttle, "kiosk-7", 0).blocked);
+	assert_false(throttle_check(throttle, "kiosk-8", 0).blocked);
+	assert_false(throttle_check(throttle, "192.0.2.1", 0).blocked);
+}
+
 static void test_stays_bounded(void **state)
 {
 	struct throttle *throttle cleanup(throttle_free_cleanup) = make(64);
@@ -94,6 +105,7 @@ int main(void)
 		cmocka_unit_test(test_forgives_after_the_window),
 		cmocka_unit_test(test_counts_ipv6_by_network),
 		cmocka_unit_test(test_sees_through_mapped_addresses),
+		cmocka_unit_test(test_counts_names_apart),
 		cmocka_unit_test(test_stays_bounded),
 	};
 

@@ -39,8 +39,8 @@ static void place_done(struct place *place)
 }
 #define auto_place cleanup(place_done)
 
-static void issue(const char *ca_path, const char *ca_key_path, const struct pki_subject *subject, const char *cert_path,
-		  const char *key_path)
+static void issue(const char *ca_path, const char *ca_key_path, const struct pki_subject *subject,
+		  const char *cert_path, const char *key_path)
 {
 	struct error error = {0};
 	struct pki_ca *ca cleanup(pki_ca_free_cleanup) = pki_ca_load(ca_path, ca_key_path, &error);
@@ -79,7 +79,7 @@ static struct http_tls *open_tls(const struct place *place)
 
 struct outcome {
 	bool accepted;
-	char *peer;			  // PEM
+	char *peer;			   // PEM
 	char server_sha[SHA256_HEX_BYTES]; // of the server's certificate, as the client saw it
 };
 

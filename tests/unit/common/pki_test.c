@@ -523,8 +523,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keys_in_memory, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(bundles_are_checked, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_certificate, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(the_key_chooses_the_authority_in_a_bundle, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(a_bundle_falls_apart_into_its_certificates, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(the_key_chooses_the_authority_in_a_bundle, scratch_setup,
+						scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_bundle_falls_apart_into_its_certificates, scratch_setup,
+						scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_bundle, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_revocation_list_holds_for_others, scratch_setup, scratch_teardown),
 	};
