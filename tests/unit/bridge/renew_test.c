@@ -177,7 +177,7 @@ static const char *enrolled(struct fixture *fixture, int age_days)
 	static struct pki_certificate_info info;
 	struct error error = {.kind = ERROR_NONE};
 	const struct pki_subject subject = {
-		.profile = PKI_DEVICE, .name = "pump-7", .domain = "example.org", .lifetime_s = 90 * 86400};
+		.profile = PKI_DEVICE, .name = "pump-7", .domain = "example.org", .lifetime_s = 90L * 86400};
 	char age[16];
 	auto_free char *csr = make_csr(fixture);
 	auto_free char *pem = pki_issue(fixture->authority.ca, csr, &subject, &info, &error);
@@ -210,7 +210,7 @@ static void a_certificate_past_half_of_its_life_is_renewed(void **state)
 	assert_int_equal(result.outcome, RENEW_ISSUED);
 	assert_true(pki_certificate_info(result.certificate, &info, NULL));
 	assert_string_equal(info.common_name, "pump-7"); // whatever the request says
-	assert_in_range(info.not_after_s, time(NULL) + 90 * 86400 - 60, time(NULL) + 90 * 86400);
+	assert_in_range(info.not_after_s, time(NULL) + 90L * 86400 - 60, time(NULL) + 90L * 86400);
 	assert_int_equal(count(fixture, "select count(*) from certificate where revoked_at is null"), 2);
 	assert_int_equal(count(fixture, "select count(*) from enrollment_event where type = 'renew'"), 1);
 

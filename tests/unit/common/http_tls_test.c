@@ -50,7 +50,7 @@ static void issue(const char *ca_path, const char *ca_key_path, const struct pki
 	char *pem auto_free = ca && csr ? pki_issue(ca, csr, subject, NULL, &error) : NULL;
 	if (!pem)
 		fail_msg("%s", error.what);
-	assert_true(file_write(cert_path, pem, strlen(pem), 0600, &error));
+	assert_true(pem && file_write(cert_path, pem, strlen(pem), 0600, &error));
 }
 
 static const char *const hosts[] = {"localhost", NULL};
