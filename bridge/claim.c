@@ -21,6 +21,18 @@ bool claim_optional_string(const struct json *body, const char *name, const char
 	return !value || json_type(value) == JSON_NULL || json_as_string(value, out);
 }
 
+// Who the device says it is.
+static const char *parse_device(const struct json *body, struct enroll_claim *claim)
+{
+	if (!claim_optional_string(body, "device", &claim->device) ||
+	    (claim->device && !topic_is_device_id(claim->device)))
+		return "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out to be given an id";
+	if (!claim_optional_string(body, "fingerprint", &claim->fingerprint) ||
+	    (claim->fingerprint && !is_hex_sha256(claim->fingerprint)))
+		return "\"fingerprint\" must be 64 lower-case hexadecimal digits";
+	return NULL;
+}
+
 const char *claim_parse_common(const struct json *body, struct enroll_claim *out)
 {
 	struct enroll_claim claim = *out;
@@ -29,26 +41,34 @@ const char *claim_parse_common(const struct json *body, struct enroll_claim *out
 		return "\"csr\" must be a string: a certificate request in PEM form";
 	if (strlen(claim.csr) > PEM_MAX_BYTES)
 		return "\"csr\" is larger than 16 kB";
-	if (!claim_optional_string(body, "device", &claim.device) ||
-	    (claim.device && !topic_is_device_id(claim.device)))
-		return "\"device\" must match [a-z0-9][a-z0-9-]{0,62}; leave it out to be given an id";
-	if (!claim_optional_string(body, "fingerprint", &claim.fingerprint) ||
-	    (claim.fingerprint && !is_hex_sha256(claim.fingerprint)))
-		return "\"fingerprint\" must be 64 lower-case hexadecimal digits";
-	*out = claim;
-	return NULL;
+	const char *fault = parse_device(body, &claim);
+	if (!fault)
+		*out = claim;
+	return fault;
+}
+
+// With a token, and what rest takes apart.
+static const char *parse_token(const struct json *body, struct enroll_claim *out,
+			       const char *(*rest)(const struct json *body, struct enroll_claim *out))
+{
+	struct enroll_claim claim = *out;
+
+	if (!json_member_string(body, "token", &claim.token))
+		return "\"token\" must be a string: the enrolment token that an administrator made";
+	const char *fault = rest(body, &claim);
+	if (!fault)
+		*out = claim;
+	return fault;
 }
 
 const char *claim_parse(const struct json *body, struct enroll_claim *out)
 {
-	const char *token;
+	return parse_token(body, out, claim_parse_common);
+}
 
-	if (!json_member_string(body, "token", &token))
-		return "\"token\" must be a string: the enrolment token that an administrator made";
-	const char *fault = claim_parse_common(body, out);
-	if (!fault)
-		out->token = token;
-	return fault;
+const char *claim_parse_credential(const struct json *body, struct enroll_claim *out)
+{
+	return parse_token(body, out, parse_device);
 }
 
 static void count(struct server *server, const char *outcome)
@@ -89,6 +109,23 @@ static bool is_throttled(struct server *server, struct http_request *request, co
 	http_reply_header(request, "Retry-After", seconds);
 	http_reply_problem(request, 429, "too many failed enrolments from this address; wait and try again");
 	return true;
+}
+
+static void answer_credential(struct server *server, struct http_request *request, const struct enroll_claim *claim,
+			      struct enroll_result *result)
+{
+	char expires[CLOCK_RFC3339_BYTES];
+	struct json *answer = json_new_object();
+
+	clock_format_rfc3339(result->not_after_s * 1000, expires);
+	json_set_string(answer, "device", result->device);
+	json_set_string(answer, "credential", result->credential);
+	json_set_string(answer, "expires", expires);
+	json_set(answer, "command_keys", steal(result->command_keys));
+	log_info("register.success", "device", result->device, "token", result->token_id, "peer", claim->peer,
+		 "request_id", claim->request_id, "kind", "credential");
+	count(server, "issued");
+	settle_reply_json(server->settle, request, 201, result->device, answer);
 }
 
 struct json *claim_answer(const struct server *server, struct enroll_result *result)
@@ -162,9 +199,9 @@ static void answer_failed(struct server *server, struct http_request *request, c
 	http_reply_problem(request, 503, "enrolment is not possible at the moment; try again with the same key");
 }
 
-void claim_handle(struct http_request *request, void *user)
+static void handle(struct http_request *request, struct server *server,
+		   const char *(*parse)(const struct json *body, struct enroll_claim *out))
 {
-	struct server *server = user;
 	struct error error = {.kind = ERROR_NONE};
 	struct enroll_claim claim = {.peer = http_peer(request), .request_id = http_request_id(request)};
 
@@ -173,7 +210,7 @@ void claim_handle(struct http_request *request, void *user)
 	auto_json struct json *body = http_body_json(request);
 	if (!body)
 		return;
-	const char *fault = claim_parse(body, &claim);
+	const char *fault = parse(body, &claim);
 	if (fault) {
 		count(server, "malformed");
 		http_reply_problem(request, 400, fault);
@@ -185,8 +222,21 @@ void claim_handle(struct http_request *request, void *user)
 		return;
 	}
 	log_fault_over(&server->database_fault, "database.failed");
-	if (result.outcome == ENROLL_ISSUED || result.outcome == ENROLL_REPEATED)
+	if (result.outcome != ENROLL_ISSUED && result.outcome != ENROLL_REPEATED)
+		answer_refused(server, request, &claim, &result);
+	else if (claim.csr)
 		answer_granted(server, request, &claim, &result);
 	else
-		answer_refused(server, request, &claim, &result);
+		answer_credential(server, request, &claim, &result);
+	crypto_wipe(result.credential, sizeof(result.credential));
+}
+
+void claim_handle(struct http_request *request, void *user)
+{
+	handle(request, user, claim_parse);
+}
+
+void claim_handle_credential(struct http_request *request, void *user)
+{
+	handle(request, user, claim_parse_credential);
 }

@@ -19,5 +19,8 @@ bool claim_optional_string(const struct json *body, const char *name, const char
 struct server;
 // What a device is given with its certificate. Takes the command keys out of result.
 struct json *claim_answer(const struct server *server, struct enroll_result *result);
+// The same without a certificate request: a bearer credential is asked for.
+const char *claim_parse_credential(const struct json *body, struct enroll_claim *out) must_check;
 
 http_handler claim_handle;
+http_handler claim_handle_credential; // POST /v1/register, for devices that speak only HTTP

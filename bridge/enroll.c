@@ -37,6 +37,10 @@ static const char sql_revoke[] = "select reenroll_device($1, 'enrolment', $2)";
 static const char sql_certificate[] =
 	"insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem, authority)"
 	" values ($1, $2, $3, $4, $5, to_timestamp($6::bigint), to_timestamp($7::bigint), $8, $9)";
+static const char sql_bearer[] =
+	"insert into bearer (token_hash, device, expires_at)"
+	" values (decode($1, 'hex'), $2, now() + make_interval(days => $3::integer))"
+	" returning extract(epoch from expires_at)::bigint";
 static const char sql_consume[] =
 	"update enrollment_token set uses_left = uses_left - 1 where token_hash = decode($1, 'hex')";
 static const char sql_event[] =
@@ -230,12 +234,27 @@ static bool write_certificate(struct attempt *attempt, const struct pki_certific
 			result->certificate, ca.sha256);
 }
 
-static bool issue(struct attempt *attempt, struct error *error)
+static bool issue_credential(struct attempt *attempt, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	auto_pg_result struct pg_result *rows = NULL;
+	char sha256[SHA256_HEX_BYTES];
+	char days[24];
+
+	crypto_random_token(result->credential);
+	crypto_sha256_hex(result->credential, strlen(result->credential), sha256);
+	(void)snprintf(days, sizeof(days), "%ld", attempt->enroll->options->credential_days);
+	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql_bearer, sha256, result->device, days))
+		return false;
+	result->not_after_s = pg_int(rows, 0, 0);
+	return true;
+}
+
+static bool issue_certificate(struct attempt *attempt, struct error *error)
 {
 	const struct options *options = attempt->enroll->options;
 	struct enroll_result *result = attempt->result;
 	struct pki_certificate_info info;
-	auto_pg_result struct pg_result *revoked = NULL;
 	struct error issue_error = {.kind = ERROR_NONE};
 	const struct pki_subject subject = {
 		.profile = PKI_DEVICE,
@@ -251,12 +270,24 @@ static bool issue(struct attempt *attempt, struct error *error)
 		return error_set(error, issue_error.kind, "%s", issue_error.what);
 	}
 	result->not_after_s = info.not_after_s;
-	if (!PG_QUERY(attempt->enroll->pg, &revoked, error, sql_revoke, result->device,
-		      attempt->claim->request_id))
+	return write_certificate(attempt, &info, error);
+}
+
+// Whatever the device had before does not hold any more.
+static bool issue(struct attempt *attempt, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	auto_pg_result struct pg_result *revoked = NULL;
+
+	if (!PG_QUERY(attempt->enroll->pg, &revoked, error, sql_revoke, result->device, attempt->claim->request_id))
 		return false;
 	result->revoked = (size_t)pg_int(revoked, 0, 0);
+	if (!(attempt->claim->csr ? issue_certificate(attempt, error) : issue_credential(attempt, error)))
+		return false;
+	if (result->event)
+		return true;
 	result->outcome = ENROLL_ISSUED;
-	return write_certificate(attempt, &info, error) && read_keys(attempt, error);
+	return read_keys(attempt, error);
 }
 
 bool enroll_admit(struct enroll *enroll, const struct enroll_claim *claim, const struct enroll_grant *grant,
@@ -288,7 +319,7 @@ static bool decide(struct enroll *enroll, const struct enroll_claim *claim, stru
 	auto_pg_result struct pg_result *token = NULL;
 	char token_sha256[SHA256_HEX_BYTES];
 	char key_sha256[SHA256_HEX_BYTES];
-	bool found;
+	bool found = false;
 
 	crypto_sha256_hex(claim->token, strlen(claim->token), token_sha256);
 	if (!PG_QUERY(enroll->pg, &token, error, sql_token, token_sha256))
@@ -305,9 +336,9 @@ static bool decide(struct enroll *enroll, const struct enroll_claim *claim, stru
 	};
 	if (pg_bool(token, 0, TOKEN_REVOKED))
 		return deny(result, "token revoked");
-	if (!pki_csr_key_sha256(claim->csr, key_sha256, NULL))
+	if (claim->csr && !pki_csr_key_sha256(claim->csr, key_sha256, NULL))
 		return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
-	if (!enroll_again(enroll, claim, &grant, key_sha256, result, &found, error))
+	if (claim->csr && !enroll_again(enroll, claim, &grant, key_sha256, result, &found, error))
 		return false;
 	if (found)
 		return true;

@@ -5,6 +5,7 @@
 
 #include "bridge/cells.h"
 #include "bridge/options.h"
+#include "common/crypto.h"
 #include "common/limits.h"
 #include "common/json.h"
 #include "common/pg.h"
@@ -20,7 +21,7 @@ struct enroll {
 // What a device asks for. The strings belong to the caller.
 struct enroll_claim {
 	const char *token;
-	const char *csr;
+	const char *csr;         // NULL: a bearer credential is asked for instead of a certificate
 	const char *device;      // a wish; NULL: the server makes an id
 	const char *fingerprint; // NULL: none told
 	const char *peer;
@@ -45,7 +46,8 @@ struct enroll_result {
 	char device[DEVICE_ID_MAX + 1];
 	const struct cell *cell; // where the device belongs; the enroll's
 	char *certificate;  // PEM; owned
-	int64_t not_after_s;
+	int64_t not_after_s; // of the certificate or the credential
+	char credential[TOKEN_TEXT_BYTES];
 	size_t revoked;     // earlier certificates of this device that are revoked by this enrolment
 	struct json *command_keys; // JWKs of the signers in use; owned
 };

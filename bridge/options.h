@@ -23,6 +23,13 @@ struct options {
 	char *broker_cert_file;
 	char *broker_key_file;
 	char *client_id;
+	long stored_timeout_s; // HTTP-only devices, as far as polls_max
+	long credential_days;
+	long offline_after_s;
+	long polls_max;
+	long address_per_min;
+	long device_per_min;
+	long connections_max;
 	char **cells; // NULL or empty: one, the broker above
 	long registration_pending_max;
 	long registration_per_minute;

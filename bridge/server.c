@@ -4,40 +4,193 @@
 #include "bridge/claim.h"
 #include "bridge/health.h"
 #include "bridge/renewal.h"
+#include "bridge/visit.h"
 #include "common/clock.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define EXPIRY_EVERY_MS 15000
 #define TICK_MS 1000
+#define DESCRIPTORS_OTHER 64
 #define DATABASE_TIMEOUT_MS 5000 // everybody waits while one does, so an enrolment rather fails
 
+// Which limit counts a request.
+enum road {
+	ROAD_OPEN,     // none here: open to all, or with limits of its own
+	ROAD_STRANGER, // that of the address
+	ROAD_DEVICE,   // that of the device, once its credential holds
+};
+
 static const struct http_route routes[] = {
-	{"POST", "/v1/enroll", claim_handle, 0},
-	{"POST", "/v1/registration", application_ask, 0},
-	{"GET", "/v1/registration", application_poll, 0},
-	{"POST", "/v1/renew", renewal_handle, 0},
+	{"POST", "/v1/heartbeat", visit_heartbeat, ROAD_DEVICE},
+	{"GET", "/v1/commands", visit_commands, ROAD_DEVICE},
+	{"POST", "/v1/action-result", visit_action_result, ROAD_DEVICE},
+	{"POST", "/v1/events", visit_event, ROAD_DEVICE},
+	{"POST", "/v1/register", claim_handle_credential, ROAD_STRANGER},
+	{"POST", "/v1/enroll", claim_handle, ROAD_STRANGER},
+	{"POST", "/v1/registration", application_ask, ROAD_OPEN},
+	{"GET", "/v1/registration", application_poll, ROAD_OPEN},
+	{"POST", "/v1/renew", renewal_handle, ROAD_OPEN},
 	{"GET", "/health", health_handle, 0},
 	{"GET", "/ready", health_handle_ready, 0},
 	{"GET", "/metrics", health_handle_metrics, 0},
 };
 
+static struct answer_metrics find_metrics(struct server *server, const char *method, const char *pattern, int status)
+{
+	struct answer_metrics found = {.pattern = pattern, .method = method[0], .status = status};
+	char labels[160];
+
+	(void)snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%d\"", method, pattern, status);
+	found.count = metrics_counter(server->metrics, "muster_http_requests_total", labels, "HTTP requests answered");
+	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", pattern);
+	found.seconds = metrics_histogram(server->metrics, "muster_http_request_duration_seconds", labels,
+					  "Time from request to answer");
+	return found;
+}
+
 static void count_request(struct http_request *request, int status, int64_t duration_us, void *user)
 {
 	struct server *server = user;
 	const char *pattern = http_route_pattern(request);
-	char labels[160];
+	const char *method = http_method(request);
+	struct answer_metrics *slot = NULL;
+	struct answer_metrics found;
 
-	if (!pattern)
-		pattern = "none";
-	(void)snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%d\"", http_method(request),
-		       pattern, status);
-	metric_add(metrics_counter(server->metrics, "muster_http_requests_total", labels, "HTTP requests answered"), 1);
-	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", pattern);
-	metric_observe(metrics_histogram(server->metrics, "muster_http_request_duration_seconds", labels,
-					 "Time from request to answer"),
-		       (double)duration_us / 1e6);
+	if (pattern)
+		slot = &server->answers[((uintptr_t)pattern / sizeof(void *) + (unsigned)status) % ANSWER_KINDS];
+	if (slot && slot->pattern == pattern && slot->status == status && slot->method == method[0]) {
+		found = *slot;
+	} else {
+		found = find_metrics(server, method, pattern ? pattern : "none", status);
+		if (slot)
+			*slot = found;
+	}
+	metric_add(found.count, 1);
+	metric_observe(found.seconds, (double)duration_us / 1e6);
+}
+
+static bool is_allowed(struct http_request *request, void *user)
+{
+	struct server *server = user;
+	int64_t retry_after_s = 1;
+	char seconds[24];
+
+	if (http_route_tag(request) != ROAD_STRANGER ||
+	    quota_take(server->strangers, http_peer(request), clock_mono_ms(), &retry_after_s))
+		return true;
+	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)retry_after_s);
+	http_reply_header(request, "Retry-After", seconds);
+	http_reply_problem(request, 429, "too many requests from this address; wait and try again");
+	return false;
+}
+
+enum channel { CHANNEL_COMMAND, CHANNEL_REVOCATION };
+static const char *const channels[] = {[CHANNEL_COMMAND] = "muster_command",
+				       [CHANNEL_REVOCATION] = "muster_revocation", NULL};
+
+static void on_notified(size_t channel, void *user)
+{
+	struct server *server = user;
+
+	if (channel == CHANNEL_REVOCATION) {
+		credentials_revoked(server->credentials);
+		return;
+	}
+	poll_changed(server->poll);
+}
+
+static void on_connected(void *user)
+{
+	struct server *server = user;
+
+	contacts_adopt(server->contacts);
+}
+
+static void on_forgotten(const char *device, void *user)
+{
+	struct server *server = user;
+
+	poll_end(server->poll, device);
+}
+
+static void on_poll_answered(const char *device, void *user)
+{
+	struct server *server = user;
+
+	contacts_seen(server->contacts, device, false);
+}
+
+static bool is_waiting(const char *device, void *user)
+{
+	const struct server *server = user;
+
+	return poll_waits(server->poll, device);
+}
+
+// What serves HTTP-only devices. The worker starts last: it calls back into the others.
+static bool open_device_parts(struct server *server, struct loop *loop, struct error *error)
+{
+	const struct options *options = server->options;
+	const struct worker_options worker = {
+		.conninfo = options->conninfo,
+		.application_name = "muster-bridge-devices",
+		.channels = channels,
+		.notified = on_notified,
+		.connected = on_connected,
+		.user = server,
+	};
+
+	server->strangers = quota_new(ENROLL_ADDRESSES_MAX, (struct quota_rate){options->address_per_min,
+										options->address_per_min});
+	server->worker = worker_new(loop, &worker, error);
+	if (!server->strangers || !server->worker)
+		return server->strangers || error_set(error, ERROR_FAILED, "no memory for the table of addresses");
+	const struct credentials_options credentials = {
+		.worker = server->worker,
+		.strangers = server->strangers,
+		.devices = {options->device_per_min, options->device_per_min},
+		.metrics = server->metrics,
+		.forgotten = on_forgotten,
+		.user = server,
+	};
+	const struct poll_options poll = {
+		.worker = server->worker,
+		.metrics = server->metrics,
+		.waiting_max = (size_t)options->polls_max,
+		.answered = on_poll_answered,
+		.user = server,
+	};
+	const struct contacts_options contacts = {
+		.link = server->link,
+		.worker = server->worker,
+		.metrics = server->metrics,
+		.offline_after_s = (int)options->offline_after_s,
+		.here = is_waiting,
+		.user = server,
+	};
+	server->credentials = credentials_new(&credentials, error);
+	server->relay = server->credentials ? relay_new(loop, server->link, server->metrics,
+							(int)options->stored_timeout_s * 1000, error) :
+					      NULL;
+	server->poll = server->relay ? poll_new(loop, &poll, error) : NULL;
+	server->contacts = server->poll ? contacts_new(loop, &contacts, error) : NULL;
+	return server->contacts;
+}
+
+// Each connection is a descriptor.
+static void raise_descriptors(long connections)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= (rlim_t)connections + DESCRIPTORS_OTHER)
+		return;
+	limit.rlim_cur = (rlim_t)connections + DESCRIPTORS_OTHER;
+	if (limit.rlim_cur > limit.rlim_max)
+		limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); // with fewer, more wait in the kernel's queue
 }
 
 void server_expire_tokens(struct server *server)
@@ -138,7 +291,7 @@ static bool open_parts(struct server *server, struct loop *loop, struct error *e
 	server->link = link_new(loop, options, server->metrics, error);
 	if (!server->link || !link_on(server->link, TOPIC_CSR, renewal_on_csr, server, error))
 		return error_prefix(error, "broker");
-	return start_ticking(server, loop, error);
+	return open_device_parts(server, loop, error) && start_ticking(server, loop, error);
 }
 
 bool server_init(struct server *server, struct loop *loop, const struct options *options, struct error *error)
@@ -161,9 +314,12 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 		.body_max_bytes = HTTP_BODY_MAX_BYTES,
 		.routes = routes,
 		.route_count = sizeof(routes) / sizeof(routes[0]),
+		.before = is_allowed,
 		.after = count_request,
+		.connections_max = (int)options->connections_max,
 		.user = server,
 	};
+	raise_descriptors(options->connections_max);
 	server->http = http_server_new(loop, &http, error);
 	server->expiry = server->http ? loop_timer_new(loop, on_expiry, server, error) : NULL;
 	if (!server->expiry) {
@@ -177,10 +333,17 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 void server_done(struct server *server)
 {
 	loop_timer_free(server->expiry);
+	loop_timer_free(server->tick);
+	// Whoever still waits is answered while the connection is there.
+	worker_free(server->worker);
+	relay_free(server->relay);
+	poll_free(server->poll);
 	settle_free(server->settle);
 	http_server_free(server->http);
-	loop_timer_free(server->tick);
+	credentials_free(server->credentials);
+	contacts_free(server->contacts);
 	link_free(server->link);
+	quota_free(server->strangers);
 	metrics_free(server->metrics);
 	throttle_free(server->throttle);
 	throttle_free(server->askers);

@@ -1,14 +1,14 @@
 #include "bridge/throttle.h"
 
-#include <arpa/inet.h>
+#include "bridge/address.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES 9 // family and up to 64 bits of the address
-#define PROBES 8    // slots that an address may live in
+#define PROBES 8 // slots that an address may live in
 
 struct slot {
-	uint8_t key[KEY_BYTES];
+	struct address_key key;
 	bool used;
 	bool told; // a refusal was reported in this window
 	unsigned failures;
@@ -42,54 +42,16 @@ void throttle_free(struct throttle *throttle)
 	free(throttle);
 }
 
-// FNV-1a: the keys are few and the probes bounded, so nothing stronger is needed.
-static uint64_t fnv(const void *data, size_t len_bytes)
-{
-	uint64_t hash = 14695981039346656037U;
-
-	for (size_t i = 0; i < len_bytes; i++)
-		hash = (hash ^ ((const uint8_t *)data)[i]) * 1099511628211U;
-	return hash;
-}
-
-static void key_of(const char *address, uint8_t key[KEY_BYTES])
-{
-	struct in6_addr six;
-	struct in_addr four;
-
-	memset(key, 0, KEY_BYTES);
-	if (inet_pton(AF_INET, address, &four) == 1) {
-		key[0] = 4;
-		memcpy(key + 1, &four, sizeof(four));
-	} else if (inet_pton(AF_INET6, address, &six) == 1) {
-		bool mapped = IN6_IS_ADDR_V4MAPPED(&six);
-
-		key[0] = mapped ? 4 : 6;
-		memcpy(key + 1, six.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 8);
-	} else {
-		uint64_t hash = fnv(address, strlen(address));
-
-		memcpy(key + 1, &hash, sizeof(hash));
-	}
-}
-
-static size_t hash_of(const uint8_t key[KEY_BYTES])
-{
-	uint64_t hash = fnv(key, KEY_BYTES);
-
-	return (size_t)(hash ^ (hash >> 32));
-}
-
 static bool is_over(const struct throttle *throttle, const struct slot *slot, int64_t now_ms)
 {
 	return !slot->used || now_ms - slot->since_ms >= throttle->window_ms;
 }
 
 // The slot of this key, or NULL; *victim is the one to take for a new key.
-static struct slot *find(struct throttle *throttle, const uint8_t key[KEY_BYTES], int64_t now_ms,
+static struct slot *find(struct throttle *throttle, const struct address_key *key, int64_t now_ms,
 			 struct slot **victim)
 {
-	size_t start = hash_of(key);
+	size_t start = address_hash(key);
 
 	*victim = NULL;
 	for (size_t i = 0; i < PROBES; i++) {
@@ -97,7 +59,7 @@ static struct slot *find(struct throttle *throttle, const uint8_t key[KEY_BYTES]
 
 		if (is_over(throttle, slot, now_ms))
 			slot->used = false;
-		else if (memcmp(slot->key, key, KEY_BYTES) == 0)
+		else if (memcmp(&slot->key, key, sizeof(*key)) == 0)
 			return slot;
 		if (!*victim || ((*victim)->used && (!slot->used || slot->since_ms < (*victim)->since_ms)))
 			*victim = slot;
@@ -107,15 +69,13 @@ static struct slot *find(struct throttle *throttle, const uint8_t key[KEY_BYTES]
 
 void throttle_failed(struct throttle *throttle, const char *address, int64_t now_ms)
 {
-	uint8_t key[KEY_BYTES];
+	struct address_key key = address_key(address);
 	struct slot *victim;
 
-	key_of(address, key);
-	struct slot *slot = find(throttle, key, now_ms, &victim);
+	struct slot *slot = find(throttle, &key, now_ms, &victim);
 	if (!slot) {
 		slot = victim;
-		*slot = (struct slot){.used = true, .since_ms = now_ms};
-		memcpy(slot->key, key, KEY_BYTES);
+		*slot = (struct slot){.key = key, .used = true, .since_ms = now_ms};
 	}
 	slot->failures++;
 }
@@ -123,11 +83,10 @@ void throttle_failed(struct throttle *throttle, const char *address, int64_t now
 struct throttle_verdict throttle_check(struct throttle *throttle, const char *address, int64_t now_ms)
 {
 	struct throttle_verdict verdict = {.blocked = false};
-	uint8_t key[KEY_BYTES];
+	struct address_key key = address_key(address);
 	struct slot *victim;
 
-	key_of(address, key);
-	struct slot *slot = find(throttle, key, now_ms, &victim);
+	struct slot *slot = find(throttle, &key, now_ms, &victim);
 	if (!slot || slot->failures < throttle->failures_max)
 		return verdict;
 	verdict.blocked = true;

@@ -70,6 +70,8 @@ const char *http_param(const struct http_request *request, const char *name);   
 const char *http_query(const struct http_request *request, const char *name);       // decoded; NULL without
 const char *http_cookie(const struct http_request *request, const char *name, char *out, size_t out_bytes);
 const char *http_body(const struct http_request *request, size_t *len_bytes);       // NUL-terminated
+// Content-Type is application/json; answers 415 itself when it is not.
+bool http_expect_json(struct http_request *request) must_check;
 // The body as a JSON object; answers 400 or 415 itself and returns NULL when it is not.
 struct json *http_body_json(struct http_request *request) must_check;
 // For the program's own per-request data (the session found by before()); freed with the request.

@@ -236,12 +236,18 @@ static bool is_json_type(const char *content_type)
 	return len_bytes > 5 && strncasecmp(content_type + len_bytes - 5, "+json", 5) == 0;
 }
 
+bool http_expect_json(struct http_request *request)
+{
+	if (is_json_type(http_header(request, "Content-Type")))
+		return true;
+	http_reply_problem(request, 415, "Send the body as Content-Type: application/json.");
+	return false;
+}
+
 struct json *http_body_json(struct http_request *request)
 {
-	if (!is_json_type(http_header(request, "Content-Type"))) {
-		http_reply_problem(request, 415, "Send the body as Content-Type: application/json.");
+	if (!http_expect_json(request))
 		return NULL;
-	}
 	struct error error = {0};
 	auto_json struct json *json = json_parse(buf_str(&request->body), request->body.len_bytes, &error);
 	if (!json) {

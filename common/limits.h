@@ -43,6 +43,14 @@
 #define LINK_QUEUE_MAX 20000                // the bridge's messages without a PUBACK: beyond, it says 503
 #define LINK_QUEUE_BYTES_MAX 33554432       // and their payloads
 
+#define WORKER_QUEUE_MAX 10000              // jobs for the bridge's database thread: beyond, it says 503
+#define WORKER_CHANNELS_MAX 8
+#define WORKER_FRESH_MS 3000                // a database silent for longer may have revoked somebody unheard
+#define CREDENTIALS_MAX 100000              // bearer credentials in the bridge's memory; the oldest makes room
+#define CREDENTIAL_CHECK_MS 300000          // one in memory is looked up again, whatever was notified
+#define RELAYED_MAX 20000                   // HTTP requests that wait for the COMMIT of what they brought
+#define CONTACTS_MAX 100000                 // HTTP-only devices whose presence a bridge keeps
+
 #define HTTP_BODY_MAX_BYTES 65536           // API calls and enrolment; uploads have their own ceiling
 #define HTTP_HEADERS_MAX_BYTES 16384
 #define HTTP_TIMEOUT_S 30                   // a slow or silent client is cut

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STACK_ADDRESS_PER_MIN 600000
 #define CONFIG_MAX_BYTES ((size_t)16 * 1024)
 
 // One libconfig file in the making.
@@ -114,6 +115,10 @@ static void bridge(struct conf *conf)
 	add_port(conf, "port", STACK_DEVICES);
 	end(conf);
 	add_broker(conf, "svc.bridge", "certs/bridge.crt", "certs/bridge.key");
+	// Simulators and tests enrol thousands of devices from this one address.
+	begin(conf, "limits");
+	buf_addf(conf->text, "address_per_min = %d; ", STACK_ADDRESS_PER_MIN);
+	end(conf);
 }
 
 static void dashboard(struct conf *conf)

@@ -69,6 +69,25 @@ static void test_refuses_other_forms(void **state)
 		assert_non_null(fault_of(texts[i]));
 }
 
+static void test_a_credential_needs_no_request(void **state)
+{
+	static const char good[] = "{\"token\":\"t\",\"device\":\"scale-1\",\"fingerprint\":\"" HEX64 "\"}";
+	static const char *const bad[] = {"{}", "{\"device\":\"scale-1\"}", "{\"token\":\"t\",\"device\":\"a/b\"}",
+					  "{\"token\":\"t\",\"fingerprint\":\"x\"}"};
+	struct enroll_claim claim = {.peer = "192.0.2.1"};
+	auto_json struct json *body = json_parse(good, strlen(good), NULL);
+
+	assert_null(claim_parse_credential(body, &claim));
+	assert_string_equal(claim.token, "t");
+	assert_string_equal(claim.device, "scale-1");
+	assert_null(claim.csr);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		auto_json struct json *wrong = json_parse(bad[i], strlen(bad[i]), NULL);
+
+		assert_non_null(claim_parse_credential(wrong, &claim));
+	}
+}
+
 static void test_refuses_a_huge_request(void **state)
 {
 	struct enroll_claim claim = {.peer = NULL};
@@ -88,6 +107,7 @@ int main(void)
 		cmocka_unit_test(test_takes_all_members),
 		cmocka_unit_test(test_device_and_fingerprint_may_be_absent),
 		cmocka_unit_test(test_refuses_other_forms),
+		cmocka_unit_test(test_a_credential_needs_no_request),
 		cmocka_unit_test(test_refuses_a_huge_request),
 	};
 

@@ -67,6 +67,35 @@ static enum enroll_outcome outcome(struct fixture *fixture, const char *token, c
 
 // --- tests ----------------------------------------------------------------------------------------------------------
 
+static void test_a_credential_in_place_of_a_certificate(void **state)
+{
+	struct fixture *fixture = *state;
+	auto_free char *csr = make_csr(fixture);
+	const char *token = make_token(fixture, "scale-1", "1");
+	auto_enroll_result struct enroll_result first = run(fixture, token, NULL, NULL, NULL);
+	char sha256[SHA256_HEX_BYTES];
+	char sql[256];
+
+	assert_int_equal(first.outcome, ENROLL_ISSUED);
+	assert_string_equal(first.device, "scale-1");
+	assert_null(first.certificate);
+	assert_int_equal(strlen(first.credential), TOKEN_TEXT_BYTES - 1);
+	assert_in_range(first.not_after_s, clock_wall_ms() / 1000 + 29 * 86400, clock_wall_ms() / 1000 + 31 * 86400);
+	crypto_sha256_hex(first.credential, strlen(first.credential), sha256);
+	(void)snprintf(sql, sizeof(sql), "select count(*) from bearer where device = 'scale-1' and revoked_at is null"
+					 " and token_hash = decode('%s', 'hex')", sha256);
+	assert_int_equal(count(fixture, sql), 1);
+	// It is told once: the token is used up, and no key could prove who asks again.
+	assert_int_equal(outcome(fixture, token, NULL, NULL), ENROLL_DENIED);
+	// Whatever a device had before ends with what it gets.
+	assert_int_equal(outcome(fixture, make_token(fixture, "scale-1", "1"), csr, NULL), ENROLL_ISSUED);
+	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-1' and revoked_at is null"), 0);
+	assert_int_equal(outcome(fixture, make_token(fixture, "scale-1", "1"), NULL, NULL), ENROLL_ISSUED);
+	assert_int_equal(count(fixture, "select count(*) from certificate where device = 'scale-1' and revoked_at is null"),
+			 0);
+	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-1' and revoked_at is null"), 1);
+}
+
 static void test_makes_ids_of_the_grammar(void **state)
 {
 	char first[DEVICE_ID_MAX + 1];
@@ -402,6 +431,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_makes_ids_of_the_grammar),
 		cmocka_unit_test_setup(test_issues_once, setup),
+		cmocka_unit_test_setup(test_a_credential_in_place_of_a_certificate, setup),
 		cmocka_unit_test_setup(test_same_key_gets_the_same_certificate, setup),
 		cmocka_unit_test_setup(test_bad_tokens_are_denied, setup),
 		cmocka_unit_test_setup(test_a_bad_request_uses_up_nothing, setup),
