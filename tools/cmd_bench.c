@@ -25,6 +25,14 @@ const struct args_option bench_revoke_options[] = {
 	{NULL, NULL, NULL},
 };
 
+const struct args_option bench_enroll_options[] = {
+	{"connections", "N", "kept alive, for heartbeats (default: 256)"},
+	{"seconds", "N", "length of each measurement of heartbeats (default: 10)"},
+	{"enrollments", "N", "devices that are enrolled (default: 2000)"},
+	{"json", NULL, "for programs: JSON on stdout"},
+	{NULL, NULL, NULL},
+};
+
 // verb NULL: none is handed over.
 static int hand_over(struct cli *cli, const char *verb)
 {
@@ -55,10 +63,17 @@ static int revoke_run(struct cli *cli)
 	return hand_over(cli, "revoke");
 }
 
+static int enroll_run(struct cli *cli)
+{
+	return hand_over(cli, "enroll");
+}
+
 const struct cli_verb cmd_bench[] = {
 	{"bench", "uplink", NULL, 0, 0, "measure telemetry from publish to COMMIT on this machine", bench_options,
 	 uplink_run},
 	{"bench", "revoke", NULL, 0, 0, "measure how soon a revoked device is cut on this machine", bench_revoke_options,
 	 revoke_run},
+	{"bench", "enroll", NULL, 0, 0, "measure enrolment, and heartbeats over HTTP until COMMIT, on this machine",
+	 bench_enroll_options, enroll_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -5,3 +5,4 @@
 
 extern const struct args_option bench_options[];
 extern const struct args_option bench_revoke_options[];
+extern const struct args_option bench_enroll_options[];

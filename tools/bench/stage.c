@@ -35,7 +35,7 @@ enum { PLAIN_PORT = STACK_BRIDGE, SINK_PORT = STACK_DASHBOARD };
 struct stage {
 	struct stack stack;
 	struct process_keeper keeper;
-	pid_t postgres, broker, ingest, commander, peer; // 0: none
+	pid_t postgres, broker, ingest, commander, bridge, peer; // 0: none
 	struct pg *pg;
 	struct peer_board *board;
 	struct wire_tls *tls;
@@ -290,6 +290,43 @@ bool stage_commander_start(struct stage *stage, struct error *error)
 	return stage->commander > 0 && wait_until(stage, &stage->commander, "commander", commander_answers, error);
 }
 
+// ---- bridge ----
+
+// It says so itself, when it is connected to the broker.
+static bool bridge_answers(struct stage *stage)
+{
+	struct error ignored;
+	auto_free char *log = file_read(stack_path(&stage->stack, "log/bridge.log").text, CONFIG_MAX_BYTES, NULL, &ignored);
+	return log && strstr(log, "broker.connected") && connects(stage_bridge_port(stage));
+}
+
+bool stage_bridge_start(struct stage *stage, struct error *error)
+{
+	struct stack_path config = stack_path(&stage->stack, "conf/bridge.conf");
+	char program[STACK_PATH_MAX + 16];
+	char *argv[] = {program, (char *)"--config", config.text, NULL};
+	(void)snprintf(program, sizeof(program), "%s/muster-bridge", stage->stack.bin);
+	if (!stack_config_write(&stage->stack, error) || setenv("MUSTER_BRIDGE_LIMITS_DEVICE_PER_MIN", "0", 1) != 0)
+		return false;
+	stage->bridge = process_start(&stage->stack, "bridge", argv, SIGKILL, error);
+	return stage->bridge > 0 && wait_until(stage, &stage->bridge, "bridge", bridge_answers, error);
+}
+
+void stage_bridge_stop(struct stage *stage)
+{
+	process_stop(&stage->bridge, SIGTERM, STOP_TIMEOUT_MS);
+}
+
+int stage_bridge_port(const struct stage *stage)
+{
+	return stage->stack.ports[STACK_BRIDGE];
+}
+
+char *stage_csr(const struct stage *stage, struct error *error)
+{
+	return pki_csr_create(stack_path(&stage->stack, "certs/devices.key").text, "bench", error);
+}
+
 struct pg *stage_database(struct stage *stage)
 {
 	return stage->pg;
@@ -436,6 +473,7 @@ void stage_free(struct stage *stage)
 		return;
 	process_stop(&stage->peer, SIGKILL, 0);
 	process_stop(&stage->commander, SIGKILL, 0);
+	process_stop(&stage->bridge, SIGKILL, 0);
 	process_stop(&stage->ingest, SIGKILL, 0);
 	process_stop(&stage->broker, SIGKILL, 0);
 	pg_free(stage->pg);
@@ -455,5 +493,6 @@ void stage_usage(const struct stage *stage, struct stage_usage *out)
 	out->ingest_s = process_cpu_s(stage->ingest);
 	out->database_s = process_family_cpu_s(stage->postgres);
 	out->broker_s = process_cpu_s(stage->broker);
+	out->bridge_s = process_cpu_s(stage->bridge);
 	out->ingest_rss_bytes = process_peak_bytes(stage->ingest);
 }

@@ -30,6 +30,11 @@ void stage_ingest_stop(struct stage *stage);
 
 // With TLS only. Connected to the broker.
 bool stage_commander_start(struct stage *stage, struct error *error) must_check;
+// With TLS only; connected to the broker. Devices have no limit of their own.
+bool stage_bridge_start(struct stage *stage, struct error *error) must_check;
+void stage_bridge_stop(struct stage *stage);
+int stage_bridge_port(const struct stage *stage);
+char *stage_csr(const struct stage *stage, struct error *error) must_check; // PEM of the devices' key; malloc'd
 struct pg *stage_database(struct stage *stage);
 
 // Runs one of peer.h's in a process of its own, until it is ready. board->delivered starts at 0.
@@ -49,7 +54,7 @@ bool stage_database_rows(struct stage *stage, int64_t *rows, int64_t *bytes, int
 
 // What the processes have used so far.
 struct stage_usage {
-	double ingest_s, database_s, broker_s;
+	double ingest_s, database_s, broker_s, bridge_s;
 	int64_t ingest_rss_bytes; // peak of its life
 };
 void stage_usage(const struct stage *stage, struct stage_usage *out);
