@@ -176,7 +176,7 @@ def test_what_a_device_publishes_elsewhere_reaches_nobody(stack):
         victim.client.subscribe([(f"fleet/v1/victim-1/{kind}", 1) for kind in VICTIM_TOPICS])
         for kind in VICTIM_TOPICS:
             for retain in (False, True):
-                thief.client.publish(f"fleet/v1/victim-1/{kind}", '{"load1":66}', qos=1, retain=retain)
+                thief.client.publish(f"fleet/v1/victim-1/{kind}", '{"load1":66.625}', qos=1, retain=retain)
         for topic in ("$SYS/x", "$CONTROL/muster/v1", "$share/g/fleet/v1/victim-1/command", "svc/v1/svc.bridge/x",
                       "ops/v1/op.olga/reply"):
             thief.client.publish(topic, '{"op":"revoke","device":"victim-1"}', qos=1)
@@ -184,16 +184,16 @@ def test_what_a_device_publishes_elsewhere_reaches_nobody(stack):
         thief.wait_stored()  # behind all of these
         victim.publish("telemetry", victim.next(uptime_s=1))
         victim.wait_stored()
-        assert all(b"66" not in payload for _, payload in victim.messages), victim.messages
+        assert all(b"66.625" not in payload for _, payload in victim.messages), victim.messages
         assert victim.client.is_connected(), "not revoked"
-    assert stack.value("select count(*) from telemetry where device = 'victim-1' and load1 = 66") == 0
+    assert stack.value("select count(*) from telemetry where device = 'victim-1' and load1 = 66.625") == 0
     assert stack.value("select count(*) from quarantine where device = 'victim-1'") == 0
     # What was retained, nobody finds: not even a service that may read it.
     files = ["--cafile", stack.state / "ca/service.crt", "--cert", stack.state / "certs/ingest.crt", "--key",
              stack.state / "certs/ingest.key"]
     kept = run("mosquitto_sub", "-V", "5", "-h", "localhost", "-p", stack.ports["services"], "-i", "svc.ingest.look", *files,
                "-t", "fleet/v1/victim-1/#", "--retained-only", "-W", "2", check=False)
-    assert "66" not in kept.stdout
+    assert "66.625" not in kept.stdout
 
 
 def test_a_will_on_anothers_topic_is_not_delivered(stack):

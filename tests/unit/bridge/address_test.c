@@ -16,7 +16,9 @@ static void hosts_are_told_apart(void **state)
 	assert_false(same("192.0.2.1", "192.0.2.2"));
 	assert_true(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"));
 	assert_false(same("2001:db8:1:2::1", "2001:db8:1:3::1"));
-	assert_true(same("unknown", ""));
+	assert_true(same("kiosk-1", "kiosk-1"));
+	assert_false(same("kiosk-1", "kiosk-2"));
+	assert_false(same("unknown", ""));
 	assert_false(same("unknown", "0.0.0.0"));
 }
 
