@@ -5,10 +5,17 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #define INTERFACES_MAX 256
+#define MAC_BYTES 6
 
 static char *first_of(const char *root, const char *const *paths, bool *hidden)
 {
@@ -32,16 +39,43 @@ static bool is_built_in(const char *root, const char *interface)
 	       !(device && (strstr(device, "/virtual/") || strstr(device, "/usb")));
 }
 
+static char *ask_driver(const char *interface)
+{
+	union {
+		struct ethtool_perm_addr head;
+		unsigned char bytes[sizeof(struct ethtool_perm_addr) + MAC_BYTES];
+	} answer = {.head = {.cmd = ETHTOOL_GPERMADDR, .size = MAC_BYTES}};
+	struct ifreq request = {.ifr_data = (char *)&answer};
+	const unsigned char *mac = answer.head.data;
+	char *text = NULL;
+	int fd auto_close = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &request) < 0 || answer.head.size != MAC_BYTES ||
+	    asprintf(&text, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]) < 0)
+		return NULL;
+	return text;
+}
+
+// As the hardware has it, whatever address was set since: a bond gives its members one address, and wireless cards are
+// given random ones. NULL when it can't be told.
+static char *permanent_mac(const char *root, const char *interface)
+{
+	int64_t assigned;
+	char *mac = system_read(root, "/sys/class/net/%s/bonding_slave/perm_hwaddr", interface);
+	if (!mac)
+		mac = system_read(root, "/sys/class/net/%s/phy80211/macaddress", interface);
+	if (mac)
+		return mac;
+	if (system_read_int(&assigned, root, "/sys/class/net/%s/addr_assign_type", interface) && assigned == 0)
+		return system_read(root, "/sys/class/net/%s/address", interface); // NET_ADDR_PERM, burnt in
+	return *root ? NULL : ask_driver(interface);
+}
+
 static char *first_mac(const char *root)
 {
 	char **interfaces auto_system_list = system_list(root, "/sys/class/net", INTERFACES_MAX);
 	for (char **interface = interfaces; *interface; interface++) {
-		int64_t assigned; // 0: NET_ADDR_PERM, burnt in
-		if (!is_built_in(root, *interface) ||
-		    !system_read_int(&assigned, root, "/sys/class/net/%s/addr_assign_type", *interface) ||
-		    assigned != 0)
-			continue;
-		char *mac = system_read(root, "/sys/class/net/%s/address", *interface);
+		char *mac = is_built_in(root, *interface) ? permanent_mac(root, *interface) : NULL;
 		if (mac && *mac && strcmp(mac, "00:00:00:00:00:00") != 0)
 			return mac;
 		free(mac);
