@@ -46,7 +46,8 @@ static void check_certificate(struct check_report *report, const struct credenti
 	else if (info->not_before_s > now_s)
 		add(report, "certificate", CHECK_WRONG, CHECK_EXIT_FAILED,
 		    "%s is valid from %s only, and this device's clock says less: set the clock", info->serial, from);
-	else if (left_s < (int64_t)CHECK_EXPIRES_SOON_DAYS * S_PER_DAY && left_s < (info->not_after_s - info->not_before_s) / 4)
+	else if (left_s < (int64_t)CHECK_EXPIRES_SOON_DAYS * S_PER_DAY &&
+		 left_s < (info->not_after_s - info->not_before_s) / 4)
 		add(report, "certificate", CHECK_NOTE, CHECK_EXIT_PARTLY,
 		    "%s is valid until %s, for %" PRId64 " days, and was not renewed yet: see the agent's log", info->serial,
 		    until, left_s / S_PER_DAY);

@@ -1,9 +1,10 @@
-// What proves who the device is: its key, the certificate for it, and the authorities it trusts, sealed together in one file
-// of state_dir. AES-256-GCM, under a key that HKDF-SHA256 derives from the hardware's fingerprint and a random salt beside
-// it: a copy of the folder is of no use on another machine. The key is never on the disk in plain, not for a moment.
+// What proves who the device is: its key, the certificate for it, and the authorities it trusts, sealed together in one
+// file of state_dir. AES-256-GCM, under a key that HKDF-SHA256 derives from the hardware's fingerprint and a random
+// salt beside it: a copy of the folder is of no use on another machine. The key is never on the disk in plain, not for
+// a moment.
 //
-// The file: 8 bytes "MUSTCRED", version 1, the parts of the fingerprint that count (fingerprint.h), 12 bytes nonce, all of
-// which is authenticated; then key, certificate and authorities, each ending in NUL, sealed; then the tag.
+// The file: 8 bytes "MUSTCRED", version 1, the parts of the fingerprint that count (fingerprint.h), 12 bytes nonce, all
+// of which is authenticated; then key, certificate and authorities, each ending in NUL, sealed; then the tag.
 #pragma once
 
 #include "common/error.h"
@@ -33,9 +34,9 @@ struct credential_store {
 };
 
 bool credential_exists(const struct credential_store *store, const char *name);
-// ERROR_NOT_FOUND when there is none; ERROR_DENIED when it was sealed on other hardware, or by a user who may read more of
-// it, or when the file or the salt is damaged. As CREDENTIAL_CURRENT, plain files device.key, device.crt and ca.crt are
-// sealed and wiped first.
+// ERROR_NOT_FOUND when there is none; ERROR_DENIED when it was sealed on other hardware, or by a user who may read more
+// of it, or when the file or the salt is damaged. As CREDENTIAL_CURRENT, plain files device.key, device.crt and ca.crt
+// are sealed and wiped first.
 bool credential_load(const struct credential_store *store, const char *name, struct credential *out,
 		     struct error *error) must_check;
 // Atomically: after a crash the old one is there, or the new one. Fills credential->parts when it is 0.

@@ -39,9 +39,9 @@ static inline void identity_done_cleanup(struct identity *identity)
 
 // Where this device's credential is; its strings belong to identity.
 struct credential_store identity_store(const struct identity *identity);
-// The fingerprint now; parts are those that count for this device's credential. What root saw at enrolment, this user may
-// not see: then, with *hidden, what was recorded then stands for it, for the same machine must not look like another.
-// False when there is none.
+// The fingerprint now; parts are those that count for this device's credential. What root saw at enrolment, this user
+// may not see: then, with *hidden, what was recorded then stands for it, for the same machine must not look like
+// another. False when there is none.
 bool identity_fingerprint(const struct identity *identity, unsigned parts, char out[SHA256_HEX_BYTES], bool *hidden)
 	must_check;
 bool identity_exists(const struct identity *identity);

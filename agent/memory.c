@@ -9,7 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// Only segments that are not writable, program text and constants: nothing is ever written to them, so nothing can be lost.
+// Only segments that are not writable, program text and constants: nothing is ever written to them, so nothing can be
+// lost.
 static int release_clean(struct dl_phdr_info *info, size_t info_bytes, void *user)
 {
 	uintptr_t page = *(const uintptr_t *)user;

@@ -1,6 +1,6 @@
-// What enrolment does on the device, whoever carries the messages: makes the key, which never leaves the device, says what
-// to ask the bridge for, and takes the answer (docs/protocol.md, section 11). Each step may be repeated after a crash: the
-// same key asking again gets the same certificate.
+// What enrolment does on the device, whoever carries the messages: makes the key, which never leaves the device, says
+// what to ask the bridge for, and takes the answer (docs/protocol.md, section 11). Each step may be repeated after a
+// crash: the same key asking again gets the same certificate.
 #pragma once
 
 #include "agent/identity.h"
@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-// An object with csr, and with device (the wish; NULL leaves the name to the server) and fingerprint where there is one. A
-// key made by an earlier try is used again.
+// An object with csr, and with device (the wish; NULL leaves the name to the server) and fingerprint where there is
+// one. A key made by an earlier try is used again.
 struct json *provision_request(const struct identity *identity, const char *wish, struct error *error) must_check;
 // Checks that the answer fits the key, and keeps it; fills identity.
 bool provision_install(struct identity *identity, const struct json *answer, struct error *error) must_check;

@@ -195,6 +195,9 @@ static bool begin(struct renew *renew, int64_t now_ms, struct error *error)
 
 static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct error *error)
 {
+	bool https = renew->port.ask_https && now_ms - renew->asking_ms >= RENEW_HTTPS_AFTER_MS;
+	if (!connected && !https)
+		return true; // there will be a connection
 	char *csr auto_free = make_csr(renew, error);
 	if (!csr)
 		return false;
@@ -202,7 +205,7 @@ static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct erro
 	int64_t pause_ms = (int64_t)RENEW_PACE_MS << doublings;
 	renew->asked++;
 	renew->wait_ms = now_ms + (pause_ms < RENEW_ASK_MAX_MS ? pause_ms : RENEW_ASK_MAX_MS);
-	if (now_ms - renew->asking_ms >= RENEW_HTTPS_AFTER_MS && renew->port.ask_https) {
+	if (https) {
 		struct credential present auto_credential = {0};
 		if (!load(renew, false, &present, error) ||
 		    !renew->port.ask_https(renew->port.user, &present, csr, error))
@@ -265,6 +268,8 @@ static bool take_refusal(struct renew *renew, const struct json *answer, const c
 		renew->wait_ms = now_ms + retry_after_s * 1000;
 		return true;
 	}
+	if (strcmp(refused, "unavailable") == 0) // the same key again, as without an answer
+		return true;
 	give_up(renew, quiet ? NULL : why, now_ms + RENEW_GIVEN_UP_MS);
 	return true;
 }

@@ -1,11 +1,11 @@
-// Renews the device's certificate, and takes a new bundle of authorities (docs/protocol.md, section 11). Knows no network:
-// messages leave through a port, and time is passed in.
+// Renews the device's certificate, and takes a new bundle of authorities (docs/protocol.md, sections 13 and 14). Knows no
+// network: messages leave through a port, and time is passed in.
 //
-// What is new is first stored beside what is in use, as the next credential: a key, for which a certificate is asked; then
-// key, certificate and authorities. A session has one connection at a time, for the broker would cut the older one; so the
-// connection is ended, and made again with the next credential. If that holds, it takes the other's place; if not, the old
-// one connects again, and the next is tried anew some times before it is given up. So whenever the agent dies, what is on
-// the disk connects. A bundle that does not verify the broker is given up in the same way.
+// What is new is first stored beside what is in use, as the next credential: a key, for which a certificate is asked;
+// then key, certificate and authorities. A session has one connection at a time, for the broker would cut the older
+// one; so the connection is ended, and made again with the next credential. If that holds, it takes the other's place;
+// if not, the old one connects again, and the next is tried anew some times before it is given up. So whenever the
+// agent dies, what is on the disk connects. A bundle that does not verify the broker is given up in the same way.
 //
 // The same key asking again gets the same certificate, so what was asked for before a crash is asked for again.
 #pragma once

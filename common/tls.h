@@ -1,5 +1,5 @@
-// The client's side of TLS with a credential that is in memory and in no file: TLS 1.2 or later, the server's certificate
-// and name are checked, none of the system's authorities count.
+// The client's side of TLS with a credential that is in memory and in no file: TLS 1.2 or later, the server's
+// certificate and name are checked, none of the system's authorities count.
 #pragma once
 
 #include "common/cleanup.h"

@@ -309,6 +309,23 @@ static void asks_again_with_the_same_key(void **state)
 	assert_int_equal(place.renew.state, RENEW_TRYING);
 }
 
+static void asks_as_soon_as_there_is_a_connection(void **state)
+{
+	become_due();
+	tick(false);
+	pass(5000);
+	tick(false);
+	assert_int_equal(place.asked, 0);
+	pass(10);
+	renew_connected(&place.renew, place.now_ms);
+	tick(true);
+	assert_int_equal(place.asked, 1);
+	pass(RENEW_HTTPS_AFTER_MS);
+	tick(false);
+	assert_int_equal(place.asked, 1);
+	assert_int_equal(place.asked_https, 1);
+}
+
 static void foreign_answers_change_nothing(void **state)
 {
 	become_due();
@@ -347,6 +364,9 @@ static void a_refusal_is_told_and_waits(void **state)
 	pass(7000);
 	tick(true);
 	assert_int_equal(place.asked, 3);
+	(void)snprintf(text, sizeof(text), "{\"request\":\"%s\",\"error\":\"unavailable\"}", place.request);
+	assert_true(renew_answer(&place.renew, false, text, strlen(text), place.now_ms, &place.error));
+	assert_int_equal(place.renew.state, RENEW_ASKING);
 }
 
 static void a_new_bundle_counts_once_it_connects(void **state)
@@ -506,6 +526,7 @@ int main(void)
 		TEST(the_old_one_connects_again_when_the_new_one_is_refused),
 		TEST(without_a_network_both_are_tried_in_turn),
 		TEST(asks_again_with_the_same_key),
+		TEST(asks_as_soon_as_there_is_a_connection),
 		TEST(foreign_answers_change_nothing),
 		TEST(a_refusal_is_told_and_waits),
 		TEST(a_new_bundle_counts_once_it_connects),
