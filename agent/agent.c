@@ -4,6 +4,7 @@
 #include "agent/collect.h"
 #include "agent/crash.h"
 #include "agent/executor.h"
+#include "agent/fetch.h"
 #include "agent/identity.h"
 #include "agent/inventory.h"
 #include "agent/lock.h"
@@ -45,6 +46,7 @@ struct agent {
 	struct executor executor;
 	struct uplink_facts facts;
 	struct renew renew;
+	struct fetch fetch;
 	struct collect collect;
 	char boot_id[64];
 	char fingerprint[SHA256_HEX_BYTES];
@@ -270,6 +272,24 @@ static bool ask_for_certificate(void *user, const char *text, struct error *erro
 	return true;
 }
 
+static bool ask_bridge(void *user, const struct credential *present, const char *csr, struct error *error)
+{
+	struct agent *agent = user;
+	const struct fetch_request request = {agent->options->bridge_url, present, csr, agent->fingerprint};
+	return fetch_start(&agent->fetch, &request, clock_mono_ms(), error);
+}
+
+static void poll_bridge(struct agent *agent)
+{
+	struct error error = {0};
+	char *answer auto_free = NULL;
+	int64_t now_ms = clock_mono_ms();
+	if (!fetch_poll(&agent->fetch, now_ms, &answer, &error))
+		renew_result(agent, false, &error);
+	else if (answer)
+		renew_result(agent, renew_answer(&agent->renew, true, answer, strlen(answer), now_ms, &error), &error);
+}
+
 static bool use_credential(void *user, const struct credential *credential, struct error *error)
 {
 	struct agent *agent = user;
@@ -405,6 +425,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		{.fd = signal_fd, .events = POLLIN},
 		{.fd = mqtt_fd(agent->mqtt), .events = (short)mqtt_poll_events(agent->mqtt)},
 		{.fd = executor_fd(&agent->executor), .events = POLLIN},
+		{.fd = agent->fetch.fd, .events = POLLIN},
 	};
 	if (poll(watches, sizeof(watches) / sizeof(watches[0]), timeout_ms(agent)) < 0 && errno != EINTR)
 		return error_errno(error, errno, "cannot wait for events");
@@ -419,6 +440,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 	if (now_ms >= agent->heartbeat_ms)
 		heartbeat(agent, now_ms);
 	send_waiting(agent);
+	poll_bridge(agent);
 	renew_result(agent, renew_tick(&agent->renew, mqtt_connected(agent->mqtt), clock_mono_ms(), clock_wall_ms(),
 				       &fault),
 		     &fault);
@@ -472,6 +494,7 @@ static bool open_credential(struct agent *agent, const char *host, struct error 
 	struct credential credential auto_credential = {0};
 	const struct renew_port port = {
 		.ask = ask_for_certificate,
+		.ask_https = agent->options->bridge_url ? ask_bridge : NULL,
 		.use = use_credential,
 		.reconnect = reconnect,
 		.tell = tell_about_certificate,
@@ -483,6 +506,7 @@ static bool open_credential(struct agent *agent, const char *host, struct error 
 	if (!identity_fingerprint(&agent->identity, credential.parts, agent->fingerprint, &hidden))
 		agent->fingerprint[0] = '\0'; // nothing to tell the machine by
 	agent->renew.fingerprint = agent->fingerprint;
+	agent->renew.https_after_ms = agent->options->renew_https_after_s * 1000;
 	struct tls_credential tls = credential_for_tls(&credential);
 	agent->tls = tls_new(host, &tls, error); // keeps the key; our own copy is wiped
 	return agent->tls != NULL;
@@ -588,6 +612,7 @@ static void agent_done(struct agent *agent)
 {
 	executor_done(&agent->executor);
 	mqtt_free(agent->mqtt);
+	fetch_done(&agent->fetch);
 	renew_done(&agent->renew);
 	tls_free(agent->tls);
 	uplink_done(&agent->uplink);
@@ -600,6 +625,7 @@ bool agent_run(const struct agent_options *options, const char *crash_at, struct
 {
 	struct agent agent cleanup(agent_done) = {.options = options, .lock_fd = -1, .executor = {.child_fd = -1}};
 	auto_close int signal_fd = daemon_signal_fd(error);
+	fetch_init(&agent.fetch);
 	if (signal_fd < 0 || !start(&agent, crash_at, error))
 		return false;
 	log_info("agent.started", "device", agent.identity.device, "version", MUSTER_VERSION, "epoch",

@@ -1,6 +1,7 @@
 // muster-agent-enroll, which "muster-agent enroll" and "muster-agent register" become.
 #include "agent/arguments.h"
 #include "agent/enroll.h"
+#include "agent/fetch.h"
 #include "agent/options.h"
 #include "agent/register.h"
 #include "common/daemon.h"
@@ -193,6 +194,8 @@ static int register_main(int argc, char **argv)
 // The verb is the first argument; without one it is "enroll".
 int main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "renew") == 0) // only by the agent itself
+		return fetch_main();
 	bool verb = argc > 1 && (strcmp(argv[1], "enroll") == 0 || strcmp(argv[1], "register") == 0);
 	bool registers = verb && strcmp(argv[1], "register") == 0;
 

@@ -20,6 +20,8 @@ static const struct config_option options[] = {
 	 "its port; 0: the one that enrolment named"},
 	{"interval_s", CONFIG_INT, AT(interval_s), "30", 1, 86400, false,
 	 "seconds between two heartbeats, until set_interval changes it"},
+	{"renew_https_after_s", CONFIG_INT, AT(renew_https_after_s), "600", 1, 86400, false,
+	 "seconds that a new certificate is waited for over MQTT before bridge.url is asked"},
 	{"actions", CONFIG_LIST, AT(actions), "ping,set_interval", 0, 0, false,
 	 "actions that a command may order: ping, set_interval, reboot"},
 	{"reboot_command", CONFIG_LIST, AT(reboot_command), "/sbin/reboot", 0, 0, false,

@@ -11,6 +11,7 @@ struct agent_options {
 	char *broker_host; // NULL: as enrolment said
 	long broker_port;  // 0: as enrolment said
 	long interval_s;
+	long renew_https_after_s;
 	char **actions;        // what this device may be ordered to do
 	char **reboot_command; // argv; the first is a path
 	long outbox_rows_max, outbox_bytes_max, replay_per_s;

@@ -195,7 +195,7 @@ static bool begin(struct renew *renew, int64_t now_ms, struct error *error)
 
 static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct error *error)
 {
-	bool https = renew->port.ask_https && now_ms - renew->asking_ms >= RENEW_HTTPS_AFTER_MS;
+	bool https = renew->port.ask_https && now_ms - renew->asking_ms >= renew->https_after_ms;
 	if (!connected && !https)
 		return true; // there will be a connection
 	char *csr auto_free = make_csr(renew, error);
@@ -205,6 +205,9 @@ static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct erro
 	int64_t pause_ms = (int64_t)RENEW_PACE_MS << doublings;
 	renew->asked++;
 	renew->wait_ms = now_ms + (pause_ms < RENEW_ASK_MAX_MS ? pause_ms : RENEW_ASK_MAX_MS);
+	int64_t https_ms = renew->asking_ms + renew->https_after_ms;
+	if (renew->port.ask_https && https_ms > now_ms && https_ms < renew->wait_ms)
+		renew->wait_ms = https_ms;
 	if (https) {
 		struct credential present auto_credential = {0};
 		if (!load(renew, false, &present, error) ||

@@ -22,7 +22,6 @@
 #define RENEW_ASK_MAX_MS 3600000    // longest wait for an answer, after which the same is asked again
 #define RENEW_GIVEN_UP_MS 3600000   // after a refusal, until another key is tried
 #define RENEW_TRIALS_MAX 3          // of a next credential, while the old one connects
-#define RENEW_HTTPS_AFTER_MS 600000 // without an answer over MQTT
 
 struct renew_port {
 	// Publishes on csr, QoS 1.
@@ -50,6 +49,7 @@ struct renew {
 	struct crash *crash; // may be NULL
 	const char *device, *fingerprint; // the caller's
 	enum renew_state state;
+	int64_t https_after_ms; // without an answer over MQTT; the caller's
 
 	// Of the credential in use, for hello too.
 	struct pki_certificate_info info;

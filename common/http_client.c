@@ -1,5 +1,6 @@
 #include "common/http_client.h"
 
+#include "common/crypto.h"
 #include "common/limits.h"
 
 #include <curl/curl.h>
@@ -13,6 +14,7 @@ struct http_client {
 	CURL *curl;
 	char *base_url; // without a slash at its end
 	char *ca_file;
+	char *key, *certificate, *ca; // PEM
 	struct curl_slist *headers;
 	char message[CURL_ERROR_SIZE];
 };
@@ -90,6 +92,16 @@ struct http_client *http_client_new(const char *base_url, const char *ca_file, c
 	return client;
 }
 
+bool http_client_set_credential(struct http_client *client, const struct tls_credential *credential,
+				struct error *error)
+{
+	client->key = strdup(credential->key);
+	client->certificate = strdup(credential->certificate);
+	client->ca = strdup(credential->ca);
+	return (client->key && client->certificate && client->ca) ||
+	       error_errno(error, ENOMEM, "cannot keep the credential");
+}
+
 void http_client_free(struct http_client *client)
 {
 	if (!client)
@@ -98,6 +110,9 @@ void http_client_free(struct http_client *client)
 	curl_slist_free_all(client->headers);
 	free(client->base_url);
 	free(client->ca_file);
+	crypto_secret_cleanup(&client->key);
+	free(client->certificate);
+	free(client->ca);
 	free(client);
 	curl_global_cleanup();
 }
@@ -127,6 +142,24 @@ static enum error_kind kind_of(CURLcode code)
 	}
 }
 
+static CURLcode set_blob(CURL *curl, CURLoption option, char *pem)
+{
+	struct curl_blob blob = {.data = pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
+	return curl_easy_setopt(curl, option, &blob);
+}
+
+static CURLcode set_credential(const struct http_client *client)
+{
+	CURLcode code = set_blob(client->curl, CURLOPT_SSLCERT_BLOB, client->certificate);
+	if (code == CURLE_OK)
+		code = set_blob(client->curl, CURLOPT_SSLKEY_BLOB, client->key);
+	if (code == CURLE_OK)
+		code = set_blob(client->curl, CURLOPT_CAINFO_BLOB, client->ca);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(client->curl, CURLOPT_CAPATH, NULL);
+	return code;
+}
+
 static CURLcode set_request(struct http_client *client, const char *method, const char *url, const char *body,
 			    struct buf *response)
 {
@@ -140,6 +173,8 @@ static CURLcode set_request(struct http_client *client, const char *method, cons
 		if (code == CURLE_OK)
 			code = curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
 	}
+	if (code == CURLE_OK && client->key)
+		code = set_credential(client);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (code == CURLE_OK)

@@ -3,12 +3,14 @@ kill -9 at each step. The server here is a paho client that holds a CA made by o
 """
 import contextlib
 import datetime
+import http.server
 import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -269,6 +271,41 @@ def test_renewed_with_a_new_key(place):
     place.start()
     place.wait_hello("hello after a restart", same(serial))
     assert len(place.requests) == 1
+
+
+def test_renewed_over_https_when_nobody_answers_over_mqtt(place):
+    class Bridge(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            shown = dict(pair[0] for pair in self.connection.getpeercert()["subject"])["commonName"]
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.path, shown, sorted(body)))
+            answer = json.dumps({"certificate": place.devices.issue(body["csr"], DEVICE), "ca": place.services.pem()})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(place.devices.cert))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(place.folder / "server.crt", place.folder / "server.key")
+    server = http.server.HTTPServer(("127.0.0.1", 0), Bridge)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with place.config.open("a") as config:
+        config.write(f'renew_https_after_s = 1; bridge = {{ url = "https://localhost:{server.server_port}"; }};\n')
+    place.enroll(age_s=800, left_s=200)
+    place.start()
+    first = place.wait_hello("hello")
+    second = place.wait_hello("hello with the new certificate",
+                              lambda hello: hello["certificate"] != first["certificate"], 90)
+    server.shutdown()
+    server.server_close()
+    assert asked == [("/v1/renew", DEVICE, ["csr", "fingerprint"])]
+    assert second["not_after"] > first["not_after"]
 
 
 def test_a_certificate_that_the_broker_refuses_is_given_up(place):

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define FIXTURES MUSTER_SOURCE_DIR "/tests/fixtures/linux"
+#define HTTPS_AFTER_MS 600000
 #define LIFETIME_S 8640000 // 100 days
 
 // A server that answers what the agent asks, and a broker that lets in whom the test says.
@@ -96,6 +97,7 @@ static void start(struct crash *crash)
 	if (!renew_init(&place.renew, &place.store, "kiosk-7", &port, crash, &credential, &place.error))
 		fail_msg("%s", place.error.what);
 	place.renew.fingerprint = "f00d";
+	place.renew.https_after_ms = HTTPS_AFTER_MS;
 	used(&credential);
 }
 
@@ -297,7 +299,7 @@ static void asks_again_with_the_same_key(void **state)
 	assert_int_equal(place.asked, 3);
 	assert_string_equal(place.request, request);
 	assert_int_equal(place.asked_https, 0);
-	pass(RENEW_HTTPS_AFTER_MS);
+	pass(HTTPS_AFTER_MS);
 	tick(true);
 	assert_int_equal(place.asked_https, 1);
 	char *certificate auto_free = issue(place.csr, "kiosk-7");
@@ -320,7 +322,7 @@ static void asks_as_soon_as_there_is_a_connection(void **state)
 	renew_connected(&place.renew, place.now_ms);
 	tick(true);
 	assert_int_equal(place.asked, 1);
-	pass(RENEW_HTTPS_AFTER_MS);
+	pass(HTTPS_AFTER_MS);
 	tick(false);
 	assert_int_equal(place.asked, 1);
 	assert_int_equal(place.asked_https, 1);
