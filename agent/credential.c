@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC "MUSTCRED"
 #define MAGIC_BYTES 8
 #define VERSION 1
 #define AT_VERSION MAGIC_BYTES
@@ -27,6 +26,8 @@
 #define OLD_KEY "device.key"
 #define OLD_CERTIFICATE "device.crt"
 #define OLD_CA "ca.crt"
+
+static const uint8_t magic[MAGIC_BYTES] = {'M', 'U', 'S', 'T', 'C', 'R', 'E', 'D'};
 
 struct path {
 	char text[PATH_MAX];
@@ -45,6 +46,13 @@ void credential_done(struct credential *credential)
 	free(credential->certificate);
 	free(credential->ca);
 	*credential = (struct credential){0};
+}
+
+void credential_move(struct credential *to, struct credential *from)
+{
+	credential_done(to);
+	*to = *from;
+	*from = (struct credential){0};
 }
 
 bool credential_exists(const struct credential_store *store, const char *name)
@@ -118,7 +126,7 @@ bool credential_save(const struct credential_store *store, const char *name, str
 
 	char plain[SEALED_MAX_BYTES];
 	uint8_t file[HEADER_BYTES + SEALED_MAX_BYTES + CRYPTO_TAG_BYTES];
-	memcpy(file, MAGIC, MAGIC_BYTES);
+	memcpy(file, magic, sizeof(magic));
 	file[AT_VERSION] = VERSION;
 	file[AT_PARTS] = (uint8_t)credential->parts;
 	crypto_random(file + AT_NONCE, CRYPTO_NONCE_BYTES);
@@ -154,8 +162,7 @@ static bool take_texts(const char *plain, size_t len_bytes, struct credential *o
 	if (taken.certificate && !pki_certificate_info(taken.certificate, &taken.info, error))
 		return false;
 	taken.parts = out->parts;
-	*out = taken;
-	taken = (struct credential){0};
+	credential_move(out, &taken);
 	return true;
 }
 
@@ -176,7 +183,7 @@ static bool open_file(const struct credential_store *store, const uint8_t *file,
 {
 	char fingerprint[SHA256_HEX_BYTES];
 	uint8_t key[CRYPTO_KEY_BYTES];
-	if (len_bytes < HEADER_BYTES + CRYPTO_TAG_BYTES || memcmp(file, MAGIC, MAGIC_BYTES) != 0)
+	if (len_bytes < HEADER_BYTES + CRYPTO_TAG_BYTES || memcmp(file, magic, sizeof(magic)) != 0)
 		return error_set(error, ERROR_DENIED, "it is damaged: enrol this device again");
 	if (file[AT_VERSION] != VERSION)
 		return error_set(error, ERROR_INVALID, "it is of version %u, and this agent knows version %d: install a "
@@ -242,12 +249,12 @@ bool credential_load(const struct credential_store *store, const char *name, str
 		return error_prefix(error, "cannot seal the plain files of an earlier agent");
 	char *file auto_free =
 		file_read(path.text, HEADER_BYTES + SEALED_MAX_BYTES + CRYPTO_TAG_BYTES, &len_bytes, error);
-	struct credential loaded = {0};
+	struct credential loaded auto_credential = {0};
 	if (!file)
 		return false;
 	if (!open_file(store, (const uint8_t *)file, len_bytes, &loaded, error))
 		return error_prefix(error, "%s can't be used", path.text);
-	*out = loaded;
+	credential_move(out, &loaded);
 	return true;
 }
 

@@ -27,6 +27,8 @@ struct credential {
 
 void credential_done(struct credential *credential); // wipes
 #define auto_credential cleanup(credential_done)
+// from is empty afterwards; to is done with first.
+void credential_move(struct credential *to, struct credential *from);
 
 struct credential_store {
 	const char *state_dir;

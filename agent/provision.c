@@ -29,8 +29,7 @@ static bool have_key(const struct credential_store *store, struct credential *ou
 	struct credential made auto_credential = {.key = pki_key_new(error)};
 	if (!made.key || !credential_save(store, CREDENTIAL_CURRENT, &made, error))
 		return false;
-	*out = made;
-	made = (struct credential){0};
+	credential_move(out, &made);
 	return true;
 }
 

@@ -88,9 +88,7 @@ static bool resume(struct renew *renew, struct credential *credential, struct er
 	if (next.certificate) {
 		renew->state = RENEW_TRYING;
 		renew->with_next = true;
-		credential_done(credential);
-		*credential = next;
-		next = (struct credential){0};
+		credential_move(credential, &next);
 		return true;
 	}
 	renew->state = RENEW_ASKING;
@@ -195,8 +193,9 @@ static bool begin(struct renew *renew, int64_t now_ms, struct error *error)
 
 static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct error *error)
 {
-	bool https = renew->port.ask_https && now_ms - renew->asking_ms >= renew->https_after_ms;
-	if (!connected && !https)
+	bool (*ask_https)(void *, const struct credential *, const char *, struct error *) =
+		now_ms - renew->asking_ms >= renew->https_after_ms ? renew->port.ask_https : NULL;
+	if (!connected && !ask_https)
 		return true; // there will be a connection
 	char *csr auto_free = make_csr(renew, error);
 	if (!csr)
@@ -208,10 +207,10 @@ static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct erro
 	int64_t https_ms = renew->asking_ms + renew->https_after_ms;
 	if (renew->port.ask_https && https_ms > now_ms && https_ms < renew->wait_ms)
 		renew->wait_ms = https_ms;
-	if (https) {
+	if (ask_https) {
 		struct credential present auto_credential = {0};
 		if (!load(renew, false, &present, error) ||
-		    !renew->port.ask_https(renew->port.user, &present, csr, error))
+		    !ask_https(renew->port.user, &present, csr, error))
 			return false;
 	}
 	if (!connected)

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -98,14 +99,12 @@ void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size
 {
 	_Static_assert(CRYPTO_KEY_BYTES == SHA256_BYTES, "one block");
 	uint8_t prk[SHA256_BYTES];
-	uint8_t block[128];
-	size_t info_bytes = strlen(info);
-	if (info_bytes >= sizeof(block))
+	char block[128];
+	int len = snprintf(block, sizeof(block), "%s\x01", info);
+	if (len < 0 || (size_t)len >= sizeof(block))
 		abort();
-	memcpy(block, info, info_bytes);
-	block[info_bytes] = 1;
 	hmac(salt, salt_bytes, secret, secret_bytes, prk);
-	hmac(prk, sizeof(prk), block, info_bytes + 1, key);
+	hmac(prk, sizeof(prk), block, (size_t)len, key);
 	OPENSSL_cleanse(prk, sizeof(prk));
 }
 
