@@ -9,7 +9,9 @@
 #include "agent/inventory.h"
 #include "agent/lock.h"
 #include "agent/memory.h"
+#include "agent/names.h"
 #include "agent/outbox.h"
+#include "agent/platform.h"
 #include "agent/renew.h"
 #include "agent/system.h"
 #include "agent/uplink.h"
@@ -47,6 +49,8 @@ struct agent {
 	struct uplink_facts facts;
 	struct renew renew;
 	struct fetch fetch;
+	const char *root; // of the machine's files, see system.h
+	struct platform platform;
 	struct collect collect;
 	char boot_id[64];
 	char fingerprint[SHA256_HEX_BYTES];
@@ -114,7 +118,7 @@ static void heartbeat(struct agent *agent, int64_t now_ms)
 
 	if (now_ms >= agent->inventory_ms) {
 		agent->inventory_ms = now_ms + INVENTORY_EVERY_MS;
-		ok = inventory_report(agent->collect.root, agent->outbox, agent->identity.device, clock_wall_ms(),
+		ok = inventory_report(&agent->platform, agent->outbox, agent->identity.device, clock_wall_ms(),
 				      &error);
 		outbox_result(agent, ok, &error);
 	}
@@ -384,6 +388,9 @@ static int timeout_ms(const struct agent *agent)
 		wait_ms = mqtt_ms;
 	if (child_ms >= 0 && child_ms < wait_ms)
 		wait_ms = child_ms;
+	int64_t platform_ms = platform_timeout_ms(&agent->platform, now_ms);
+	if (platform_ms >= 0 && (platform_ms < wait_ms || !platform_ready(&agent->platform)))
+		wait_ms = platform_ms;
 	if (wait_ms < 0)
 		return 0;
 	return wait_ms > 60000 ? 60000 : (int)wait_ms;
@@ -426,6 +433,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		{.fd = mqtt_fd(agent->mqtt), .events = (short)mqtt_poll_events(agent->mqtt)},
 		{.fd = executor_fd(&agent->executor), .events = POLLIN},
 		{.fd = agent->fetch.fd, .events = POLLIN},
+		{.fd = platform_fd(&agent->platform), .events = POLLIN},
 	};
 	if (poll(watches, sizeof(watches) / sizeof(watches[0]), timeout_ms(agent)) < 0 && errno != EINTR)
 		return error_errno(error, errno, "cannot wait for events");
@@ -437,7 +445,8 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 	if (!executor_poll(&agent->executor, &fault))
 		outbox_result(agent, false, &fault);
 	int64_t now_ms = clock_mono_ms();
-	if (now_ms >= agent->heartbeat_ms)
+	platform_poll(&agent->platform, now_ms);
+	if (now_ms >= agent->heartbeat_ms && platform_ready(&agent->platform))
 		heartbeat(agent, now_ms);
 	send_waiting(agent);
 	poll_bridge(agent);
@@ -475,7 +484,7 @@ static bool read_facts(struct agent *agent, struct error *error)
 
 static bool open_outbox(struct agent *agent, struct error *reset, struct error *error)
 {
-	char *boot_id auto_free = system_read("", "/proc/sys/kernel/random/boot_id");
+	char *boot_id auto_free = system_read(agent->root, "/proc/sys/kernel/random/boot_id");
 	(void)snprintf(agent->boot_id, sizeof(agent->boot_id), "%s", boot_id ? boot_id : "");
 	struct outbox_options options = {
 		.path = agent->identity.outbox_file,
@@ -538,6 +547,8 @@ static bool start_session(struct agent *agent, struct error *error)
 	// A new outbox begins where no earlier one of this device has come to.
 	agent->session = outbox_get_int(agent->outbox, "session", clock_wall_ms());
 	agent->session_reserved = agent->session;
+	if (!names_init(agent->root, mqtt.host, options->broker_addresses, error))
+		return false;
 	agent->mqtt = mqtt_new(&mqtt, &handlers, agent, error);
 	if (!agent->mqtt || !next_session(agent, error) ||
 	    !uplink_init(&agent->uplink, agent->outbox, agent->identity.device, &port, &agent->facts, &agent->crash,
@@ -552,7 +563,7 @@ static bool start_executor(struct agent *agent, struct error *error)
 	struct executor_options options = {
 		.outbox = agent->outbox,
 		.identity = &agent->identity,
-		.root = "",
+		.root = agent->root,
 		.boot_id = agent->boot_id,
 		.actions = agent->options->actions,
 		.reboot_command = agent->options->reboot_command,
@@ -582,7 +593,8 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 		log_error("outbox.reset", "cause", reset.what, "epoch", outbox_epoch(agent->outbox));
 		(void)push_event(agent, "outbox.reset", "reason", reset.what);
 	}
-	collect_init(&agent->collect, "");
+	platform_init(&agent->platform, agent->root);
+	collect_init(&agent->collect, agent->root, &agent->platform);
 	report_boot(agent);
 	return start_session(agent, error) && start_executor(agent, error);
 }
@@ -611,6 +623,7 @@ static void stop(struct agent *agent)
 static void agent_done(struct agent *agent)
 {
 	executor_done(&agent->executor);
+	platform_done(&agent->platform);
 	mqtt_free(agent->mqtt);
 	fetch_done(&agent->fetch);
 	renew_done(&agent->renew);
@@ -623,7 +636,13 @@ static void agent_done(struct agent *agent)
 
 bool agent_run(const struct agent_options *options, const char *crash_at, struct error *error)
 {
-	struct agent agent cleanup(agent_done) = {.options = options, .lock_fd = -1, .executor = {.child_fd = -1}};
+	struct agent agent cleanup(agent_done) = {
+		.options = options,
+		.lock_fd = -1,
+		.root = options->root ? options->root : "",
+		.executor = {.child_fd = -1},
+		.platform = {.fd = -1},
+	};
 	auto_close int signal_fd = daemon_signal_fd(error);
 	fetch_init(&agent.fetch);
 	if (signal_fd < 0 || !start(&agent, crash_at, error))

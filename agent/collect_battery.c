@@ -35,4 +35,4 @@ static void collect(struct collect *collect, struct json *reading)
 	json_set_bool(reading, "charging", charging);
 }
 
-const struct collector collect_battery = {"battery", collect};
+const struct collector collect_battery = {"battery", collect, .linux_only = true};

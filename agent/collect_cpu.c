@@ -34,4 +34,4 @@ static void collect(struct collect *collect, struct json *reading)
 	collect->cpu_total = total;
 }
 
-const struct collector collect_cpu = {"cpu", collect};
+const struct collector collect_cpu = {"cpu", collect, .linux_only = false};

@@ -12,4 +12,4 @@ static void collect(struct collect *collect, struct json *reading)
 	json_set_int(reading, "disk_free", (int64_t)(fs.f_bavail * fs.f_frsize));
 }
 
-const struct collector collect_disk = {"disk", collect};
+const struct collector collect_disk = {"disk", collect, .linux_only = true};

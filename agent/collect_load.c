@@ -12,4 +12,4 @@ static void collect(struct collect *collect, struct json *reading)
 		json_set_double(reading, "load1", load1);
 }
 
-const struct collector collect_load = {"load", collect};
+const struct collector collect_load = {"load", collect, .linux_only = false};

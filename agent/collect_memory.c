@@ -19,4 +19,4 @@ static void collect(struct collect *collect, struct json *reading)
 	add(reading, "mem_available", text, "MemAvailable");
 }
 
-const struct collector collect_memory = {"memory", collect};
+const struct collector collect_memory = {"memory", collect, .linux_only = false};

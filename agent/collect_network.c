@@ -94,4 +94,4 @@ static void collect(struct collect *collect, struct json *reading)
 	add_signal(collect->root, interface, reading);
 }
 
-const struct collector collect_network = {"network", collect};
+const struct collector collect_network = {"network", collect, .linux_only = true};

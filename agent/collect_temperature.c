@@ -20,4 +20,4 @@ static void collect(struct collect *collect, struct json *reading)
 		json_set_double(reading, "temperature_c", (double)hottest / 1000);
 }
 
-const struct collector collect_temperature = {"temperature", collect};
+const struct collector collect_temperature = {"temperature", collect, .linux_only = false};

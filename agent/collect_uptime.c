@@ -18,4 +18,4 @@ static void collect(struct collect *collect, struct json *reading)
 		json_set_int(reading, "uptime_s", uptime_s);
 }
 
-const struct collector collect_uptime = {"uptime", collect};
+const struct collector collect_uptime = {"uptime", collect, .linux_only = false};

@@ -1,5 +1,6 @@
 #include "agent/fingerprint.h"
 
+#include "agent/platform.h"
 #include "agent/system.h"
 #include "common/buf.h"
 
@@ -127,6 +128,11 @@ static void read_parts(const char *root, struct reading *out)
 	static const char *const board_paths[] = {"/sys/class/dmi/id/board_serial",
 						  "/sys/firmware/devicetree/base/serial-number", NULL};
 	*out = (struct reading){0};
+	out->values[2] = platform_serial(root);
+	if (out->values[2]) { // Android: it gives its network cards another MAC from time to time
+		out->there = FINGERPRINT_BOARD;
+		return;
+	}
 	out->values[0] = first_of(root, machine_paths, &out->hidden);
 	out->values[1] = first_of(root, product_paths, &out->hidden);
 	out->values[2] = first_of(root, board_paths, &out->hidden);

@@ -1,5 +1,5 @@
 // The hardware a certificate is bound to (design: identity): SHA-256 over machine id, product UUID, board serial
-// and the first permanent MAC.
+// and the first permanent MAC; on Android over the board serial alone.
 #pragma once
 
 #include "common/crypto.h"

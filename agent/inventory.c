@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct inventory *const kinds[] = {&inventory_hardware, &inventory_network};
+static const struct inventory *const kinds[] = {&inventory_hardware, &inventory_network, &inventory_software};
 
-static bool report(const struct inventory *inventory, const char *root, struct outbox *outbox, const char *device,
-		   int64_t wall_ms, struct error *error)
+static bool report(const struct inventory *inventory, const struct platform *platform, struct outbox *outbox,
+		   const char *device, int64_t wall_ms, struct error *error)
 {
 	struct json *content auto_json = json_new_object();
-	inventory->read(root, content);
+	if (!inventory->read(platform, content))
+		return true;
 
 	const char *text = json_text(content);
 	char hash[SHA256_HEX_BYTES];
@@ -35,11 +36,11 @@ static bool report(const struct inventory *inventory, const char *root, struct o
 	return false;
 }
 
-bool inventory_report(const char *root, struct outbox *outbox, const char *device, int64_t wall_ms,
+bool inventory_report(const struct platform *platform, struct outbox *outbox, const char *device, int64_t wall_ms,
 		      struct error *error)
 {
 	bool ok = true;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		ok = report(kinds[i], root, outbox, device, wall_ms, error) && ok;
+		ok = report(kinds[i], platform, outbox, device, wall_ms, error) && ok;
 	return ok;
 }

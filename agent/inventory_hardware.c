@@ -61,8 +61,17 @@ static void add_memory(struct json *content, const char *root)
 		json_set_int(content, "mem_total", strtoll(total, NULL, 10) * 1024);
 }
 
-static void read_hardware(const char *root, struct json *content)
+// What Android's properties say counts for more than what is pieced together from /proc.
+static void add_properties(struct json *content, const struct json *hardware)
 {
+	struct json_iterator member = json_begin(hardware);
+	while (json_next(&member))
+		json_set(content, member.name, json_copy(member.value));
+}
+
+static bool read_hardware(const struct platform *platform, struct json *content)
+{
+	const char *root = platform->root;
 	struct utsname system;
 	add_file(content, "hostname", root, "/proc/sys/kernel/hostname");
 	add_os(content, root);
@@ -76,7 +85,10 @@ static void read_hardware(const char *root, struct json *content)
 		add_file(content, "product", root, "/sys/class/dmi/id/product_name");
 	else
 		add_file(content, "product", root, "/sys/firmware/devicetree/base/model");
+	if (platform->hardware)
+		add_properties(content, platform->hardware);
 	json_set_string(content, "agent_version", MUSTER_VERSION);
+	return true;
 }
 
 const struct inventory inventory_hardware = {"hardware", read_hardware};

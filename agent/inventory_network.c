@@ -49,8 +49,9 @@ static bool is_fleeting(const char *interface)
 	return strcmp(interface, "lo") == 0 || strncmp(interface, "veth", 4) == 0;
 }
 
-static void read_network(const char *root, struct json *content)
+static bool read_network(const struct platform *platform, struct json *content)
 {
+	const char *root = platform->root;
 	// Addresses are not to be had from files: with recorded files they are left out.
 	struct ifaddrs *addresses = NULL;
 	if (!*root && getifaddrs(&addresses) < 0)
@@ -79,6 +80,7 @@ static void read_network(const char *root, struct json *content)
 	json_set(content, "interfaces", list);
 	if (addresses)
 		freeifaddrs(addresses);
+	return true;
 }
 
 const struct inventory inventory_network = {"network", read_network};

@@ -4,6 +4,7 @@
 #include "common/limits.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define AT(member) offsetof(struct agent_options, member)
 
@@ -18,6 +19,10 @@ static const struct config_option options[] = {
 	 "broker to connect to, instead of the one that enrolment named"},
 	{"broker.port", CONFIG_INT, AT(broker_port), "0", 0, 65535, false,
 	 "its port; 0: the one that enrolment named"},
+	{"broker.addresses", CONFIG_LIST, AT(broker_addresses), NULL, 0, 0, false,
+	 "Android: numeric addresses of the broker, instead of asking the device's name service"},
+	{"root", CONFIG_STRING, AT(root), NULL, 0, 1000, false,
+	 "folder below which the machine's /proc, /sys and /system are, as in a container; none: the machine itself"},
 	{"interval_s", CONFIG_INT, AT(interval_s), "30", 1, 86400, false,
 	 "seconds between two heartbeats, until set_interval changes it"},
 	{"renew_https_after_s", CONFIG_INT, AT(renew_https_after_s), "600", 1, 86400, false,
@@ -28,7 +33,7 @@ static const struct config_option options[] = {
 	 "program and arguments that restart the device; no shell is involved"},
 	{"outbox.rows_max", CONFIG_INT, AT(outbox_rows_max), "100000", 1, 10000000, false,
 	 "messages that may wait; beyond, the oldest are dropped and counted"},
-	{"outbox.bytes_max", CONFIG_INT, AT(outbox_bytes_max), "67108864", 262144, 1L << 36, false,
+	{"outbox.bytes_max", CONFIG_INT, AT(outbox_bytes_max), "67108864", 262144, INT32_MAX, false,
 	 "bytes of these messages"},
 	{"outbox.replay_per_s", CONFIG_INT, AT(replay_per_s), "200", 1, 100000, false,
 	 "readings sent a second when many wait, 1 kB of a larger one counting as one"},

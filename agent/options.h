@@ -10,6 +10,8 @@ struct agent_options {
 	char *bridge_url, *bridge_ca_file;
 	char *broker_host; // NULL: as enrolment said
 	long broker_port;  // 0: as enrolment said
+	char **broker_addresses;
+	char *root; // of /proc, /sys and /system; NULL: ""
 	long interval_s;
 	long renew_https_after_s;
 	char **actions;        // what this device may be ordered to do

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool path_of(char path[PATH_MAX], const char *root, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static bool path_of(char path[PATH_MAX], const char *root, const char *format,
+							  va_list args)
 {
 	int used = snprintf(path, PATH_MAX, "%s", root);
 	if (used < 0 || used >= PATH_MAX)

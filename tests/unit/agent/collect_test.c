@@ -14,6 +14,8 @@
 
 #define FIXTURES MUSTER_SOURCE_DIR "/tests/fixtures/linux"
 
+static const struct platform linux_machine;
+
 static double number(const struct json *reading, const char *name)
 {
 	double value = -1;
@@ -31,7 +33,7 @@ static const char *text(const struct json *reading, const char *name)
 static void reads_a_laptop(void **state)
 {
 	struct collect collect;
-	collect_init(&collect, FIXTURES "/laptop");
+	collect_init(&collect, FIXTURES "/laptop", &linux_machine);
 	struct json *reading auto_json = collect_reading(&collect, 1767225600000);
 	bool charging = false;
 
@@ -52,7 +54,7 @@ static void reads_a_laptop(void **state)
 static void reads_a_board_with_a_modem(void **state)
 {
 	struct collect collect;
-	collect_init(&collect, FIXTURES "/modem-board");
+	collect_init(&collect, FIXTURES "/modem-board", &linux_machine);
 	struct json *reading auto_json = collect_reading(&collect, 1);
 
 	assert_string_equal(text(reading, "network_type"), "cellular"); // by its only default route, which is IPv6
@@ -66,7 +68,7 @@ static void reads_a_board_with_a_modem(void **state)
 static void leaves_out_what_there_is_not(void **state)
 {
 	struct collect collect;
-	collect_init(&collect, FIXTURES "/bare");
+	collect_init(&collect, FIXTURES "/bare", &linux_machine);
 	struct json *reading auto_json = collect_reading(&collect, 1);
 	static const char *const absent[] = {"battery_pct",   "cpu_pct",  "load1",	   "mem_total",
 					     "mem_available", "uptime_s", "temperature_c", "rssi_dbm"};
@@ -97,7 +99,7 @@ static void cpu_is_the_share_between_two_readings(void **state)
 
 	struct collect collect;
 	write_stat(root, "cpu  1000 0 1000 8000 0 0 0 0 0 0");
-	collect_init(&collect, root);
+	collect_init(&collect, root, &linux_machine);
 	write_stat(root, "cpu  1100 50 1050 8600 150 20 10 20 900 0"); // 250 of 1000 ticks
 	struct json *first auto_json = collect_reading(&collect, 1);
 	assert_true(number(first, "cpu_pct") == 25);

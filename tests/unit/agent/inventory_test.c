@@ -24,7 +24,7 @@ static void knows_the_hardware(void **state)
 {
 	struct json *laptop auto_json = json_new_object();
 	int64_t count = 0;
-	inventory_hardware.read(FIXTURES "/laptop", laptop);
+	inventory_hardware.read(&(struct platform){.root = FIXTURES "/laptop"}, laptop);
 	assert_string_equal(text(laptop, "hostname"), "desk-4");
 	assert_string_equal(text(laptop, "os"), "debian");
 	assert_string_equal(text(laptop, "os_name"), "Debian GNU/Linux 12 (bookworm)");
@@ -36,7 +36,7 @@ static void knows_the_hardware(void **state)
 	assert_true(json_member_int(laptop, "cpu_count", &count) && count == 2);
 
 	struct json *board auto_json = json_new_object();
-	inventory_hardware.read(FIXTURES "/modem-board", board);
+	inventory_hardware.read(&(struct platform){.root = FIXTURES "/modem-board"}, board);
 	assert_string_equal(text(board, "product"), "Gateway Board Rev 1.2");
 	assert_string_equal(text(board, "cpu_model"), "ARMv7 Processor rev 5 (v7l)");
 }
@@ -44,7 +44,7 @@ static void knows_the_hardware(void **state)
 static void knows_the_interfaces(void **state)
 {
 	struct json *content auto_json = json_new_object();
-	inventory_network.read(FIXTURES "/laptop", content);
+	inventory_network.read(&(struct platform){.root = FIXTURES "/laptop"}, content);
 	const struct json *list = json_member(content, "interfaces");
 	assert_int_equal(json_array_length(list), 3); // not lo, not the container's
 	assert_string_equal(text(json_array_at(list, 0), "name"), "docker0");
@@ -64,15 +64,15 @@ static void is_sent_when_it_changed(void **state)
 	struct outbox *outbox = outbox_open(&options, NULL, &error);
 	assert_non_null(outbox);
 
-	assert_true(inventory_report(FIXTURES "/laptop", outbox, "kiosk-7", 1, &error));
+	assert_true(inventory_report(&(struct platform){.root = FIXTURES "/laptop"}, outbox, "kiosk-7", 1, &error));
 	assert_int_equal(outbox_rows(outbox), 2);
-	assert_true(inventory_report(FIXTURES "/laptop", outbox, "kiosk-7", 2, &error));
+	assert_true(inventory_report(&(struct platform){.root = FIXTURES "/laptop"}, outbox, "kiosk-7", 2, &error));
 	assert_int_equal(outbox_rows(outbox), 2);
 	outbox_free(outbox); // also after a restart
 	outbox = outbox_open(&options, NULL, &error);
-	assert_true(inventory_report(FIXTURES "/laptop", outbox, "kiosk-7", 3, &error));
+	assert_true(inventory_report(&(struct platform){.root = FIXTURES "/laptop"}, outbox, "kiosk-7", 3, &error));
 	assert_int_equal(outbox_rows(outbox), 2);
-	assert_true(inventory_report(FIXTURES "/modem-board", outbox, "kiosk-7", 4, &error));
+	assert_true(inventory_report(&(struct platform){.root = FIXTURES "/modem-board"}, outbox, "kiosk-7", 4, &error));
 	assert_int_equal(outbox_rows(outbox), 4);
 	struct outbox_message message;
 	assert_true(outbox_next(outbox, 3, &message, &error));
