@@ -579,7 +579,7 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 	struct error reset = {0};
 	if (!crash_init(&agent->crash, crash_at, error) || !agent_action_check_list(agent->options->actions, error))
 		return false;
-	identity_init(&agent->identity, agent->options->state_dir);
+	identity_init(&agent->identity, agent->options->state_dir, agent->options->root);
 	if (!identity_exists(&agent->identity))
 		return error_set(error, ERROR_NOT_FOUND,
 				 "this device is not enrolled (there is no %s): run \"muster-agent "

@@ -4,6 +4,7 @@
 #include "agent/fingerprint.h"
 #include "agent/identity.h"
 #include "agent/lock.h"
+#include "agent/names.h"
 #include "agent/outbox.h"
 #include "common/clock.h"
 #include "common/tls.h"
@@ -92,7 +93,8 @@ static void check_broker(struct check_report *report, const struct agent_options
 	int port = options->broker_port ? (int)options->broker_port : identity->broker_port;
 	const struct tls_credential pem = credential_for_tls(credential);
 	struct error error = {0};
-	struct tls *tls cleanup(tls_free_cleanup) = tls_new(host, &pem, &error);
+	bool named = names_init(identity->root, host, options->broker_addresses, &error);
+	struct tls *tls cleanup(tls_free_cleanup) = named ? tls_new(host, &pem, &error) : NULL;
 	enum check_exit exit_code = CHECK_EXIT_UNREACHABLE;
 	if (tls && tls_probe(tls, host, port, PROBE_TIMEOUT_MS, &error)) {
 		add(report, "broker", CHECK_OK, CHECK_EXIT_OK, "%s port %d takes the certificate", host, port);
@@ -121,7 +123,7 @@ void check(const struct agent_options *options, struct check_report *out)
 	struct identity identity auto_identity = {0};
 	struct credential credential auto_credential = {0};
 	*out = (struct check_report){.count = 0};
-	identity_init(&identity, options->state_dir);
+	identity_init(&identity, options->state_dir, options->root);
 	if (!identity_exists(&identity)) {
 		add(out, "identity", CHECK_WRONG, CHECK_EXIT_NOT_ENROLLED,
 		    "this device is not enrolled: run muster-agent enroll with a token, or muster-agent register");

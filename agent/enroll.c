@@ -85,7 +85,7 @@ static bool ask(const struct agent_options *options, const char *request, struct
 bool enroll(const struct agent_options *options, const char *token, const char *wish, struct identity *identity,
 	    bool *already, struct error *error)
 {
-	identity_init(identity, options->state_dir);
+	identity_init(identity, options->state_dir, options->root);
 	*already = identity_exists(identity);
 	if (*already)
 		return identity_load(identity, error);

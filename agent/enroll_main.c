@@ -67,7 +67,7 @@ static int enroll_main(int argc, char **argv)
 
 	struct error error = {0};
 	struct identity known auto_identity = {0};
-	identity_init(&known, options.state_dir);
+	identity_init(&known, options.state_dir, options.root);
 	if (token && token_file) {
 		exit_code = usage("give --token or --token-file, not both");
 	} else if (!token && !token_file && !identity_exists(&known)) {

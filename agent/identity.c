@@ -18,10 +18,10 @@ static char *below(const char *folder, const char *name)
 	return path;
 }
 
-void identity_init(struct identity *identity, const char *state_dir)
+void identity_init(struct identity *identity, const char *state_dir, const char *root)
 {
 	*identity = (struct identity){
-		.root = "",
+		.root = root ? root : "",
 		.state_dir = strdup(state_dir),
 		.identity_file = below(state_dir, "identity.json"),
 		.outbox_file = below(state_dir, "outbox.db"),

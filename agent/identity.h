@@ -29,7 +29,8 @@ struct identity {
 };
 
 // Fills only the paths.
-void identity_init(struct identity *identity, const char *state_dir);
+// root: as in the configuration, NULL being "".
+void identity_init(struct identity *identity, const char *state_dir, const char *root);
 void identity_done(struct identity *identity);
 static inline void identity_done_cleanup(struct identity *identity)
 {

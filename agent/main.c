@@ -105,7 +105,7 @@ static int request(const struct agent_options *options)
 {
 	struct error error = {0};
 	struct identity identity auto_identity = {0};
-	identity_init(&identity, options->state_dir);
+	identity_init(&identity, options->state_dir, options->root);
 	if (identity_exists(&identity)) {
 		if (identity_load(&identity, &error))
 			(void)error_set(&error, ERROR_EXISTS, "this device is enrolled as %s: nothing to ask for "
@@ -124,7 +124,7 @@ static int install(const struct agent_options *options)
 	static char text[HTTP_BODY_MAX_BYTES + 1];
 	struct error error = {0};
 	struct identity identity auto_identity = {0};
-	identity_init(&identity, options->state_dir);
+	identity_init(&identity, options->state_dir, options->root);
 	size_t len_bytes = fread(text, 1, sizeof(text), stdin);
 	struct json *answer auto_json = len_bytes < sizeof(text) ? json_parse(text, len_bytes, &error) : NULL;
 	if (!answer || !provision_install(&identity, answer, &error)) {

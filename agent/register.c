@@ -2,6 +2,7 @@
 
 #include "agent/inventory.h"
 #include "agent/lock.h"
+#include "agent/platform.h"
 #include "agent/provision.h"
 #include "agent/system.h"
 #include "common/clock.h"
@@ -74,6 +75,9 @@ char *register_serial(const char *root)
 {
 	static const char *const paths[] = {"/sys/class/dmi/id/product_serial", "/sys/class/dmi/id/board_serial",
 					    "/sys/firmware/devicetree/base/serial-number"};
+	char *board auto_free = platform_serial(root);
+	if (board && is_serial(board))
+		return strdup(board);
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		char *text auto_free = system_read(root, "%s", paths[i]);
 		const char *start = text ? text + strspn(text, " \t") : NULL;
@@ -83,11 +87,13 @@ char *register_serial(const char *root)
 	return NULL;
 }
 
-static struct json *read_info(void)
+static struct json *read_info(const char *root)
 {
 	struct json *info = json_new_object();
 	const char *product = NULL;
-	inventory_hardware.read("", info);
+	struct platform platform cleanup(platform_done);
+	platform_init(&platform, root);
+	inventory_hardware.read(&platform, info);
 	if (json_member_string(info, "product", &product)) {
 		auto_free char *model = strdup(product);
 		json_set_string(info, "model", model);
@@ -249,11 +255,11 @@ static enum step ask(struct visit *visit)
 	if (!have_secret(visit))
 		return end(visit, REGISTER_FAILED);
 	crash_here(visit->hooks->crash, CRASH_REGISTER_SECRET);
-	auto_free char *serial = visit->wish->serial ? strdup(visit->wish->serial) : register_serial("");
+	auto_free char *serial = visit->wish->serial ? strdup(visit->wish->serial) : register_serial(visit->identity->root);
 	json_set_string(body, "secret", visit->secret);
 	if (serial)
 		json_set_string(body, "serial", serial);
-	json_set(body, "info", read_info());
+	json_set(body, "info", read_info(visit->identity->root));
 	if (!request(visit, STEP_ASK, json_text(body), &status, &answer, &next))
 		return next;
 	if (status == 409)
@@ -334,7 +340,7 @@ enum register_outcome register_device(const struct agent_options *options, const
 				      struct error *error)
 {
 	auto_free char *file = NULL;
-	identity_init(identity, options->state_dir);
+	identity_init(identity, options->state_dir, options->root);
 	if (asprintf(&file, "%s/" REGISTRATION_FILE, options->state_dir) < 0)
 		abort();
 	if (identity_exists(identity)) {

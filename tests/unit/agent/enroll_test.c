@@ -224,7 +224,7 @@ static void says_what_went_wrong_and_what_to_do(void **state)
 	// The key of the failed attempts is the one that gets the certificate.
 	bool already = false;
 	struct identity identity auto_identity = {0};
-	identity_init(&identity, place->state_dir);
+	identity_init(&identity, place->state_dir, NULL);
 	struct credential before auto_credential = {0};
 	struct credential after auto_credential = {0};
 	load(&identity, &before);

@@ -58,7 +58,7 @@ static int set_up(void **state)
 	static char reboot[] = "reboot";
 	(void)snprintf(place->folder, sizeof(place->folder), "/tmp/muster-executor-XXXXXX");
 	assert_non_null(mkdtemp(place->folder));
-	identity_init(&place->identity, place->folder);
+	identity_init(&place->identity, place->folder, NULL);
 	(void)snprintf(place->identity.device, sizeof(place->identity.device), "kiosk-7");
 	char key[96];
 	(void)snprintf(key, sizeof(key), "%s/command.pem", place->folder);

@@ -73,8 +73,8 @@ static void comes_back_from_the_file(void **state)
 	struct identity read auto_identity = {0};
 	struct stat info;
 	assert_non_null(mkdtemp(folder));
-	identity_init(&written, folder);
-	identity_init(&read, folder);
+	identity_init(&written, folder, NULL);
+	identity_init(&read, folder, NULL);
 	assert_false(identity_exists(&written));
 	assert_false(identity_load(&read, &error));
 	assert_int_equal(error.kind, ERROR_NOT_FOUND);
