@@ -303,29 +303,6 @@ bool pki_check_pair(const char *key_pem, const char *certificate_pem, struct err
 	return true;
 }
 
-bool pki_bundle_check(const char *pem, size_t *count, struct error *error)
-{
-	size_t found = 0;
-	BIO *bio auto_bio = strlen(pem) <= PEM_MAX_BYTES ? BIO_new_mem_buf(pem, -1) : NULL;
-	for (;; found++) {
-		X509 *certificate auto_x509 = bio ? PEM_read_bio_X509(bio, NULL, key_no_passphrase, NULL) : NULL;
-		if (!certificate)
-			break;
-		if (X509_check_ca(certificate) != 1)
-			return invalid(error, "the bundle holds a certificate that is not an authority's");
-		if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0)
-			return invalid(error, "the bundle holds an authority that has expired");
-	}
-	// Anything but the end of the text is a fault.
-	bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-	ERR_clear_error();
-	if (found == 0 || !whole)
-		return invalid(error, "not a bundle of certificates in PEM form, up to 16 kB");
-	if (count)
-		*count = found;
-	return true;
-}
-
 bool pki_key_sha256(const char *key_path, char out[SHA256_HEX_BYTES], struct error *error)
 {
 	EVP_PKEY *key auto_pkey = key_load(key_path, error);
@@ -377,6 +354,25 @@ bool pki_bundle_parse(const char *text, struct pki_bundle *out, struct error *er
 		return bio ? false : crypto_fail(error, "cannot read certificates");
 	}
 	*out = bundle;
+	return true;
+}
+
+bool pki_bundle_check(const char *pem, size_t *count, struct error *error)
+{
+	struct pki_bundle bundle auto_pki_bundle = {0};
+	if (strlen(pem) > PEM_MAX_BYTES)
+		return invalid(error, "a bundle of certificates may have 16 kB");
+	if (!pki_bundle_parse(pem, &bundle, error))
+		return false;
+	for (size_t i = 0; i < bundle.count; i++) {
+		X509 *certificate auto_x509 = certificate_parse(bundle.pems[i]);
+		if (!certificate || X509_check_ca(certificate) != 1)
+			return invalid(error, "the bundle holds a certificate that is not an authority's");
+		if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0)
+			return invalid(error, "the bundle holds an authority that has expired");
+	}
+	if (count)
+		*count = bundle.count;
 	return true;
 }
 
