@@ -4,8 +4,8 @@ import json
 import pytest
 
 from adb_device import Adb, AdbDevice
-from android_device import package
-from stack import wait_for
+from android_device import REPOSITORY, package
+from stack import run, wait_for
 
 HOME = "/data/local/tmp/muster"
 
@@ -53,3 +53,16 @@ interval_s = 1;
         assert stored[0][0] == request["fingerprint"]
         shell(f"sh {HOME}/service.sh stop")
         wait_for(lambda: not device.processes(), "everything of it to end")
+
+
+def test_the_walk_through_works_as_typed(stack, adb, tmp_path):
+    script = (REPOSITORY / "docs/enrolment.md").read_text().split("```sh\n")[1].split("```")[0]
+    (tmp_path / "build").symlink_to(REPOSITORY / "build")
+    token = stack.token("--device", "adb-typed")
+    (tmp_path / "token").write_text(token + "\n")
+    with AdbDevice(tmp_path / "device", serial="SNadb-typed") as device:
+        said = {"abi": "arm64", "name": "adb-typed", "home": HOME, "broker": "127.0.0.1", "ANDROID_SERIAL": adb.connect(device),
+                "bridge": f"https://localhost:{stack.ports['bridge']}", "ca": str(stack.state / "ca/service.crt")}
+        done = run("bash", "-c", script, cwd=tmp_path, env={**adb.environment, **said}, input="")
+        assert "enrolled as adb-typed" in done.stdout and token not in done.stdout + done.stderr
+        wait_for(lambda: stack.rows("select 1 from telemetry where device = 'adb-typed'"), "the first heartbeat", 60)
