@@ -55,7 +55,8 @@ static const char *port_of(const char *part, const struct json *ports, char out[
 		   {"dashboard", {"dashboard"}, {""}},
 		   {"bridge", {"bridge"}, {""}},
 		   {"ingest", {"ingest_metrics"}, {"metrics "}},
-		   {"commander", {"commander_metrics"}, {"metrics "}}};
+		   {"commander", {"commander_metrics"}, {"metrics "}},
+		   {"canary", {"canary_metrics"}, {"metrics "}}};
 	int used = 0;
 	out[0] = '\0';
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
@@ -312,6 +313,7 @@ static const struct args_option up_options[] = {
 	{"sim-interval-ms", "N", "between two of their messages (10000)"},
 	{"sim-arg", "ARG", "passed on to muster-sim; may be repeated"},
 	{"no-agent", NULL, "do not enrol this machine"},
+	{"no-canary", NULL, "do not prove that revocations hold"},
 	{"auto-ports", NULL, "free ports away from the usual ones (for tests beside a running stack)"},
 	{NULL, NULL, NULL},
 };

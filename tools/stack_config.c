@@ -128,11 +128,10 @@ static void dashboard(struct conf *conf)
 	add_database(conf, "muster_dashboard");
 }
 
-// The broker's port may move between starts; what enrolment said would then be out of date.
-static void agent(struct conf *conf)
+// Where devices enrol and connect. The broker's port may move between starts; what enrolment said would then be out of
+// date.
+static void add_device(struct conf *conf)
 {
-	add_path(conf, "state_dir", "agent");
-	buf_add_str(conf->text, "\n");
 	begin(conf, "bridge");
 	buf_addf(conf->text, "url = \"https://localhost:%d\"; ", conf->stack->ports[STACK_BRIDGE]);
 	add_path(conf, "ca_file", "ca/service.crt");
@@ -141,6 +140,20 @@ static void agent(struct conf *conf)
 	add_string(conf, "host", STACK_LISTEN);
 	add_port(conf, "port", STACK_DEVICES);
 	end(conf);
+}
+
+static void canary(struct conf *conf)
+{
+	add_device(conf);
+	add_database(conf, "muster_canary");
+	add_listener(conf, "http", STACK_CANARY_METRICS);
+}
+
+static void agent(struct conf *conf)
+{
+	add_path(conf, "state_dir", "agent");
+	buf_add_str(conf->text, "\n");
+	add_device(conf);
 }
 
 static bool write_file(const struct stack *stack, const char *name, void (*fill)(struct conf *conf),
@@ -160,5 +173,5 @@ bool stack_config_write(const struct stack *stack, struct error *error)
 {
 	return write_file(stack, "ingest", ingest, error) && write_file(stack, "commander", commander, error) &&
 	       write_file(stack, "bridge", bridge, error) && write_file(stack, "dashboard", dashboard, error) &&
-	       write_file(stack, "agent", agent, error);
+	       write_file(stack, "canary", canary, error) && write_file(stack, "agent", agent, error);
 }

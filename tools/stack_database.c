@@ -21,7 +21,7 @@
 #define POSTGRES_BIN "/usr/lib/postgresql/15/bin"
 
 static const char *const roles[] = {"muster_owner",  "muster_ingest",	 "muster_commander",
-				    "muster_bridge", "muster_dashboard", "muster_admin"};
+				    "muster_bridge", "muster_dashboard", "muster_canary", "muster_admin"};
 
 // @RUN@ is the folder of the socket. fsync and synchronous_commit are named because `stored` means "on disk".
 static const char settings[] =

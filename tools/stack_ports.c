@@ -28,6 +28,7 @@ static const struct {
 	[STACK_BRIDGE] = {"bridge", 8444},
 	[STACK_INGEST_METRICS] = {"ingest_metrics", 8451},
 	[STACK_COMMANDER_METRICS] = {"commander_metrics", 8452},
+	[STACK_CANARY_METRICS] = {"canary_metrics", 8453},
 };
 
 const char *stack_port_name(enum stack_port port)

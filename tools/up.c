@@ -32,7 +32,7 @@ void up_step(struct up *up, const char *name)
 		(void)fprintf(stderr, "\r\033[K%s: %.1f s\r", name, (double)(now - up->begin_ms) / 1000);
 }
 
-static bool daemon_start(struct up *up, const char *name, struct error *error)
+static bool daemon_start(struct up *up, const char *name, enum up_stage stage, struct error *error)
 {
 	char program[STACK_PATH_MAX + 32];
 	char label[32];
@@ -45,7 +45,7 @@ static bool daemon_start(struct up *up, const char *name, struct error *error)
 				       .argv = argv,
 				       .stop_signal = SIGTERM,
 				       .orphan_signal = SIGKILL,
-				       .stage = UP_STAGE_DAEMONS,
+				       .stage = stage,
 				       .notifies = true};
 	return supervisor_start(up->supervisor, &spec, error);
 }
@@ -165,7 +165,7 @@ static bool daemons(struct up *up, struct error *error)
 {
 	static const char *const names[] = {"ingest", "commander", "bridge", "dashboard"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!daemon_start(up, names[i], error))
+		if (!daemon_start(up, names[i], UP_STAGE_DAEMONS, error))
 			return false;
 	}
 	if (!supervisor_wait_ready(up->supervisor, UP_READY_TIMEOUT_MS, error) ||
@@ -173,7 +173,7 @@ static bool daemons(struct up *up, struct error *error)
 	    !wait_healthy(up, "commander", STACK_COMMANDER_METRICS, error))
 		return false;
 	up_step(up, "ingest, commander, bridge, dashboard");
-	return true;
+	return !up->canary || daemon_start(up, "canary", UP_STAGE_DEVICES, error);
 }
 
 static bool bring_up(struct up *up, struct error *error)
@@ -302,6 +302,7 @@ static bool read_options(struct up *up, struct error *error)
 	up->detach = args_has(args, "detach") && !up->check;
 	up->any_ports = args_has(args, "auto-ports");
 	up->agent = !args_has(args, "no-agent");
+	up->canary = !args_has(args, "no-canary");
 	return args_int(args, "sims", 0, 10000, 20, &up->sims, error) &&
 	       args_int(args, "sim-interval-ms", 0, 86400000, 10000, &up->sim_interval_ms, error);
 }

@@ -32,7 +32,7 @@ struct up {
 	struct stack stack;
 	struct supervisor *supervisor;
 	struct pg *admin; // as muster_admin
-	bool check, detach, any_ports, agent;
+	bool check, detach, any_ports, agent, canary;
 	long sims, sim_interval_ms;
 
 	struct up_step steps[UP_STEPS_MAX];

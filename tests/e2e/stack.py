@@ -40,11 +40,13 @@ def run(*command, check=True, **options):
 
 
 class Stack:
-    def __init__(self, name, arguments=(), bin_folder=BIN):
+    """Without a canary, which is a device more than tests count on, unless one is asked for."""
+
+    def __init__(self, name, arguments=(), bin_folder=BIN, canary=False):
         self.bin = pathlib.Path(bin_folder)
         self.state = pathlib.Path(os.environ["MUSTER_TEST_DIR"]) / f"{name}-{os.getpid()}"
         self.state.parent.mkdir(parents=True, exist_ok=True)
-        self.arguments = list(arguments)
+        self.arguments = [*arguments, *([] if canary else ["--no-canary"])]
         self.failed = False
 
     def __enter__(self):

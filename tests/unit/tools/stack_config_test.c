@@ -71,6 +71,7 @@ static void each_part_has_its_ports_and_role(void **state)
 		     {"commander", {"port = 20001;", "user=muster_commander", "keys/command.pem"}},
 		     {"bridge", {"port = 20004;", "user=muster_bridge", "ca/device.key"}},
 		     {"dashboard", {"port = 20003;", "user=muster_dashboard", "certs/server.key"}},
+		     {"canary", {"localhost:20004", "port = 20000;", "user=muster_canary"}},
 		     {"agent", {"localhost:20004", "port = 20000;", "ca/service.crt"}}};
 	struct stack stack = stack_in(state, "s");
 	struct error error = {0};
