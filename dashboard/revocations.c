@@ -15,6 +15,11 @@ static const char LIST_SQL[] =
 	"select " REVOCATIONS_JSON_SQL ", r.change::text from revocation r"
 	" where ($1::text is not null or (r.kind = 'device' and r.revoked)) and ($2::bigint is null or r.change < $2)"
 	" order by r.change desc limit $3::integer + 1";
+static const char PROOFS_SQL[] =
+	"select json_build_object('cell', cell, 'serial', serial, 'cause', cause, 'requested_at', requested_at,"
+	" 'cut_s', cut_s, 'refused', refused, 'admitted', admitted, 'ok', ok)"
+	" from (select distinct on (cell) * from revocation_proof order by cell, requested_at desc) p"
+	" order by cell limit $1::integer";
 static const char REVOKE_SQL[] = "select revoke_device($1, $2, $3, $4)";
 static const char RESTORE_SQL[] = "select restore_device($1, $2, $3, $4)";
 static const char ONE_SQL[] =
@@ -40,6 +45,17 @@ void revocations_list(struct http_request *request, void *user)
 
 	if (api_query(user, request, &rows, LIST_SQL, 3, params))
 		api_reply_page(request, rows, limit);
+}
+
+void revocations_proofs(struct http_request *request, void *user)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	char limit[24];
+	const char *const params[] = {limit};
+
+	(void)snprintf(limit, sizeof(limit), "%d", API_LIMIT_MAX);
+	if (api_query(user, request, &rows, PROOFS_SQL, 1, params))
+		api_reply_page(request, rows, API_LIMIT_MAX);
 }
 
 enum outcome { DONE, NOTHING_TO_DO, NO_DEVICE, STATEMENT_FAILED };

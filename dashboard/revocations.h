@@ -4,6 +4,7 @@
 #include "common/http.h"
 
 http_handler revocations_list;    // GET /api/v1/revocations
+http_handler revocations_proofs;  // GET /api/v1/revocations/proofs: the canary's last finding in each cell
 http_handler revocations_revoke;  // POST /api/v1/devices/{id}/revoke
 http_handler revocations_restore; // POST /api/v1/devices/{id}/restore
 

@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/topic.h"
 #include "tools/api.h"
+#include "tools/canary/proof.h"
 #include "tools/cli.h"
 #include "tools/table.h"
 #include "tools/text.h"
@@ -182,6 +183,39 @@ static void print_list(const struct json *items, bool all)
 					   "no device is revoked; --all shows what was, and single certificates");
 }
 
+// What the canary of each cell has last found: "proven 12 s ago: cut after 0.018 s, 3 of 3 tries refused".
+static void print_proofs(const struct json *proofs)
+{
+	int64_t now_ms = clock_wall_ms();
+	size_t count = json_array_length(proofs);
+	for (size_t i = 0; i < count; i++) {
+		const struct json *proof = json_array_at(proofs, i);
+		int64_t cell = 0, refused = 0, admitted = 0;
+		double cut_s = 0;
+		bool ok = false;
+		char where[32] = "";
+		char cut[48];
+		char let_in[48] = "";
+		(void)json_member_int(proof, "cell", &cell);
+		(void)json_member_int(proof, "refused", &refused);
+		(void)json_member_int(proof, "admitted", &admitted);
+		(void)json_member_bool(proof, "ok", &ok);
+		if (count > 1)
+			(void)snprintf(where, sizeof(where), "cell %lld: ", (long long)cell);
+		if (json_member_double(proof, "cut_s", &cut_s))
+			(void)snprintf(cut, sizeof(cut), "cut after %.3f s", cut_s);
+		else
+			(void)snprintf(cut, sizeof(cut), "not cut within %d s", PROOF_CUT_MS / 1000);
+		if (admitted > 0)
+			(void)snprintf(let_in, sizeof(let_in), ", %lld let in", (long long)admitted);
+		(void)printf("%s%s %s: %s, %lld of %d tries refused%s\n", where, ok ? "proven" : "NOT proven",
+			     text_ago(member(proof, "requested_at"), now_ms).s, cut, (long long)refused, PROOF_TRIES,
+			     let_in);
+	}
+	if (count == 0)
+		(void)printf("not proven: no canary has tried it yet\n");
+}
+
 static int list_run(struct cli *cli)
 {
 	struct error error = {0};
@@ -195,10 +229,16 @@ static int list_run(struct cli *cli)
 	json_set(answer, "items", items);
 	if (!fetch_all(api, all, items, &error))
 		return api_fail(cli, &error);
-	if (cli->json)
+	auto_json struct json *found = api_request(api, "GET", "/api/v1/revocations/proofs", NULL, &error);
+	if (!found)
+		return api_fail(cli, &error);
+	json_set(answer, "proofs", json_copy(json_member(found, "items")));
+	if (cli->json) {
 		cli_print_json(answer);
-	else
-		print_list(items, all);
+		return CLI_OK;
+	}
+	print_list(items, all);
+	print_proofs(json_member(answer, "proofs"));
 	return CLI_OK;
 }
 
