@@ -49,9 +49,9 @@
 	" 'latest', " LATEST ")"
 
 #define FROM " from device d left join device_state s on s.device = d.device"
-// $1 status, $2 text to find in id, name and tags; null for any.
+// $1 status or "revoked", $2 text to find in id, name and tags; null for any.
 #define FILTER \
-	" where ($1::text is null or " DEVICES_STATUS_SQL " = $1)" \
+	" where ($1::text is null or ($1 = 'revoked' and not d.enabled) or " DEVICES_STATUS_SQL " = $1)" \
 	" and ($2::text is null or position(lower($2) in d.device) > 0" \
 	" or position(lower($2) in lower(d.display_name)) > 0 or lower($2) = any (d.tags))"
 
@@ -122,12 +122,15 @@ static const char GET_SQL[] =
 	"  from (select * from command where device = d.device order by created_at desc limit 10) c), '[]'))" FROM
 	" where d.device = $1";
 
+// A device that is away does not change its state when it is revoked or restored: the latest of those count too.
 const char devices_changed_sql[] =
-	"select d.device, (extract(epoch from s.changed_at) * 1000000)::bigint, " SUMMARY
-	" from device_state s join device d on d.device = s.device"
-	" where s.changed_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
-	" and s.changed_slot >= $1::bigint / 10000000"
-	" order by s.changed_at desc limit $2::integer";
+	"select d.device, (extract(epoch from c.at) * 1000000)::bigint, " SUMMARY
+	" from (select device, max(at) as at from (select device, changed_at as at from device_state"
+	"  where changed_slot >= $1::bigint / 10000000 union all select name, requested_at from"
+	"  (select * from revocation order by change desc limit $2::integer) r where kind = 'device') x"
+	"  where at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	"  group by device order by 2 desc limit $2::integer) c"
+	" join device d on d.device = c.device left join device_state s on s.device = c.device order by c.at desc";
 
 static const struct order *find_order(const char *name)
 {
@@ -141,7 +144,7 @@ static const struct order *find_order(const char *name)
 static bool is_status(const char *text)
 {
 	return strcmp(text, "online") == 0 || strcmp(text, "stale") == 0 || strcmp(text, "offline") == 0 ||
-	       strcmp(text, "never") == 0;
+	       strcmp(text, "never") == 0 || strcmp(text, "revoked") == 0;
 }
 
 void devices_list(struct http_request *request, void *user)
@@ -153,7 +156,7 @@ void devices_list(struct http_request *request, void *user)
 	int64_t limit = 0, ignored = 0;
 
 	if (!order || (status && !is_status(status))) {
-		http_reply_problem(request, 400, order ? "\"status\" is one of online, stale, offline, never." :
+		http_reply_problem(request, 400, order ? "\"status\" is one of online, stale, offline, never, revoked." :
 							 "\"sort\" is one of device, last_seen, battery, cpu, memory, "
 							 "disk, with - before it for falling order.");
 		return;

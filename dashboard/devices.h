@@ -17,6 +17,6 @@ http_handler devices_get;  // GET /api/v1/devices/{id}
 	" when s.presence = 'offline' then 'offline'" \
 	" when " DEVICES_SEEN_SQL " < now() - " DEVICES_SILENCE_SQL " then 'stale' else 'online' end"
 
-// What the live stream asks: summaries of devices changed after $1 (microseconds since 1970), the latest first, at
-// most $2. Columns: key, changed_at in microseconds, JSON.
+// What the live stream asks: summaries of devices changed, revoked or restored after $1 (microseconds since 1970), the
+// latest first, at most $2. Columns: key, when in microseconds, JSON.
 extern const char devices_changed_sql[];

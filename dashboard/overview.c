@@ -9,7 +9,7 @@
 static const char RECEIVED_SQL[] = "select coalesce(sum(received), 0)::bigint from ledger";
 // Columns: JSON without its last brace, and how many messages ingest took in since ever.
 static const char OVERVIEW_SQL[] =
-	"with status as (select " DEVICES_STATUS_SQL " as status from device d left join device_state s"
+	"with status as (select d.enabled, " DEVICES_STATUS_SQL " as status from device d left join device_state s"
 	"  on s.device = d.device),"
 	" ledger_sum as (select coalesce(sum(received), 0)::bigint received,"
 	"  coalesce(sum(duplicates), 0)::bigint duplicates, coalesce(sum(dropped), 0)::bigint dropped,"
@@ -20,7 +20,8 @@ static const char OVERVIEW_SQL[] =
 	" select json_build_object('at', now(),"
 	" 'devices', (select json_build_object('total', count(*), 'online', count(*) filter (where status = 'online'),"
 	"  'stale', count(*) filter (where status = 'stale'), 'offline', count(*) filter (where status = 'offline'),"
-	"  'never', count(*) filter (where status = 'never')) from status),"
+	"  'never', count(*) filter (where status = 'never'),"
+	"  'revoked', count(*) filter (where not enabled)) from status),"
 	" 'commands_today', (select json_build_object('total', count(*),"
 	"  'open', count(*) filter (where state in ('requested', 'queued', 'sent', 'accepted', 'running')),"
 	"  'succeeded', count(*) filter (where state = 'succeeded'),"
