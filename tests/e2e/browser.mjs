@@ -48,6 +48,127 @@ async function accessible(page, view) {
 const statusOf = (page) => page.locator(`tr[data-device="${MUSTER_DEVICE}"] [data-testid=status]`)
 const reads = (locator, text) => locator.filter({ hasText: new RegExp(`^\\W*${text}\\W*$`, 'i') }).first().waitFor()
 
+const identity = (page) => page.getByTestId('identity')
+const tagOf = (page, id) => page.locator(`tr[data-device="${id}"] [data-testid=revoked]`)
+
+// By keyboard alone; the first try with another device's id is not taken.
+async function revoke(page, id, reason) {
+	await page.getByTestId('revoke').getByRole('button', { name: 'Revoke…' }).focus()
+	await page.keyboard.press('Enter')
+	const dialog = page.getByRole('dialog')
+	await page.keyboard.type(`not-${id}`)
+	await page.keyboard.press('Enter')
+	assert.ok(await dialog.isVisible(), 'only the right id revokes')
+	await page.keyboard.press('Control+A')
+	await page.keyboard.type(id)
+	await page.keyboard.press('Tab')
+	await page.keyboard.type(reason)
+	await accessible(page, 'revoke dialog')
+	await looks(page, 'revoke', { fullPage: false })
+	await page.keyboard.press('Enter')
+}
+
+async function restore(page) {
+	await page.getByTestId('restore').getByRole('button', { name: 'Restore…' }).click()
+	await page.getByRole('dialog').getByRole('button', { name: 'Restore it' }).click()
+	await page.getByTestId('standing').filter({ hasText: /^Let in again .* by admin\./ }).waitFor()
+}
+
+async function inEffect(page) {
+	const effect = page.getByTestId('effect').filter({ hasText: /In effect in cell 1 after \d+\.\d{3} s\./ })
+	await effect.waitFor()
+	const seconds = Number(/after ([\d.]+) s/.exec(await effect.innerText())[1])
+	assert.ok(seconds < 5, `in effect after ${seconds} s`)
+}
+
+// Wide and narrow, light and dark; nothing is wider than the screen.
+async function looks(page, name, options) {
+	for (const colorScheme of ['dark', 'light']) {
+		for (const width of [360, 1440]) {
+			await page.emulateMedia({ colorScheme })
+			await page.setViewportSize({ width, height: width === 360 ? 780 : 900 })
+			// The chart is drawn anew for the width a moment later.
+			await page.waitForFunction(() => document.documentElement.scrollWidth <= innerWidth)
+			await page.screenshot({ path: join(MUSTER_SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true, ...options })
+		}
+		await accessible(page, `${name}, ${colorScheme}`)
+	}
+}
+
+async function operatorMayNotRestore(page) {
+	const session = '**/api/v1/session'
+	const operator = { name: 'op', role: 'operator', can_act: true, expires_at: new Date(), version: '' }
+	await page.route(session, (route) => route.fulfill({ json: operator }))
+	await page.goto(new URL('/devices/script-2', MUSTER_LINK).href)
+	await identity(page).getByText('Only an administrator can restore it.').waitFor()
+	assert.equal(await page.getByRole('button', { name: 'Restore…' }).count(), 0)
+	await page.unroute(session)
+}
+
+async function revokeAndRestore(context, page, faults) {
+	const other = await context.newPage()
+	other.setDefaultTimeout(20000)
+	await other.goto(new URL('/', MUSTER_LINK).href)
+	await other.getByTestId('devices').waitFor()
+	assert.equal(await other.getByTestId('revoked').count(), 0)
+
+	const serial = identity(page).locator('code').first()
+	assert.match(await serial.innerText(), /^[0-9a-f]{8}…[0-9a-f]{8}$/)
+	assert.match(await serial.getAttribute('title'), /^[0-9a-f]{20,}$/)
+	assert.match(await page.getByTestId('certificate').innerText(), /^Valid, \d+ days left$/)
+
+	// What the server refuses is said where it was asked for.
+	const refused = '**/api/v1/devices/*/revoke'
+	await page.route(refused, (route) => route.fulfill({ status: 403, json: { detail: 'Not you.' } }))
+	await revoke(page, MUSTER_DEVICE, 'no')
+	await identity(page).getByRole('alert').filter({ hasText: 'Not you. Your role may not revoke devices: ask an administrator.' }).waitFor()
+	assert.equal(await page.getByTestId('revoked').count(), 0)
+	await page.unroute(refused)
+
+	await revoke(page, MUSTER_DEVICE, 'left in a taxi')
+	await page.getByTestId('standing').filter({ hasText: /^Revoked .* by admin: left in a taxi\./ }).waitFor()
+	await inEffect(page)
+	await reads(page.getByTestId('status'), 'offline')
+	await page.getByTestId('why').filter({ hasText: 'It is revoked (left in a taxi): the broker refuses it' }).waitFor()
+	assert.equal(await identity(page).getByRole('alert').count(), 0)
+	await reads(tagOf(other, MUSTER_DEVICE), 'revoked')
+	await reads(statusOf(other), 'offline')
+	await looks(page, 'revoked')
+
+	await other.getByRole('button', { name: /^Revoked/ }).click()
+	await other.waitForFunction(() => document.querySelectorAll('tr[data-device]').length === 1)
+	await looks(other, 'fleet-revoked')
+	await other.getByRole('button', { name: /^All/ }).click()
+	await other.getByLabel('Filter devices').fill(MUSTER_DEVICE.slice(0, -1))
+	await other.waitForFunction(() => document.querySelectorAll('tr[data-device]').length === 1)
+	await reads(tagOf(other, MUSTER_DEVICE), 'revoked')
+	await other.getByLabel('Filter devices').fill('')
+	await other.locator('tr[data-device=script-2]').waitFor()
+
+	await restore(page)
+	await inEffect(page)
+	await reads(page.getByTestId('status'), 'online')
+	await tagOf(other, MUSTER_DEVICE).waitFor({ state: 'detached' })
+
+	// One that was never in contact does not change its state, and is shown live all the same.
+	await page.goto(new URL('/devices/script-2', MUSTER_LINK).href)
+	await identity(page).waitFor()
+	assert.equal(await page.getByTestId('certificate').innerText(), '5 days left: see why it is not renewed')
+	assert.match(await page.getByTestId('mismatches').innerText(), /^3 times, last \d+ min ago as b0b0b0b0…b0b0b0b0/)
+	await revoke(page, 'script-2', '')
+	await page.getByTestId('standing').filter({ hasText: /^Revoked .* by admin\./ }).waitFor()
+	await reads(tagOf(other, 'script-2'), 'revoked')
+	await operatorMayNotRestore(other)
+	await restore(page)
+	await inEffect(page)
+	await looks(page, 'restored')
+	await other.goto(new URL('/', MUSTER_LINK).href)
+	await other.locator('tr[data-device=script-2]').waitFor()
+	assert.equal(await tagOf(other, 'script-2').count(), 0)
+	await other.close()
+	assert.deepEqual(faults, [])
+}
+
 try {
 	const { context, page, faults } = await open()
 	await page.goto(MUSTER_LINK)
@@ -74,6 +195,7 @@ try {
 	assert.match(await page.getByTestId('lost').first().innerText(), /\b0\b/)
 	await accessible(page, 'device')
 	await page.screenshot({ path: join(MUSTER_SHOTS, 'device.png') })
+	await revokeAndRestore(context, page, faults)
 
 	for (const path of ['/commands', '/events']) {
 		await page.goto(new URL(path, MUSTER_LINK).href)

@@ -17,6 +17,11 @@ def test_a_person_watches_and_acts(stack):
         hostile.seq += 2
         hostile.publish("telemetry", hostile.next(note="3 and 4 are missing"))
         wait_for(lambda: stack.value("select count(*) from ledger_gap where device = 'script-1'") == 1, "the gap")
+    stack.enroll("script-2")
+    stack.rows("update certificate set not_before = now() - interval '84 days', not_after = now() + interval '5 days 1 hour'"
+               " where device = 'script-2' returning 1")
+    stack.rows("update device set fingerprint = repeat('a0', 32), mismatches = 3, mismatch_at = now() - interval '3 minutes',"
+               " mismatch_fingerprint = repeat('b0', 32) where device = 'script-2' returning 1")
     folder = stack.state / "door"
     folder.mkdir()
     token = folder / "token"

@@ -25,6 +25,7 @@ export interface Device {
   display_name: string | null;
   tags: string[];
   enabled: boolean;
+  disabled: { at: string | null; by: string; reason: string } | null; // null: enabled
   status: Status;
   presence: "online" | "offline" | "never";
   why: string;
@@ -65,8 +66,21 @@ export interface LedgerRow {
   last_at: string;
 }
 
+// The latest change of who may come in; an effect is a broker that has it on its disk and has cut the session.
+export interface Revocation {
+  revoked: boolean;
+  reason: string;
+  requested_by: string;
+  requested_at: string;
+  effects: { cell: number; applied_at: string; seconds: number }[];
+}
+
 export interface DeviceDetail extends Device {
+  revocation: Revocation | null;
   fingerprint: string | null;
+  mismatches: number;
+  mismatch_at: string | null;
+  mismatch_fingerprint: string | null;
   enrolled_at: string | null;
   cell: number;
   reports_in: number | null;
@@ -142,7 +156,7 @@ export interface Registration {
 
 export interface Overview {
   at: string;
-  devices: { total: number } & Record<Status, number>;
+  devices: { total: number; revoked: number } & Record<Status, number>;
   commands_today: { total: number; open: number; succeeded: number; failed: number; cancelled: number };
   ledger: { stored: number; received: number; duplicates: number; lost: number; open: number; late: number };
   quarantine: { total: number; last_day: number };

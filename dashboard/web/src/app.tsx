@@ -100,7 +100,7 @@ function View({ path, who }: { path: string; who: Session }) {
     if (!first.current) document.getElementById("main")?.focus({ preventScroll: true });
     first.current = false;
   }, [title]);
-  if (device) return <DeviceView key={device} id={decodeURIComponent(device)} canAct={who.can_act} />;
+  if (device) return <DeviceView key={device} id={decodeURIComponent(device)} canAct={who.can_act} mayRestore={who.role === "administrator"} />;
   if (path === "/" || path === "/devices") return <DevicesView mayDecide={who.role === "administrator"} />;
   if (path === "/commands") return <CommandsView />;
   if (path === "/events") return <EventsView />;

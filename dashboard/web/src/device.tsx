@@ -5,17 +5,20 @@ import { CommandTable, Fact, mergeCommands } from "./commands";
 import { EventTable, useEvents } from "./events";
 import { absolute, count, diskUsed, duration, freeOf, memoryUsed, metricName, metricValue, statusOf } from "./format";
 import { type Loaded, useLoad, useNow, useThrottled } from "./hooks";
+import { IdentityCard } from "./identity";
 import { subscribe } from "./live";
 import {
   Bar,
   batteryLevel,
   Card,
   CommandBadge,
+  Dialog,
   Empty,
   Fault,
   Icon,
   type Level,
   Pairs,
+  RevokedTag,
   Segments,
   StatusBadge,
   Time,
@@ -23,7 +26,7 @@ import {
 } from "./parts";
 import { listAddress, useQuery } from "./router";
 
-export function DeviceView({ id, canAct }: { id: string; canAct: boolean }) {
+export function DeviceView({ id, canAct, mayRestore }: { id: string; canAct: boolean; mayRestore: boolean }) {
   const path = `devices/${encodeURIComponent(id)}`;
   const device = useLoad(id, (signal) => get<DeviceDetail>(path, {}, signal));
   const commands = useLoad(`commands ${id}`, (signal) => get<Page<Command>>("commands", { device: id, limit: 10 }, signal));
@@ -69,7 +72,7 @@ export function DeviceView({ id, canAct }: { id: string; canAct: boolean }) {
       <CommandsCard id={id} commands={commands} canAct={canAct} />
       <div class="columns">
         <LedgerCard ledger={data.ledger} />
-        <CertificateCard device={data} />
+        <IdentityCard device={data} mayRevoke={canAct} mayRestore={mayRestore} change={device.change} reload={device.reload} />
       </div>
       <EventsCard id={id} />
       <InventoryCard inventory={data.inventory} />
@@ -97,13 +100,13 @@ function Head({ device, canAct, sent, commands, reload }: {
           <h1>{device.device}</h1>
           {device.display_name && <span class="name">{device.display_name}</span>}
           <StatusBadge status={status} />
-          {!device.enabled && <span class="tag off">disabled</span>}
+          <RevokedTag device={device} />
           {device.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}
         </div>
         {canAct && <Actions device={device} sent={sent} commands={commands} />}
       </div>
-      <p class={`why ${status}`} data-testid="why">
-        <Icon name={status} />
+      <p class={`why ${device.enabled ? status : "offline"}`} data-testid="why">
+        <Icon name={device.enabled ? status : "revoked"} />
         <span>
           {device.why}{" "}
           {device.last_seen && <>Last message <Time at={device.last_seen} />.</>}
@@ -160,40 +163,6 @@ function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (comm
 
 type Send = (action: string, params?: { [name: string]: Json }) => Promise<void>;
 
-export function Dialog({ button, id, title, children, confirm, danger, disabled, onConfirm }: {
-  button: string;
-  id?: string; // where the same button stands more than once
-  title: string;
-  children: preact.ComponentChildren;
-  confirm: string;
-  danger?: boolean;
-  disabled: boolean;
-  onConfirm: (form: FormData) => void;
-}) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const name = id ?? `dialog-${button.toLowerCase().replace(/[^a-z]+/g, "-")}`;
-  return (
-    <>
-      <button type="button" disabled={disabled} onClick={() => dialog.current?.showModal()}>{button}</button>
-      <dialog ref={dialog} aria-labelledby={name}>
-        <form
-          method="dialog"
-          onSubmit={(event) => {
-            if ((event.submitter as HTMLButtonElement | null)?.value === "yes") onConfirm(new FormData(event.currentTarget));
-          }}
-        >
-          <h2 id={name}>{title}</h2>
-          {children}
-          <div class="buttons">
-            <button type="submit" value="no" formNoValidate>Cancel</button>
-            <button type="submit" value="yes" class={danger ? "primary danger" : "primary"}>{confirm}</button>
-          </div>
-        </form>
-      </dialog>
-    </>
-  );
-}
-
 function IntervalButton({ now, send, disabled }: { now: number | null; send: Send; disabled: boolean }) {
   return (
     <Dialog
@@ -225,12 +194,6 @@ function RebootButton({ device, send, disabled }: { device: string; send: Send; 
       <p>It stops what it is doing. The command is valid for 5 minutes; a device that comes back later does not reboot.</p>
     </Dialog>
   );
-}
-
-// Nothing where there is but one.
-function cellOf({ cell, reports_in }: DeviceDetail): string | null {
-  if (reports_in !== null && reports_in !== cell) return `${cell}, but it reports in ${reports_in}`;
-  return cell === 1 ? null : String(cell);
 }
 
 function Values({ device }: { device: DeviceDetail }) {
@@ -274,7 +237,6 @@ function Values({ device }: { device: DeviceDetail }) {
         {text("Uptime", latest.uptime_s === undefined ? null : duration(latest.uptime_s))}
         {text("Reports every", device.interval_s === null ? null : duration(device.interval_s))}
         {text("Agent", device.agent_version)}
-        {text("Cell", cellOf(device))}
         {Object.entries(latest.custom ?? {}).map(([name, value]) =>
           text(name, typeof value === "object" ? JSON.stringify(value) : String(value)),
         )}
@@ -458,38 +420,6 @@ function Gaps({ row, current }: { row: LedgerRow; current: boolean }) {
         {gaps.length > GAPS_SHOWN && <li class="muted">and {count(gaps.length - GAPS_SHOWN)} more</li>}
       </ul>
     </>
-  );
-}
-
-function CertificateCard({ device }: { device: DeviceDetail }) {
-  const { certificate } = device;
-  const now = useNow();
-  const days = certificate ? Math.floor((Date.parse(certificate.not_after) - now) / 86_400_000) : 0;
-  return (
-    <Card id="certificate-title" title="Certificate">
-      {!certificate ? (
-        <Empty title="None issued here">It gets one when it enrols with a token: <code>muster token create</code>.</Empty>
-      ) : (
-        <dl class="facts">
-          <Fact name="State">
-            {certificate.revoked_at ? (
-              <span class="status offline"><Icon name="offline" />Revoked <Time at={certificate.revoked_at} /></span>
-            ) : days < 0 ? (
-              <span class="status offline"><Icon name="offline" />Expired</span>
-            ) : days < 14 ? (
-              <span class="status stale"><Icon name="stale" />Expires in {count(days)} days</span>
-            ) : (
-              <span class="status online"><Icon name="online" />Valid for {count(days)} days</span>
-            )}
-          </Fact>
-          <Fact name="Until">{absolute(certificate.not_after)}</Fact>
-          <Fact name="Serial"><code>{certificate.serial}</code></Fact>
-          <Fact name="SHA-256"><code>{certificate.sha256}</code></Fact>
-          {device.fingerprint && <Fact name="Hardware"><code>{device.fingerprint}</code></Fact>}
-          {device.enrolled_at && <Fact name="Enrolled"><Time at={device.enrolled_at} /></Fact>}
-        </dl>
-      )}
-    </Card>
   );
 }
 

@@ -4,7 +4,7 @@ import { count, diskUsed, duration, memoryUsed, statusOf } from "./format";
 import { useLoad, useNow, useThrottled } from "./hooks";
 import { noteServerTime, subscribe } from "./live";
 import { OverviewStrip } from "./overview";
-import { Bar, batteryLevel, Empty, Fault, Filter, Icon, Segments, StatusBadge, Time, usageLevel } from "./parts";
+import { Bar, batteryLevel, Empty, Fault, Filter, Icon, RevokedTag, Segments, StatusBadge, Time, usageLevel } from "./parts";
 import { Registrations } from "./registrations";
 import { useQuery } from "./router";
 
@@ -69,6 +69,7 @@ export function DevicesView({ mayDecide }: { mayDecide: boolean }) {
     { value: "stale", text: "Stale", count: counts?.stale },
     { value: "offline", text: "Offline", count: counts?.offline },
     { value: "never", text: "Never seen", count: counts?.never },
+    ...(counts?.revoked || status === "revoked" ? [{ value: "revoked", text: "Revoked", count: counts?.revoked }] : []),
   ];
   return (
     <>
@@ -91,6 +92,9 @@ export function DevicesView({ mayDecide }: { mayDecide: boolean }) {
     </>
   );
 }
+
+const fits = (device: Device, status: string): boolean =>
+  status === "revoked" ? !device.enabled : device.status === status;
 
 function merge(items: Device[], changed: Device[]): Device[] {
   const news = new Map(changed.map((device) => [device.device, device]));
@@ -118,7 +122,7 @@ function DeviceList({ query, setSort, total, clear }: {
           list.change((data) => {
             const known = new Set(data.items.map((item) => item.device));
             // A device that may belong on this page, or no longer does: the server decides.
-            if (changed.some((d) => !known.has(d.device)) || (query.status && changed.some((d) => d.status !== query.status)))
+            if (changed.some((d) => !known.has(d.device)) || (query.status && changed.some((d) => !fits(d, query.status))))
               refresh();
             return { ...data, items: merge(data.items, changed) };
           });
@@ -229,7 +233,7 @@ function DeviceRow({ device, status }: { device: Device; status: Status }) {
         <span class="who-is">
           <a href={`/devices/${encodeURIComponent(device.device)}`}>{device.device}</a>
           {device.display_name && <span class="name">{device.display_name}</span>}
-          {!device.enabled && <span class="tag off">disabled</span>}
+          <RevokedTag device={device} />
           {device.tags.slice(0, 3).map((tag) => (
             <span key={tag} class="tag">{tag}</span>
           ))}

@@ -1,7 +1,7 @@
 // The small pieces that every view is made of.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { ApiError, CommandState, Json, Status } from "./api";
+import type { ApiError, CommandState, Device, Json, Status } from "./api";
 import { absolute, ago } from "./format";
 import { useNow } from "./hooks";
 
@@ -12,6 +12,7 @@ const paths: { [name: string]: Path } = {
   stale: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM8 4.8V8l2.2 1.6",
   offline: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4",
   never: "M5.6 2.3a6.2 6.2 0 0 1 4.8 0M13.7 5.6a6.2 6.2 0 0 1 0 4.8M10.4 13.7a6.2 6.2 0 0 1-4.8 0M2.3 10.4a6.2 6.2 0 0 1 0-4.8",
+  revoked: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM3.7 3.7l8.6 8.6",
   waiting: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.2 8h.01M8 8h.01M10.8 8h.01",
   running: "M14.2 8A6.2 6.2 0 1 1 10.5 2.3M10.4 5.4 10.6 2.2 13.6 3",
   cancelled: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.4 8h5.2",
@@ -51,6 +52,17 @@ export function StatusBadge({ status, why }: { status: Status; why?: string }) {
     <span class={`status ${status}`} title={why} data-testid="status">
       <Icon name={status} />
       {statusWords[status]}
+    </span>
+  );
+}
+
+// Nothing for a device that may come in.
+export function RevokedTag({ device }: { device: Device }) {
+  if (device.enabled) return null;
+  return (
+    <span class="tag off" title={device.why} data-testid="revoked">
+      <Icon name="revoked" />
+      revoked
     </span>
   );
 }
@@ -170,6 +182,38 @@ export function Segments<T extends string>({ label, value, options, onChange }: 
         </button>
       ))}
     </div>
+  );
+}
+
+export function Dialog({ button, id, title, children, confirm, danger, disabled, onConfirm }: {
+  button: string;
+  id?: string; // where the same button stands more than once
+  title: string;
+  children: ComponentChildren;
+  confirm: string;
+  danger?: boolean;
+  disabled: boolean;
+  onConfirm: (form: FormData) => void;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const name = id ?? `dialog-${button.toLowerCase().replace(/[^a-z]+/g, "-")}`;
+  return (
+    <>
+      <button type="button" disabled={disabled} onClick={() => dialog.current?.showModal()}>{button}</button>
+      <dialog ref={dialog} aria-labelledby={name} onClose={(event) => event.currentTarget.querySelector("form")?.reset()}>
+        <form
+          method="dialog"
+          onSubmit={(event) => onConfirm(new FormData(event.currentTarget))}
+        >
+          <h2 id={name}>{title}</h2>
+          {children}
+          <div class="buttons">
+            <button type="button" onClick={() => dialog.current?.close()}>Cancel</button>
+            <button type="submit" class={danger ? "primary danger" : "primary"}>{confirm}</button>
+          </div>
+        </form>
+      </dialog>
+    </>
   );
 }
 

@@ -1,8 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, get, type Page, post, type Registration } from "./api";
-import { Dialog } from "./device";
 import { useLoad } from "./hooks";
-import { Card, Fault, Time } from "./parts";
+import { Card, Dialog, Fault, Time } from "./parts";
 
 const SHOWN = 5;
 
