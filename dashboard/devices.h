@@ -10,7 +10,7 @@ http_handler devices_get;  // GET /api/v1/devices/{id}
 // intervals without a message make an online device stale; one that has not told its interval (a plain MQTT client)
 // is given a minute.
 // A clock that was set back must not let anything be seen in the future.
-#define DEVICES_SEEN_SQL "least(s.last_seen, now())"
+#define DEVICES_SEEN_SQL "(case when s.last_seen > now() then now() else s.last_seen end)"
 #define DEVICES_SILENCE_SQL "3 * coalesce(s.interval_s, 60) * interval '1 second'"
 #define DEVICES_STATUS_SQL \
 	"case when s.presence is null or s.presence = 'never' then 'never'" \

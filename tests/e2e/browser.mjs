@@ -153,6 +153,7 @@ async function revokeAndRestore(context, page, faults) {
 	// One that was never in contact does not change its state, and is shown live all the same.
 	await page.goto(new URL('/devices/script-2', MUSTER_LINK).href)
 	await identity(page).waitFor()
+	assert.doesNotMatch(await page.getByTestId('why').innerText(), /Last message/)
 	assert.equal(await page.getByTestId('certificate').innerText(), '5 days left: see why it is not renewed')
 	assert.match(await page.getByTestId('mismatches').innerText(), /^3 times, last \d+ min ago as b0b0b0b0…b0b0b0b0/)
 	await revoke(page, 'script-2', '')
