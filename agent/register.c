@@ -133,7 +133,7 @@ static void tell(struct visit *visit, const char *text)
 {
 	if (strncmp(visit->told, text, sizeof(visit->told) - 1) == 0)
 		return;
-	(void)snprintf(visit->told, sizeof(visit->told), "%s", text);
+	(void)snprintf(visit->told, sizeof(visit->told), "%.*s", (int)sizeof(visit->told) - 1, text);
 	visit->hooks->tell(visit->hooks->user, text);
 }
 

@@ -169,8 +169,7 @@ bool topic_share(char out[TOPIC_MAX_BYTES], const char *group, const char *filte
 {
 	if (!topic_is_device_id(group) || strlen(group) + strlen(filter) + sizeof("$share//") > TOPIC_MAX_BYTES)
 		return false;
-	(void)snprintf(out, TOPIC_MAX_BYTES, "$share/%s/%s", group, filter);
-	return true;
+	return snprintf(out, TOPIC_MAX_BYTES, "$share/%s/%s", group, filter) < TOPIC_MAX_BYTES;
 }
 
 bool topic_is_device_id(const char *text)
