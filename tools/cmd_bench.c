@@ -13,6 +13,7 @@ const struct args_option bench_options[] = {
 	{"transport", "KIND", "plain, mtls or both (default: both)"},
 	{"connections", "N", "devices connected at a time (default: one run with 100, one with 10000)"},
 	{"seconds", "N", "length of each measurement (default: 10)"},
+	{"ingests", "N", "so many share the broker's messages, 1 or 2 (default: 1)"},
 	{"backlog", "N", "messages that wait when ingest comes back; 0: leave it out (default: 1000000)"},
 	{"quick", NULL, "under a minute: 100 connections, 2 seconds, a backlog of 50000"},
 	{"json", NULL, "for programs: JSON on stdout"},

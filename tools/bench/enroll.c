@@ -254,7 +254,8 @@ static void print(const struct bench *bench)
 
 static bool start(struct bench *bench, struct error *error)
 {
-	bench->stage = stage_new(0, true, error);
+	const struct stage_options options = {.ingests = 1, .tls = true};
+	bench->stage = stage_new(&options, error);
 	return bench->stage && stage_broker_start(bench->stage, true, error) &&
 	       stage_bridge_start(bench->stage, error) && stage_ingest_start(bench->stage, true, error);
 }

@@ -16,7 +16,7 @@
 
 struct plan {
 	struct report_row rows[ROWS_MAX];
-	size_t count, devices;
+	size_t count, devices, ingests;
 	bool tls, json;
 };
 
@@ -35,8 +35,9 @@ static bool make_plan(const struct args *args, struct plan *plan, struct error *
 {
 	bool quick = args_has(args, "quick");
 	const char *transport = args_value(args, "transport");
-	long connections, seconds, backlog;
+	long connections, seconds, backlog, ingests;
 	if (!args_int(args, "connections", 1, CONNECTIONS_MAX, 0, &connections, error) ||
+	    !args_int(args, "ingests", 1, STAGE_INGESTS_MAX, 1, &ingests, error) ||
 	    !args_int(args, "seconds", 1, 3600, quick ? 2 : 10, &seconds, error) ||
 	    !args_int(args, "backlog", 0, 1000000, quick ? 50000 : 1000000, &backlog, error))
 		return false;
@@ -48,6 +49,7 @@ static bool make_plan(const struct args *args, struct plan *plan, struct error *
 		.phase_ms = seconds * 1000,
 		.backlog = backlog,
 	};
+	plan->ingests = (size_t)ingests;
 	plan->json = args_has(args, "json");
 	for (int tls = 0; tls < 2; tls++) {
 		if (transport && strcmp(transport, tls ? "plain" : "mtls") == 0)
@@ -62,7 +64,8 @@ static bool make_plan(const struct args *args, struct plan *plan, struct error *
 static bool run(struct plan *plan, struct error *error)
 {
 	auto_json struct json *machine = machine_describe();
-	struct stage *stage cleanup(stage_free_cleanup) = stage_new(plan->devices, plan->tls, error);
+	const struct stage_options options = {.devices = plan->devices, .ingests = plan->ingests, .tls = plan->tls};
+	struct stage *stage cleanup(stage_free_cleanup) = stage_new(&options, error);
 	bool ok = true;
 	if (!stage)
 		return false;

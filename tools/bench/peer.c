@@ -289,10 +289,16 @@ void peer_sink(const struct peer_options *options, struct error *error)
 
 // ---- watching ingest ----
 
-static int64_t read_rows(int port)
+static int64_t value_of(const char *text, const char *name)
+{
+	const char *found = strstr(text, name);
+	return found ? (int64_t)strtod(found + strlen(name), NULL) : 0;
+}
+
+// Adds what this ingest has done.
+static bool read_counts(int port, int64_t *rows, int64_t *transactions)
 {
 	static const char request[] = "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
-	static const char name[] = "\nmuster_ingest_rows_total ";
 	static char text[65536];
 	size_t len_bytes = 0;
 	const struct sockaddr_in address = {
@@ -303,19 +309,25 @@ static int64_t read_rows(int port)
 	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
 	    send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
-		return -1;
+		return false;
 	for (ssize_t got; (got = recv(fd, text + len_bytes, sizeof(text) - 1 - len_bytes, 0)) > 0;)
 		len_bytes += (size_t)got;
 	text[len_bytes] = '\0';
-	const char *found = strstr(text, name);
-	return found ? (int64_t)strtod(found + sizeof(name) - 1, NULL) : -1;
+	*rows += value_of(text, "\nmuster_ingest_rows_total ");
+	*transactions += value_of(text, "\nmuster_ingest_batches_total ");
+	return true;
 }
 
 void peer_watch(const struct peer_options *options, struct error *error)
 {
 	for (;;) {
-		int64_t rows = read_rows(options->port);
-		if (rows >= 0) {
+		int64_t rows = 0;
+		int64_t transactions = 0;
+		bool known = true;
+		for (size_t i = 0; i < PEER_WATCHED_MAX && options->watched[i] > 0; i++)
+			known = read_counts(options->watched[i], &rows, &transactions) && known;
+		if (known) {
+			atomic_store(&options->board->transactions, transactions);
 			atomic_store(&options->board->delivered, rows);
 			atomic_store(&options->board->ready, true);
 		}

@@ -13,11 +13,15 @@
 struct peer_board {
 	_Atomic bool ready;
 	_Atomic int64_t delivered;
+	_Atomic int64_t transactions; // of ingest; set before delivered
 };
+
+enum { PEER_WATCHED_MAX = 2 };
 
 struct peer_options {
 	struct peer_board *board;
 	int port;
+	int watched[PEER_WATCHED_MAX]; // ports of /metrics; 0: none
 	size_t devices;
 	// NULL: plain
 	const char *ca_file, *cert_file, *key_file;
@@ -29,5 +33,5 @@ struct peer_options {
 void peer_count(const struct peer_options *options, struct error *error);
 // The null sink: accepts connections at the port, acknowledges everything, hands on nothing.
 void peer_sink(const struct peer_options *options, struct error *error);
-// Watches a running ingest: keeps board->delivered at the rows it has committed, as its /metrics say.
+// Watches the running ingests: keeps board->delivered at the rows they have committed, as their /metrics say.
 void peer_watch(const struct peer_options *options, struct error *error);

@@ -51,6 +51,7 @@ static struct json *row_json(const struct report_row *row)
 	json_set_double(json, "broker_cpu_s_per_million", rounded(result->broker_cpu_s, 100));
 	json_set_double(json, "db_bytes_per_message", rounded(result->db_bytes, 1));
 	json_set_double(json, "wal_bytes_per_message", rounded(result->wal_bytes, 1));
+	json_set_int(json, "messages_per_transaction", (int64_t)result->batch);
 	json_set_int(json, "rss_bytes", result->rss_bytes);
 	json_set_int(json, "backlog", result->backlog);
 	json_set_int(json, "backlog_drained_per_s", (int64_t)result->backlog_per_s);

@@ -218,6 +218,7 @@ static void bench_done(struct bench *bench)
 
 static bool run(const struct args *args, long devices, struct error *error)
 {
+	const struct stage_options stage = {.devices = (size_t)devices, .ingests = 1, .tls = true};
 	struct bench bench cleanup(bench_done) = {.devices = (size_t)devices, .json = args_has(args, "json")};
 	bench.singly = bench.devices - bench.devices / 10;
 	bench.wires = calloc(bench.devices, sizeof(*bench.wires));
@@ -226,7 +227,7 @@ static bool run(const struct args *args, long devices, struct error *error)
 		return error_set(error, ERROR_FAILED, "no memory for %ld devices", devices);
 	for (size_t i = 0; i < bench.devices; i++)
 		bench.wires[i].fd = -1;
-	bench.stage = stage_new(bench.devices, true, error);
+	bench.stage = stage_new(&stage, error);
 	return bench.stage && measure(&bench, error);
 }
 

@@ -31,16 +31,18 @@
 
 // Ports of the stack that no part of this one uses otherwise.
 enum { PLAIN_PORT = STACK_BRIDGE, SINK_PORT = STACK_DASHBOARD };
+static const enum stack_port ingest_ports[STAGE_INGESTS_MAX] = {STACK_INGEST_METRICS, STACK_COMMANDER_METRICS};
 
 struct stage {
 	struct stack stack;
 	struct process_keeper keeper;
-	pid_t postgres, broker, ingest, commander, bridge, peer; // 0: none
+	pid_t postgres, broker, commander, bridge, peer; // 0: none
+	pid_t ingests[STAGE_INGESTS_MAX];
 	struct pg *pg;
 	struct peer_board *board;
 	struct wire_tls *tls;
 	char **certificates; // PEM by device; NULL without TLS
-	size_t devices;
+	size_t devices, ingest_count;
 	bool with_tls; // what the running broker speaks
 };
 
@@ -232,43 +234,71 @@ void stage_broker_stop(struct stage *stage)
 
 // ---- ingest ----
 
-static bool write_ingest_config(const struct stage *stage, bool tls, struct error *error)
+struct ingest_name {
+	char text[16];
+};
+
+static struct ingest_name ingest_name(size_t number)
+{
+	struct ingest_name name;
+	(void)snprintf(name.text, sizeof(name.text), "ingest.%zu", number + 1);
+	return name;
+}
+
+static bool write_ingest_config(const struct stage *stage, size_t number, bool tls, struct error *error)
 {
 	const struct stack *stack = &stage->stack;
+	struct ingest_name name = ingest_name(number);
 	auto_free char *conninfo = stack_conninfo(stack, "muster_ingest", "muster");
 	auto_buf struct buf out = {0};
 	buf_init(&out, CONFIG_MAX_BYTES);
-	buf_addf(&out, "broker = { host = \"" STACK_LISTEN "\"; port = %d; client_id = \"svc.ingest\"; ",
-		 stack->ports[tls ? STACK_SERVICES : PLAIN_PORT]);
+	buf_addf(&out, "broker = { host = \"" STACK_LISTEN "\"; port = %d; client_id = \"svc.%s\"; ",
+		 stack->ports[tls ? STACK_SERVICES : PLAIN_PORT], name.text);
 	if (tls)
 		buf_addf(&out, "ca_file = \"%s/ca/service.crt\"; cert_file = \"%s/certs/ingest.crt\"; "
 			       "key_file = \"%s/certs/ingest.key\"; ",
 			 stack->root, stack->root, stack->root);
 	buf_addf(&out, "};\ndatabase = { conninfo = \"%s\"; };\nhttp = { address = \"" STACK_LISTEN "\"; port = %d; };\n",
-		 conninfo ? conninfo : "", stack->ports[STACK_INGEST_METRICS]);
-	return file_write(stack_path(stack, "conf/ingest.conf").text, out.data, out.len_bytes, 0600, error);
+		 conninfo ? conninfo : "", stack->ports[ingest_ports[number]]);
+	if (stage->ingest_count > 1)
+		buf_add_str(&out, "subscription = { group = \"bench\"; };\n");
+	return file_write(stack_path(stack, "conf/%s.conf", name.text).text, out.data, out.len_bytes, 0600, error);
 }
 
 static bool ingest_answers(struct stage *stage)
 {
-	return healthy(stage->stack.ports[STACK_INGEST_METRICS]);
+	for (size_t i = 0; i < stage->ingest_count; i++)
+		if (stage->ingests[i] > 0 && !healthy(stage->stack.ports[ingest_ports[i]]))
+			return false;
+	return true;
+}
+
+static bool start_ingest(struct stage *stage, size_t number, bool tls, struct error *error)
+{
+	struct ingest_name name = ingest_name(number);
+	struct stack_path config = stack_path(&stage->stack, "conf/%s.conf", name.text);
+	char program[STACK_PATH_MAX + 16];
+	char *argv[] = {program, (char *)"--config", config.text, NULL};
+	(void)snprintf(program, sizeof(program), "%s/muster-ingest", stage->stack.bin);
+	if (!write_ingest_config(stage, number, tls, error))
+		return false;
+	stage->ingests[number] = process_start(&stage->stack, name.text, argv, SIGKILL, error);
+	return stage->ingests[number] > 0 &&
+	       wait_until(stage, &stage->ingests[number], name.text, ingest_answers, error);
 }
 
 bool stage_ingest_start(struct stage *stage, bool tls, struct error *error)
 {
-	struct stack_path config = stack_path(&stage->stack, "conf/ingest.conf");
-	char program[STACK_PATH_MAX + 16];
-	char *argv[] = {program, (char *)"--config", config.text, NULL};
-	(void)snprintf(program, sizeof(program), "%s/muster-ingest", stage->stack.bin);
-	if (!write_ingest_config(stage, tls, error))
-		return false;
-	stage->ingest = process_start(&stage->stack, "ingest", argv, SIGKILL, error);
-	return stage->ingest > 0 && wait_until(stage, &stage->ingest, "ingest", ingest_answers, error);
+	for (size_t i = 0; i < stage->ingest_count; i++)
+		if (!start_ingest(stage, i, tls, error))
+			return false;
+	return true;
 }
 
 void stage_ingest_stop(struct stage *stage)
 {
-	process_stop(&stage->ingest, SIGTERM, STOP_TIMEOUT_MS);
+	for (size_t i = 0; i < stage->ingest_count; i++)
+		process_stop(&stage->ingests[i], SIGTERM, STOP_TIMEOUT_MS);
 }
 
 // ---- commander ----
@@ -341,8 +371,6 @@ static bool peer_is_ready(struct stage *stage)
 
 static int peer_port(const struct stage *stage, stage_peer_fn *fn, bool tls)
 {
-	if (fn == peer_watch)
-		return stage->stack.ports[STACK_INGEST_METRICS];
 	if (fn == peer_sink)
 		return stage_sink_port(stage);
 	return tls ? stage->stack.ports[STACK_SERVICES] : stage->stack.ports[PLAIN_PORT];
@@ -354,7 +382,7 @@ bool stage_peer_start(struct stage *stage, stage_peer_fn *fn, bool tls, struct e
 	struct stack_path ca = stack_path(&stage->stack, "ca/service.crt");
 	struct stack_path cert = stack_path(&stage->stack, server ? "certs/server.crt" : "certs/ingest.crt");
 	struct stack_path key = stack_path(&stage->stack, server ? "certs/server.key" : "certs/ingest.key");
-	const struct peer_options options = {
+	struct peer_options options = {
 		.board = stage->board,
 		.port = peer_port(stage, fn, tls),
 		.devices = stage->devices,
@@ -362,8 +390,11 @@ bool stage_peer_start(struct stage *stage, stage_peer_fn *fn, bool tls, struct e
 		.cert_file = tls ? cert.text : NULL,
 		.key_file = tls ? key.text : NULL,
 	};
+	for (size_t i = 0; i < stage->ingest_count; i++)
+		options.watched[i] = stage->stack.ports[ingest_ports[i]];
 	atomic_store(&stage->board->ready, false);
 	atomic_store(&stage->board->delivered, 0);
+	atomic_store(&stage->board->transactions, 0);
 	stage->peer = process_fork(error);
 	if (stage->peer < 0)
 		return false;
@@ -446,7 +477,7 @@ static bool build(struct stage *stage, bool tls, struct error *error)
 	return start_database(stage, error);
 }
 
-struct stage *stage_new(size_t devices, bool tls, struct error *error)
+struct stage *stage_new(const struct stage_options *options, struct error *error)
 {
 	struct stage *stage = calloc(1, sizeof(*stage));
 	if (!stage) {
@@ -454,13 +485,14 @@ struct stage *stage_new(size_t devices, bool tls, struct error *error)
 		return NULL;
 	}
 	stage->keeper = (struct process_keeper){.alive = -1, .lock = -1};
-	stage->devices = devices;
+	stage->devices = options->devices;
+	stage->ingest_count = options->ingests;
 	stage->board =
 		mmap(NULL, sizeof(*stage->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (stage->board == MAP_FAILED) {
 		stage->board = NULL;
 		error_errno(error, errno, "cannot share memory");
-	} else if (build(stage, tls, error)) {
+	} else if (build(stage, options->tls, error)) {
 		return stage;
 	}
 	stage_free(stage);
@@ -474,7 +506,8 @@ void stage_free(struct stage *stage)
 	process_stop(&stage->peer, SIGKILL, 0);
 	process_stop(&stage->commander, SIGKILL, 0);
 	process_stop(&stage->bridge, SIGKILL, 0);
-	process_stop(&stage->ingest, SIGKILL, 0);
+	for (size_t i = 0; i < stage->ingest_count; i++)
+		process_stop(&stage->ingests[i], SIGKILL, 0);
 	process_stop(&stage->broker, SIGKILL, 0);
 	pg_free(stage->pg);
 	process_stop(&stage->postgres, SIGQUIT, STOP_TIMEOUT_MS);
@@ -490,9 +523,15 @@ void stage_free(struct stage *stage)
 
 void stage_usage(const struct stage *stage, struct stage_usage *out)
 {
-	out->ingest_s = process_cpu_s(stage->ingest);
-	out->database_s = process_family_cpu_s(stage->postgres);
-	out->broker_s = process_cpu_s(stage->broker);
-	out->bridge_s = process_cpu_s(stage->bridge);
-	out->ingest_rss_bytes = process_peak_bytes(stage->ingest);
+	*out = (struct stage_usage){
+		.database_s = process_family_cpu_s(stage->postgres),
+		.broker_s = process_cpu_s(stage->broker),
+		.bridge_s = process_cpu_s(stage->bridge),
+	};
+	for (size_t i = 0; i < stage->ingest_count; i++) {
+		int64_t rss_bytes = process_peak_bytes(stage->ingests[i]);
+		out->ingest_s += process_cpu_s(stage->ingests[i]);
+		if (rss_bytes > out->ingest_rss_bytes)
+			out->ingest_rss_bytes = rss_bytes;
+	}
 }

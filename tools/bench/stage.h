@@ -16,15 +16,23 @@
 
 struct stage;
 
+enum { STAGE_INGESTS_MAX = PEER_WATCHED_MAX };
+
+struct stage_options {
+	size_t devices;
+	size_t ingests; // that share the broker's messages, up to STAGE_INGESTS_MAX
+	bool tls;	// certificates are made
+};
+
 // Makes the folder, the database with so many devices, the certificates. As root it goes on as an unprivileged user.
-struct stage *stage_new(size_t devices, bool tls, struct error *error) must_check;
+struct stage *stage_new(const struct stage_options *options, struct error *error) must_check;
 void stage_free(struct stage *stage);
 DEFINE_CLEANUP(struct stage, stage_free)
 
 // One broker at a time, empty at its start.
 bool stage_broker_start(struct stage *stage, bool tls, struct error *error) must_check;
 void stage_broker_stop(struct stage *stage);
-// Started, connected and subscribed.
+// All of them started, connected and subscribed.
 bool stage_ingest_start(struct stage *stage, bool tls, struct error *error) must_check;
 void stage_ingest_stop(struct stage *stage);
 
@@ -55,6 +63,6 @@ bool stage_database_rows(struct stage *stage, int64_t *rows, int64_t *bytes, int
 // What the processes have used so far.
 struct stage_usage {
 	double ingest_s, database_s, broker_s, bridge_s;
-	int64_t ingest_rss_bytes; // peak of its life
+	int64_t ingest_rss_bytes; // peak of its life, of the largest
 };
 void stage_usage(const struct stage *stage, struct stage_usage *out);

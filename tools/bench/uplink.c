@@ -89,6 +89,7 @@ static bool measure_committed(struct run *run, struct error *error)
 	int64_t rows_before, bytes_before, wal_before, rows, bytes, wal;
 	stage_usage(run->stage, &before);
 	int64_t published = load_published(run->load);
+	int64_t transactions = atomic_load(&stage_board(run->stage)->transactions);
 	if (!stage_database_rows(run->stage, &rows_before, &bytes_before, &wal_before, error) ||
 	    !flat_out(run, run->delivered, &out->committed_per_s, error) ||
 	    !load_drain(run->load, run->delivered, DRAIN_TIMEOUT_MS, error))
@@ -100,6 +101,8 @@ static bool measure_committed(struct run *run, struct error *error)
 	out->ingest_cpu_s = (after.ingest_s - before.ingest_s) / messages * MILLION;
 	out->database_cpu_s = (after.database_s - before.database_s) / messages * MILLION;
 	out->broker_cpu_s = (after.broker_s - before.broker_s) / messages * MILLION;
+	transactions = atomic_load(&stage_board(run->stage)->transactions) - transactions;
+	out->batch = transactions > 0 ? messages / (double)transactions : 0;
 	out->db_bytes = (double)(bytes - bytes_before) / messages;
 	out->wal_bytes = (double)(wal - wal_before) / messages;
 	return true;

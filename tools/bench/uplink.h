@@ -32,6 +32,7 @@ struct uplink_result {
 	// Of the committed messages, per million.
 	double ingest_cpu_s, database_cpu_s, broker_cpu_s;
 	double db_bytes, wal_bytes; // per message
+	double batch; // messages per transaction
 	struct uplink_latency latency[UPLINK_RATES];
 	int64_t backlog, backlog_rss_bytes;
 	double backlog_per_s; // drained
