@@ -31,7 +31,6 @@
 
 // Ports of the stack that no part of this one uses otherwise.
 enum { PLAIN_PORT = STACK_BRIDGE, SINK_PORT = STACK_DASHBOARD };
-static const enum stack_port ingest_ports[STAGE_INGESTS_MAX] = {STACK_INGEST_METRICS, STACK_COMMANDER_METRICS};
 
 struct stage {
 	struct stack stack;
@@ -245,6 +244,11 @@ static struct ingest_name ingest_name(size_t number)
 	return name;
 }
 
+static int ingest_port(const struct stage *stage, size_t number)
+{
+	return stage->stack.ports[number == 0 ? STACK_INGEST_METRICS : STACK_COMMANDER_METRICS];
+}
+
 static bool write_ingest_config(const struct stage *stage, size_t number, bool tls, struct error *error)
 {
 	const struct stack *stack = &stage->stack;
@@ -259,7 +263,7 @@ static bool write_ingest_config(const struct stage *stage, size_t number, bool t
 			       "key_file = \"%s/certs/ingest.key\"; ",
 			 stack->root, stack->root, stack->root);
 	buf_addf(&out, "};\ndatabase = { conninfo = \"%s\"; };\nhttp = { address = \"" STACK_LISTEN "\"; port = %d; };\n",
-		 conninfo ? conninfo : "", stack->ports[ingest_ports[number]]);
+		 conninfo ? conninfo : "", ingest_port(stage, number));
 	if (stage->ingest_count > 1)
 		buf_add_str(&out, "subscription = { group = \"bench\"; };\n");
 	return file_write(stack_path(stack, "conf/%s.conf", name.text).text, out.data, out.len_bytes, 0600, error);
@@ -268,7 +272,7 @@ static bool write_ingest_config(const struct stage *stage, size_t number, bool t
 static bool ingest_answers(struct stage *stage)
 {
 	for (size_t i = 0; i < stage->ingest_count; i++)
-		if (stage->ingests[i] > 0 && !healthy(stage->stack.ports[ingest_ports[i]]))
+		if (stage->ingests[i] > 0 && !healthy(ingest_port(stage, i)))
 			return false;
 	return true;
 }
@@ -391,7 +395,7 @@ bool stage_peer_start(struct stage *stage, stage_peer_fn *fn, bool tls, struct e
 		.key_file = tls ? key.text : NULL,
 	};
 	for (size_t i = 0; i < stage->ingest_count; i++)
-		options.watched[i] = stage->stack.ports[ingest_ports[i]];
+		options.watched[i] = ingest_port(stage, i);
 	atomic_store(&stage->board->ready, false);
 	atomic_store(&stage->board->delivered, 0);
 	atomic_store(&stage->board->transactions, 0);
