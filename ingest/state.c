@@ -71,7 +71,7 @@ enum { OWN_COLUMN_COUNT = 6 + READING_COLUMN_COUNT };
 	NEWER("rssi_dbm") NEWER("temperature_c") NEWER("custom")                                              \
 	CHANGED
 
-// The common case, of devices that are known and only report, and no reading older than the one known: it is as short as
+// The common case, of devices that are known and only report, no reading older than the one known: it is as short as
 // it can be, because each device of each batch pays for it. Who says hello is told to be up, so that nothing of a hello
 // is here; naming the certificate alone would have the trigger look at both rows. "on conflict" would lock each row
 // first, at half the speed.
