@@ -115,7 +115,7 @@ bool tls_set(struct tls *tls, const struct tls_credential *credential, struct er
 
 static int dial_one(const struct addrinfo *address, int timeout_ms)
 {
-	const struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000};
+	const struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000L};
 	int fd auto_close = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, address->ai_protocol);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 || // connect heeds it too
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0 ||

@@ -46,6 +46,7 @@ class Stack:
         self.bin = pathlib.Path(bin_folder)
         self.state = pathlib.Path(os.environ["MUSTER_TEST_DIR"]) / f"{name}-{os.getpid()}"
         self.state.parent.mkdir(parents=True, exist_ok=True)
+        self.canary = canary
         self.arguments = [*arguments, *([] if canary else ["--no-canary"])]
         self.failed = False
 
@@ -62,6 +63,8 @@ class Stack:
         done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments)
         self.info = json.loads(done.stdout)
         self.ports = self.info["ports"]
+        if not self.canary:
+            self.ports.pop("canary_metrics", None)  # nobody listens there
 
     def __exit__(self, *_):
         if self.failed:
