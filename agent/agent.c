@@ -16,6 +16,7 @@
 #include "agent/system.h"
 #include "agent/uplink.h"
 #include "common/clock.h"
+#include "common/device_status.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/mqtt.h"
@@ -54,7 +55,7 @@ struct agent {
 	struct collect collect;
 	char boot_id[64];
 	char fingerprint[SHA256_HEX_BYTES];
-	char status_topic[TOPIC_MAX_BYTES], telemetry_topic[TOPIC_MAX_BYTES], event_topic[TOPIC_MAX_BYTES];
+	char telemetry_topic[TOPIC_MAX_BYTES], event_topic[TOPIC_MAX_BYTES];
 
 	int64_t heartbeat_ms; // when the next is due
 	int64_t inventory_ms;
@@ -157,34 +158,12 @@ static bool publish_outbox(void *user, const char *topic, const void *payload, s
 	return mqtt_publish(agent->mqtt, &publish, NULL, error);
 }
 
-// A status message, or the will. The server can tell by the number which connection it is about.
-struct status {
-	char session[24];
-	struct mqtt_property properties[2];
-	struct mqtt_publish publish;
-};
-
-static void make_status(const struct agent *agent, const char *text, const char *why, struct status *out)
-{
-	(void)snprintf(out->session, sizeof(out->session), "%" PRId64, agent->session);
-	out->properties[0] = (struct mqtt_property){"session", out->session};
-	out->properties[1] = (struct mqtt_property){"why", why};
-	out->publish = (struct mqtt_publish){
-		.topic = agent->status_topic,
-		.payload = text,
-		.payload_bytes = strlen(text),
-		.qos = 1,
-		.retain = true,
-		.properties = out->properties,
-		.property_count = why ? 2 : 1,
-	};
-}
-
 static void publish_status(struct agent *agent, const char *text, const char *why)
 {
 	struct error error = {0};
-	struct status status;
-	make_status(agent, text, why, &status);
+	struct device_status status;
+	if (!device_status_make(agent->identity.device, agent->session, text, why, &status))
+		return; // no device id: start refuses it
 	if (mqtt_publish(agent->mqtt, &status.publish, NULL, &error))
 		agent->uplink.unacknowledged++; // its PUBACK can't be told from the others
 	else
@@ -194,15 +173,15 @@ static void publish_status(struct agent *agent, const char *text, const char *wh
 // Rises with every try to connect, for one that seems to fail may have got through.
 static bool next_session(struct agent *agent, struct error *error)
 {
-	struct status will;
+	struct device_status will;
 	if (++agent->session > agent->session_reserved) {
 		agent->session_reserved = agent->session + SESSIONS_RESERVED;
 		struct error fault = {0};
 		// If it can't be written, the numbers still rise while this program runs.
 		outbox_result(agent, outbox_set_int(agent->outbox, "session", agent->session_reserved, &fault), &fault);
 	}
-	make_status(agent, "offline", "will", &will);
-	return mqtt_set_will(agent->mqtt, &will.publish, error);
+	return device_status_make(agent->identity.device, agent->session, "offline", "will", &will) &&
+	       mqtt_set_will(agent->mqtt, &will.publish, error);
 }
 
 static void on_connect(void *user, bool session_present)
@@ -476,8 +455,7 @@ static bool read_facts(struct agent *agent, struct error *error)
 		.actions = agent->options->actions,
 	};
 	const char *device = agent->identity.device;
-	return (topic_build(agent->status_topic, TOPIC_STATUS, device, NULL) &&
-		topic_build(agent->telemetry_topic, TOPIC_TELEMETRY, device, NULL) &&
+	return (topic_build(agent->telemetry_topic, TOPIC_TELEMETRY, device, NULL) &&
 		topic_build(agent->event_topic, TOPIC_EVENT, device, NULL)) ||
 	       error_set(error, ERROR_INVALID, "%s is no device id", device);
 }

@@ -9,6 +9,9 @@
 
 #define ANSWER_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define TOKEN_MAX_BYTES 256
+#define PAGE 500 // the API's largest
+#define LIST_PATH_MAX_BYTES 8192
+#define CURSOR_MAX_BYTES 300
 
 struct api {
 	struct http_client *client;
@@ -100,6 +103,30 @@ struct api *api_open(struct cli *cli, int *exit_code)
 		*exit_code = cli_fail(cli, &error, next);
 	}
 	return api;
+}
+
+bool api_list(struct api *api, const char *path, const char *filter, struct json *items, struct error *error)
+{
+	auto_buf struct buf page_path = {0};
+	char after[CURSOR_MAX_BYTES] = "";
+	buf_init(&page_path, LIST_PATH_MAX_BYTES);
+	do {
+		const char *next = NULL;
+		buf_clear(&page_path);
+		buf_addf(&page_path, "%s?limit=%d%s%s%s", path, PAGE, filter, after[0] ? "&after=" : "", after);
+		if (page_path.overflowed)
+			return error_set(error, ERROR_LIMIT, "the filter is longer than %d bytes", LIST_PATH_MAX_BYTES);
+		auto_json struct json *page = api_request(api, "GET", buf_str(&page_path), NULL, error);
+		if (!page)
+			return false;
+		const struct json *list = json_member(page, "items");
+		for (size_t n = 0; n < json_array_length(list); n++)
+			json_append(items, json_copy(json_array_at(list, n)));
+		after[0] = '\0';
+		if (json_member_string(page, "next", &next))
+			(void)snprintf(after, sizeof(after), "%s", next);
+	} while (after[0]);
+	return true;
 }
 
 int api_fail(const struct cli *cli, const struct error *error)

@@ -21,6 +21,9 @@ DEFINE_CLEANUP(struct api, api_free)
 // that fits and the status as its code. The answer is the caller's.
 struct json *api_request(struct api *api, const char *method, const char *path, const char *body,
 			 struct error *error) must_check;
+// Follows the pages of a listing and appends all that they hold to items, an array. filter: "" or "&name=value...", for
+// URLs.
+bool api_list(struct api *api, const char *path, const char *filter, struct json *items, struct error *error) must_check;
 
 // For the verbs. api_open finds the stack and makes the client; NULL when it cannot: it has said why, and *exit_code is
 // the verb's.

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 500 // the API's largest
 #define TEXT_MAX_BYTES ((size_t)1024 * 1024)
 
 // ---- list ----
@@ -68,28 +67,6 @@ static bool is_plain(const char *text)
 	return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(text);
 }
 
-// Follows the pages, handing each item over to items.
-static bool fetch_all(struct api *api, const char *filter, struct json *items, struct error *error)
-{
-	char path[512];
-	char after[300] = "";
-	do {
-		const char *next = NULL;
-		(void)snprintf(path, sizeof(path), "/api/v1/devices?limit=%d%s%s%s", PAGE, filter,
-			       after[0] ? "&after=" : "", after);
-		auto_json struct json *page = api_request(api, "GET", path, NULL, error);
-		if (!page)
-			return false;
-		const struct json *list = json_member(page, "items");
-		for (size_t i = 0; i < json_array_length(list); i++)
-			json_append(items, json_copy(json_array_at(list, i)));
-		after[0] = '\0';
-		if (json_member_string(page, "next", &next))
-			(void)snprintf(after, sizeof(after), "%s", next);
-	} while (after[0]);
-	return true;
-}
-
 static int list_run(struct cli *cli)
 {
 	static const struct table_column columns[] = {
@@ -120,7 +97,7 @@ static int list_run(struct cli *cli)
 	auto_json struct json *answer = json_new_object();
 	struct json *items = json_new_array();
 	json_set(answer, "items", items);
-	if (!fetch_all(api, filter, items, &error))
+	if (!api_list(api, "/api/v1/devices", filter, items, &error))
 		return api_fail(cli, &error);
 	if (cli->json) {
 		cli_print_json(answer);

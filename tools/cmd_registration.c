@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 500 // the API's largest
 #define QUERY_MAX_BYTES 2048
 #define FAULTS_MAX_BYTES 8192
 #define CELL_MAX 2147483647 // integer of PostgreSQL
@@ -58,29 +57,13 @@ static bool add_matching(struct buf *query, const char *matching, struct error *
 	return !query->overflowed || error_set(error, ERROR_LIMIT, "the conditions are too long");
 }
 
-// Follows the pages; an object with "items".
+// An object with "items".
 static struct json *fetch(struct api *api, const char *query, struct error *error)
 {
-	char path[QUERY_MAX_BYTES + 400];
-	char after[300] = "";
 	auto_json struct json *all = json_new_object();
 	struct json *items = json_new_array();
 	json_set(all, "items", items);
-	do {
-		const char *next = NULL;
-		(void)snprintf(path, sizeof(path), "/api/v1/registrations?limit=%d%s%s%s", PAGE, query,
-			       after[0] ? "&after=" : "", after);
-		auto_json struct json *page = api_request(api, "GET", path, NULL, error);
-		if (!page)
-			return NULL;
-		const struct json *list = json_member(page, "items");
-		for (size_t i = 0; i < json_array_length(list); i++)
-			json_append(items, json_copy(json_array_at(list, i)));
-		after[0] = '\0';
-		if (json_member_string(page, "next", &next))
-			(void)snprintf(after, sizeof(after), "%s", next);
-	} while (after[0]);
-	return steal(all);
+	return api_list(api, "/api/v1/registrations", query, items, error) ? steal(all) : NULL;
 }
 
 static const char *member(const struct json *item, const char *name)

@@ -14,7 +14,6 @@
 
 #define EFFECT_WAIT_MS 5000 // for the first broker to confirm; the others have as long from then
 #define EFFECT_POLL_MS 25
-#define PAGE 500 // the API's largest
 
 static const char *member(const struct json *object, const char *name)
 {
@@ -132,27 +131,6 @@ static int restore_run(struct cli *cli)
 
 // ---- list ----
 
-static bool fetch_all(struct api *api, bool all, struct json *items, struct error *error)
-{
-	char path[128];
-	char after[32] = "";
-	do {
-		const char *next = NULL;
-		(void)snprintf(path, sizeof(path), "/api/v1/revocations?limit=%d%s%s%s", PAGE, all ? "&all=1" : "",
-			       after[0] ? "&after=" : "", after);
-		auto_json struct json *page = api_request(api, "GET", path, NULL, error);
-		if (!page)
-			return false;
-		const struct json *list = json_member(page, "items");
-		for (size_t i = 0; i < json_array_length(list); i++)
-			json_append(items, json_copy(json_array_at(list, i)));
-		after[0] = '\0';
-		if (json_member_string(page, "next", &next))
-			(void)snprintf(after, sizeof(after), "%s", next);
-	} while (after[0]);
-	return true;
-}
-
 static void print_list(const struct json *items, bool all)
 {
 	static const struct table_column columns[] = {
@@ -227,7 +205,7 @@ static int list_run(struct cli *cli)
 	auto_json struct json *answer = json_new_object();
 	struct json *items = json_new_array();
 	json_set(answer, "items", items);
-	if (!fetch_all(api, all, items, &error))
+	if (!api_list(api, "/api/v1/revocations", all ? "&all=1" : "", items, &error))
 		return api_fail(cli, &error);
 	auto_json struct json *found = api_request(api, "GET", "/api/v1/revocations/proofs", NULL, &error);
 	if (!found)

@@ -2,6 +2,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/device_status.h"
 #include "common/json.h"
 #include "common/topic.h"
 
@@ -18,35 +19,13 @@ void report_init(struct report *report, const char *device)
 	crypto_uuid4(report->boot_id);
 }
 
-struct status {
-	char topic[TOPIC_MAX_BYTES], session[24];
-	struct mqtt_property properties[2];
-	struct mqtt_publish publish;
-};
-
-static bool make_status(const struct report *report, const char *text, const char *why, struct status *out)
-{
-	(void)snprintf(out->session, sizeof(out->session), "%" PRId64, report->session);
-	out->properties[0] = (struct mqtt_property){"session", out->session};
-	out->properties[1] = (struct mqtt_property){"why", why};
-	out->publish = (struct mqtt_publish){
-		.topic = out->topic,
-		.payload = text,
-		.payload_bytes = strlen(text),
-		.qos = 1,
-		.retain = true,
-		.properties = out->properties,
-		.property_count = why ? 2 : 1,
-	};
-	return topic_build(out->topic, TOPIC_STATUS, report->device, NULL);
-}
-
 bool report_will(struct report *report, struct mqtt *mqtt, struct error *error)
 {
-	struct status will;
+	struct device_status will;
 
 	report->session++;
-	return make_status(report, "offline", "will", &will) && mqtt_set_will(mqtt, &will.publish, error);
+	return device_status_make(report->device, report->session, "offline", "will", &will) &&
+	       mqtt_set_will(mqtt, &will.publish, error);
 }
 
 static bool publish(const struct report *report, struct mqtt *mqtt, enum topic_kind kind, const char *text,
@@ -85,19 +64,20 @@ static bool subscribe(const struct report *report, struct mqtt *mqtt, enum topic
 bool report_begin(struct report *report, struct mqtt *mqtt, const struct identity *identity,
 		  struct error *error)
 {
-	struct status status;
+	struct device_status status;
 
 	report->due_ms = 0;
-	return make_status(report, "online", NULL, &status) && subscribe(report, mqtt, TOPIC_STORED, error) &&
-	       subscribe(report, mqtt, TOPIC_CERTIFICATE, error) &&
+	return device_status_make(report->device, report->session, "online", NULL, &status) &&
+	       subscribe(report, mqtt, TOPIC_STORED, error) && subscribe(report, mqtt, TOPIC_CERTIFICATE, error) &&
 	       mqtt_publish(mqtt, &status.publish, NULL, error) && hello(report, mqtt, identity, error);
 }
 
 bool report_goodbye(struct report *report, struct mqtt *mqtt, struct error *error)
 {
-	struct status status;
+	struct device_status status;
 
-	return make_status(report, "offline", "goodbye", &status) && mqtt_publish(mqtt, &status.publish, NULL, error);
+	return device_status_make(report->device, report->session, "offline", "goodbye", &status) &&
+	       mqtt_publish(mqtt, &status.publish, NULL, error);
 }
 
 static void make_reading(struct report *report, double cut_s)

@@ -1,6 +1,7 @@
 #include "tools/sim/device.h"
 
 #include "common/clock.h"
+#include "common/device_status.h"
 #include "common/json.h"
 #include "tools/sim/report.h"
 
@@ -110,44 +111,22 @@ bool device_publish(struct device *device, enum topic_kind kind, const char *pay
 	return topic_build(topic, kind, device->identity.device, NULL) && publish(device, &message, mid);
 }
 
-// A status message, or the will.
-struct status {
-	char topic[TOPIC_MAX_BYTES], session[24];
-	struct mqtt_property properties[2];
-	struct mqtt_publish publish;
-};
-
-static bool make_status(const struct device *device, const char *text, const char *why, struct status *out)
-{
-	(void)snprintf(out->session, sizeof(out->session), "%" PRId64, device->session);
-	out->properties[0] = (struct mqtt_property){"session", out->session};
-	out->properties[1] = (struct mqtt_property){"why", why};
-	out->publish = (struct mqtt_publish){
-		.topic = out->topic,
-		.payload = text,
-		.payload_bytes = strlen(text),
-		.qos = 1,
-		.retain = true,
-		.properties = out->properties,
-		.property_count = why ? 2 : 1,
-	};
-	return topic_build(out->topic, TOPIC_STATUS, device->identity.device, NULL);
-}
-
 static bool publish_status(struct device *device, const char *text, const char *why)
 {
-	struct status status;
+	struct device_status status;
 
-	return make_status(device, text, why, &status) && publish(device, &status.publish, NULL);
+	return device_status_make(device->identity.device, device->session, text, why, &status) &&
+	       publish(device, &status.publish, NULL);
 }
 
 static void next_session(struct device *device)
 {
 	struct error error = {.kind = ERROR_NONE};
-	struct status will;
+	struct device_status will;
 
 	device->session++;
-	if (!make_status(device, "offline", "will", &will) || !mqtt_set_will(device->mqtt, &will.publish, &error))
+	if (!device_status_make(device->identity.device, device->session, "offline", "will", &will) ||
+	    !mqtt_set_will(device->mqtt, &will.publish, &error))
 		shared_fail(device->shared, "a will could not be made");
 }
 
