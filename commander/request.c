@@ -79,9 +79,9 @@ bool request_check(const struct request *request, struct refusal *refusal)
 	else if (!request->device_enabled)
 		refusal_set(refusal, "device disabled", "device \"%s\" is disabled; an administrator can enable it",
 			    request->device);
-	else if (!action)
+	else if (!action || action->internal)
 		refusal_set(refusal, "unknown action",
-			    "there is no action \"%s\"; docs/protocol.md, section 8, lists them", request->action);
+			    "there is no action \"%s\"; docs/protocol.md, section 17, lists them", request->action);
 	else if (!action_check_params(action, request->params, &error))
 		refusal_set(refusal, "bad parameters", "%s", error.what);
 	else if (request->ttl_ms > (int64_t)COMMAND_TTL_MAX_S * 1000 + TTL_SLACK_MS)

@@ -116,11 +116,12 @@ static bool read_action(const struct json *json, struct request_body *body, stru
 	if (!json_member_string(json, "action", &body->action))
 		body->action = "";
 	const struct action *action = action_find(body->action);
-	if (!action) {
+	if (!action || action->internal) {
 		auto_buf struct buf names;
-		buf_init(&names, sizeof(error->what) / 2);
+		buf_init(&names, sizeof(error->what) - 64);
 		for (size_t i = 0; i < count; i++)
-			buf_addf(&names, "%s%s", i > 0 ? ", " : "", table[i].name);
+			if (!table[i].internal)
+				buf_addf(&names, "%s%s", i > 0 ? ", " : "", table[i].name);
 		return error_set(error, ERROR_INVALID, "\"action\" must be one of: %s.", buf_str(&names));
 	}
 	if (params && json_type(params) != JSON_OBJECT)

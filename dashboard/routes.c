@@ -1,5 +1,6 @@
 #include "dashboard/routes.h"
 
+#include "dashboard/actions.h"
 #include "dashboard/assets.h"
 #include "dashboard/auth.h"
 #include "dashboard/commands.h"
@@ -26,6 +27,7 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/revocations", revocations_list, ACCESS_READ},
 	{"GET", "/api/v1/revocations/proofs", revocations_proofs, ACCESS_READ},
+	{"GET", "/api/v1/actions", actions_list, ACCESS_READ},
 	{"GET", "/api/v1/commands", commands_list, ACCESS_READ},
 	{"POST", "/api/v1/commands", commands_create, ACCESS_ACT},
 	{"GET", "/api/v1/commands/{id}", commands_get, ACCESS_READ},

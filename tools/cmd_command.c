@@ -301,57 +301,48 @@ static void add_params(struct buf *out, const struct action *action)
 		buf_addf(out, "%s\"%s\": %s", i > 0 ? "; " : "", param->name, param->description);
 		if (param->type == JSON_INT)
 			buf_addf(out, ", %lld to %lld", (long long)param->min, (long long)param->max);
+		for (size_t k = 0; param->choices && param->choices[k]; k++)
+			buf_addf(out, "%s%s", k > 0 ? ", " : ": ", param->choices[k]);
 		buf_add_str(out, param->required ? "" : " (may be left out)");
 	}
 }
 
-static void print_actions_json(const struct action *list, size_t count)
+static void add_remarks(struct buf *out, const struct action *action)
 {
-	static const char *const types[] = {[JSON_INT] = "integer", [JSON_STRING] = "string", [JSON_BOOL] = "boolean"};
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	for (size_t i = 0; i < count; i++) {
-		struct json *item = json_new_object();
-		struct json *params = json_new_array();
-		for (size_t k = 0; k < list[i].param_count; k++) {
-			const struct action_param *param = &list[i].params[k];
-			struct json *one = json_new_object();
-			json_set_string(one, "name", param->name);
-			json_set_string(one, "type", types[param->type]);
-			json_set_bool(one, "required", param->required);
-			if (param->type != JSON_BOOL) {
-				json_set_int(one, "min", param->min);
-				json_set_int(one, "max", param->max);
-			}
-			json_set_string(one, "description", param->description);
-			json_append(params, one);
-		}
-		json_set_string(item, "action", list[i].name);
-		json_set_string(item, "description", list[i].description);
-		json_set_bool(item, "destructive", list[i].destructive);
-		json_set(item, "params", params);
-		json_append(items, item);
-	}
-	json_set(answer, "items", items);
-	cli_print_json(answer);
+	if (action->destructive)
+		buf_add_str(out, "destructive");
+	if (action->cancellable)
+		buf_addf(out, "%sends when cancelled", out->len_bytes > 0 ? ", " : "");
+	if (action->platforms != ACTION_EVERYWHERE)
+		buf_addf(out, "%s%s only", out->len_bytes > 0 ? ", " : "",
+			 action->platforms == ACTION_LINUX ? "Linux" : "Android");
 }
 
 static int actions_run(struct cli *cli)
 {
 	static const struct table_column columns[] = {
-		{.name = "action"}, {.name = "description"}, {.name = "params"}};
+		{.name = "action"}, {.name = "description"}, {.name = "remarks"}, {.name = "params"}};
 	size_t count = 0;
 	const struct action *list = action_table(&count);
 	if (cli->json) {
-		print_actions_json(list, count);
+		auto_json struct json *answer = json_new_object();
+		struct json *items = json_new_array();
+		action_list(items);
+		json_set(answer, "items", items);
+		cli_print_json(answer);
 		return CLI_OK;
 	}
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < count; i++) {
 		auto_buf struct buf params = {0};
+		auto_buf struct buf remarks = {0};
+		if (list[i].internal)
+			continue;
 		buf_init(&params, RESULT_MAX_BYTES);
+		buf_init(&remarks, RESULT_MAX_BYTES);
 		add_params(&params, &list[i]);
-		TABLE_ROW(table, list[i].name, list[i].description, buf_str(&params));
+		add_remarks(&remarks, &list[i]);
+		TABLE_ROW(table, list[i].name, list[i].description, buf_str(&remarks), buf_str(&params));
 	}
 	table_print(table, false);
 	(void)printf("\nParameters go as JSON: --params '{\"seconds\":30}'. "

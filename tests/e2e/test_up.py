@@ -150,7 +150,8 @@ def test_every_verb_speaks_json_and_text():
             ("user", "add", "anna", "--role", "viewer"), ("operator", "add", "alice"), ("db", "status"), ("db", "migrate"))}
         assert answers[("stack", "restart", "sim")]["pid"] == stack.pid("sim") != answers[("stack", "pid", "sim")]["pid"]
         assert answers[("token", "revoke", token["id"])] == {"id": token["id"], "revoked": True}
-        assert answers[("command", "actions")]["items"][1]["params"][0]["name"] == "seconds"
+        actions = {item["action"]: item for item in answers[("command", "actions")]["items"]}
+        assert actions["set_interval"]["params"]["properties"]["seconds"]["maximum"] == 86400
         assert answers[("command", "send", "sim-001", "ping", "--wait")]["state"] == "succeeded"
 
         shown = stack.muster("device", "show", "sim-001").stdout
