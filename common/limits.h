@@ -21,6 +21,9 @@
 #define COMMAND_ID_BYTES 37                 // UUID text and terminator
 #define COMMAND_PARAMS_MAX_BYTES 32768
 #define COMMAND_RESULT_MAX_BYTES 32768
+#define STREAM_COMMAND_MAX_BYTES 262144      // output of one command that a device sends; the rest is cut
+#define STREAM_DATA_MAX_BYTES 65536         // text of one chunk; escaped as JSON it may be six times as long
+#define STREAM_CHUNKS_MAX 65535             // of one stream
 #define COMMAND_TTL_DEFAULT_S 86400
 #define COMMAND_TTL_MAX_S 2592000           // 30 days
 

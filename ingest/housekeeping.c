@@ -38,9 +38,11 @@
 #define SLICE_SQL "select rows, refused, more from rollup_slice($1)"
 #define DROP_SQL "select drop_expired_partition($1, $2)"
 #define SWEEP_SQL "select sweep_expired($1, $2, $3)"
+#define SWEEP_OUTPUT_SQL "select sweep_command_output($1, $2)"
 
-enum category { TELEMETRY, EVENT, ROLLUP, QUARANTINE, COMMAND, CATEGORIES };
-static const char *const category_names[CATEGORIES] = {"telemetry", "event", "rollup", "quarantine", "command"};
+enum category { TELEMETRY, EVENT, ROLLUP, QUARANTINE, COMMAND, OUTPUT, CATEGORIES };
+static const char *const category_names[CATEGORIES] = {"telemetry", "event", "rollup", "quarantine",
+							 "command",   "output"};
 #define PARTITIONED QUARANTINE // those before it
 
 // What happened since the last report.
@@ -117,6 +119,7 @@ struct housekeeping *housekeeping_new(const struct housekeeping_options *options
 	h->days[ROLLUP] = options->rollup_days;
 	h->days[QUARANTINE] = options->quarantine_days;
 	h->days[COMMAND] = options->command_days;
+	h->days[OUTPUT] = options->event_days;
 	h->slice_rows = SLICE_ROWS_MAX;
 	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->stop_fd < 0) {
@@ -267,13 +270,21 @@ static bool drop_partitions(struct housekeeping *h, enum category category, stru
 	}
 }
 
+static bool sweep_once(struct housekeeping *h, enum category category, struct pg_result **out, struct error *error)
+{
+	if (category == OUTPUT)
+		return PG_QUERY(h->pg, out, error, SWEEP_OUTPUT_SQL, number(h->days[category]).text,
+				number(SWEEP_ROWS).text);
+	return PG_QUERY(h->pg, out, error, SWEEP_SQL, category_names[category], number(h->days[category]).text,
+			number(SWEEP_ROWS).text);
+}
+
 static bool sweep(struct housekeeping *h, enum category category, struct error *error)
 {
 	for (;;) {
 		auto_pg_result struct pg_result *result = NULL;
 		int64_t began_ms = clock_mono_ms();
-		if (!PG_QUERY(h->pg, &result, error, SWEEP_SQL, category_names[category],
-			      number(h->days[category]).text, number(SWEEP_ROWS).text))
+		if (!sweep_once(h, category, &result, error))
 			return error_prefix(error, "deleting what expired of %s", category_names[category]);
 		const struct tally tally = {.swept = pg_int(result, 0, 0)};
 		add(h, &tally);

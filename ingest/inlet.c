@@ -10,6 +10,7 @@
 
 static const struct kind *const kinds[] = {
 	&status_kind, &telemetry_kind, &event_kind, &limit_kind, &inventory_kind, &result_kind,
+	&output_kind,
 };
 
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };

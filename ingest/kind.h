@@ -30,7 +30,7 @@ struct kind {
 	const char *notify_sql; // to wake whoever waits for such rows; NULL without
 };
 
-extern const struct kind telemetry_kind, event_kind, limit_kind, inventory_kind, result_kind, status_kind;
+extern const struct kind telemetry_kind, event_kind, limit_kind, inventory_kind, result_kind, output_kind, status_kind;
 
 // The rows of this transaction carry its own id in xmin; the others were there before. The same seq twice in one
 // batch is counted by summary.c. "offset 0" keeps the lookup a lookup: one of the index for each staged row.

@@ -8,7 +8,7 @@
 
 #define COMMAND_MAX 64 // ours are UUIDs; other senders' ids are kept as sent
 
-static const char *const states[] = {"accepted", "running", "succeeded", "failed", "rejected"};
+static const char *const states[] = {"accepted", "running", "succeeded", "failed", "rejected", "cancelled"};
 
 static bool is_state(const char *text)
 {
@@ -36,7 +36,7 @@ static bool result_parse(const struct input *in, struct arena *arena, struct mes
 		return error_set(error, ERROR_INVALID, "command is not a string of 1 to %d bytes", COMMAND_MAX);
 	if (!json_member_string(object, "state", &state) || !is_state(state))
 		return error_set(error, ERROR_INVALID,
-				 "state is not one of accepted, running, succeeded, failed and rejected");
+				 "state is not one of accepted, running, succeeded, failed, rejected and cancelled");
 	if (output && json_type(output) != JSON_OBJECT)
 		return error_set(error, ERROR_INVALID, "output is not an object");
 	result->body = message_rest(object, is_body_member, arena);

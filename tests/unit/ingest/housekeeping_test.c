@@ -153,7 +153,7 @@ static int group_teardown(void **state)
 
 static int setup(void **state)
 {
-	exec("truncate telemetry, event, quarantine, command, command_result, rollup_hour, rollup_metric cascade;"
+	exec("truncate telemetry, event, quarantine, command, command_result, command_output, rollup_hour, rollup_metric cascade;"
 	     "update rollup_state set watermark = pg_snapshot_xmin(pg_current_snapshot())::text::bigint, base = 0,"
 	     " width = 1000, raw_from = '-infinity'");
 	return 0;
@@ -582,7 +582,9 @@ static void test_sweep(void **state)
 	     "('old', 'ping', 'succeeded', 'x', now() - interval '500 days', now() - interval '401 days'), "
 	     "('open', 'ping', 'queued', 'x', now() - interval '500 days', null), "
 	     "('late', 'ping', 'failed', 'x', now() - interval '500 days', now() - interval '399 days');"
-	     "insert into command_event (command, state, cause) select id, state, 'test' from command");
+	     "insert into command_event (command, state, cause) select id, state, 'test' from command;"
+	     "insert into command_output select 'd', 'c', i, 'e', i, now(), now() - i * interval '10 days', '', false, "
+	     "false from generate_series(1, 5) i");
 	round_of(housekeeping);
 	assert_true(holds("select array_agg(seq order by seq) = '{1,3}' from telemetry"));
 	assert_int_equal(number("select sum(n) from rollup_hour where metric = 'uptime_s' and device = 'd'"),
@@ -591,6 +593,7 @@ static void test_sweep(void **state)
 	assert_int_equal(number("select count(*) from quarantine"), 2);
 	assert_true(holds("select array_agg(device order by device) = '{late,open}' from command"));
 	assert_int_equal(number("select count(*) from command_event"), 2);
+	assert_true(holds("select array_agg(n order by n) = '{1,2}' from command_output"));
 }
 
 static void test_rights(void **state)
@@ -598,6 +601,8 @@ static void test_rights(void **state)
 	fails(role, "select drop_expired_partition('telemetry', 0)", "22023");
 	fails(role, "select drop_expired_partition('device', 2)", "22023");
 	fails(role, "select sweep_expired('command', 0, 10)", "22023");
+	fails(role, "select sweep_command_output(0, 10)", "22023");
+	fails(role, "delete from command_output", "42501");
 	fails(role, "select rollup_range(0, 1)", "42501");
 	fails(role, "update rollup_state set watermark = 0", "42501");
 	fails(role, "insert into rollup_hour values ('d', 'm', now(), 1, 1, 1, 1)", "42501");

@@ -14,6 +14,7 @@ struct parsing {
 	struct error error;
 	bool ok;
 	const char *session, *why; // user properties of what is parsed next
+	const char *detail;        // of its topic; NULL: "hardware"
 };
 
 static struct parsing parsing;
@@ -59,14 +60,14 @@ static inline bool parse_bytes(const struct kind *kind, const void *bytes, size_
 
 static inline void accepts(const struct kind *kind, const char *text)
 {
-	if (!parse_bytes(kind, text, strlen(text), "hardware", false))
+	if (!parse_bytes(kind, text, strlen(text), parsing.detail ? parsing.detail : "hardware", false))
 		fail_msg("%s: %s", text, parsing.error.what);
 }
 
 // reason: a part of the error.
 static inline void refuses(const struct kind *kind, const char *text, const char *reason)
 {
-	if (parse_bytes(kind, text, strlen(text), "hardware", false))
+	if (parse_bytes(kind, text, strlen(text), parsing.detail ? parsing.detail : "hardware", false))
 		fail_msg("%s: was accepted", text);
 	assert_int_equal(parsing.error.kind, ERROR_INVALID);
 	if (!strstr(parsing.error.what, reason))

@@ -5,7 +5,8 @@
 
 static void test_states(void **state)
 {
-	static const char *const states[] = {"accepted", "running", "succeeded", "failed", "rejected"};
+	static const char *const states[] = {"accepted", "running", "succeeded",
+					      "failed",   "rejected", "cancelled"};
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		char text[256];
 		(void)snprintf(text, sizeof(text),
