@@ -7,6 +7,7 @@
 #include "dashboard/devices.h"
 #include "dashboard/events.h"
 #include "dashboard/health.h"
+#include "dashboard/outputs.h"
 #include "dashboard/overview.h"
 #include "dashboard/registrations.h"
 #include "dashboard/revocations.h"
@@ -31,6 +32,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/commands", commands_list, ACCESS_READ},
 	{"POST", "/api/v1/commands", commands_create, ACCESS_ACT},
 	{"GET", "/api/v1/commands/{id}", commands_get, ACCESS_READ},
+	{"GET", "/api/v1/commands/{id}/output", outputs_get, ACCESS_READ},
 	{"GET", "/api/v1/events", events_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},

@@ -1,4 +1,4 @@
-// muster command send|actions|status, over the dashboard's API.
+// muster command send|actions|status|output, over the dashboard's API.
 #include "common/action.h"
 #include "common/clock.h"
 #include "common/limits.h"
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define POLL_MS 50
 #define RESULT_MAX_BYTES ((size_t)1024 * 1024)
@@ -292,6 +293,112 @@ static int status_run(struct cli *cli)
 	return CLI_OK;
 }
 
+// ---- output ----
+
+// Raw when it goes into a file or a program, which may want the very bytes; made harmless for a terminal.
+static void print_chunk(const struct json *chunk)
+{
+	const char *data = member(chunk, "data");
+	if (!isatty(STDOUT_FILENO)) {
+		(void)fputs(data, stdout);
+		return;
+	}
+	while (*data) {
+		size_t length = strcspn(data, "\n\t");
+		char *piece auto_free = strndup(data, length);
+		print_safe(piece ? piece : "");
+		data += length;
+		if (*data)
+			(void)putchar(*data++);
+	}
+}
+
+struct output {
+	int64_t after; // n of the last chunk seen
+	bool end, cut;
+};
+
+// The chunks that have come since, as one answer; NULL on failure.
+static struct json *next_chunks(struct api *api, const char *id, struct output *output, struct error *error)
+{
+	char path[128];
+	(void)snprintf(path, sizeof(path), "/api/v1/commands/%s/output?after=%lld", id, (long long)output->after);
+	struct json *answer = api_request(api, "GET", path, NULL, error);
+	const struct json *items = json_member(answer, "items");
+	for (size_t i = 0; i < json_array_length(items); i++) {
+		const struct json *chunk = json_array_at(items, i);
+		(void)json_member_int(chunk, "n", &output->after);
+		(void)json_member_bool(chunk, "end", &output->end);
+		(void)json_member_bool(chunk, "cut", &output->cut);
+	}
+	return answer;
+}
+
+static void print_chunks(const struct cli *cli, const struct json *items)
+{
+	for (size_t i = 0; i < json_array_length(items); i++) {
+		if (cli->json) {
+			auto_json struct json *chunk = json_copy(json_array_at(items, i));
+			cli_print_json(chunk);
+		} else {
+			print_chunk(json_array_at(items, i));
+		}
+	}
+	(void)fflush(stdout);
+}
+
+// Whether the command has ended: then one that printed nothing has no last chunk to wait for.
+static bool has_ended(struct api *api, const char *id, bool *ended, struct error *error)
+{
+	auto_json struct json *command = get(api, id, error);
+	*ended = command && is_final(member(command, "state"));
+	return command != NULL;
+}
+
+static int output_failed(const struct cli *cli, const char *id, struct error *error)
+{
+	if (error->kind != ERROR_NOT_FOUND)
+		return api_fail(cli, error);
+	error_set(error, ERROR_NOT_FOUND, "there is no command %s", id);
+	return cli_fail(cli, error, "muster device show DEVICE lists its latest");
+}
+
+static int output_run(struct cli *cli)
+{
+	struct error error = {0};
+	struct output output = {.after = -1};
+	int exit_code = CLI_OK;
+	bool ended = !args_has(&cli->args, "follow");
+	const char *id = cli->args.operands[0];
+	if (!is_uuid(id)) {
+		error_set(&error, ERROR_INVALID, "\"%s\" is no command id", id);
+		return cli_usage(cli, &error);
+	}
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	for (;;) {
+		bool last_look = ended;
+		auto_json struct json *answer = next_chunks(api, id, &output, &error);
+		if (!answer)
+			return output_failed(cli, id, &error);
+		const struct json *items = json_member(answer, "items");
+		print_chunks(cli, items);
+		if (output.end || (last_look && json_array_length(items) == 0))
+			break;
+		if (json_array_length(items) > 0)
+			continue;
+		if (!has_ended(api, id, &ended, &error))
+			return output_failed(cli, id, &error);
+		if (!ended)
+			(void)poll(NULL, 0, POLL_MS);
+	}
+	if (output.cut)
+		(void)fprintf(stderr, "muster: the device sent the first %d kB; more was printed\n",
+			      STREAM_COMMAND_MAX_BYTES / 1024);
+	return CLI_OK;
+}
+
 // ---- actions ----
 
 static void add_params(struct buf *out, const struct action *action)
@@ -350,6 +457,11 @@ static int actions_run(struct cli *cli)
 	return CLI_OK;
 }
 
+static const struct args_option output_options[] = {
+	{"follow", NULL, "go on until the command has ended"},
+	{NULL, NULL, NULL},
+};
+
 static const struct args_option send_options[] = {
 	{"params", "JSON", "an object, what the action takes"},
 	{"wait", NULL, "until it ended, telling each state: exit 0 when it succeeded, 1 when not"},
@@ -361,6 +473,7 @@ static const struct args_option send_options[] = {
 const struct cli_verb cmd_command[] = {
 	{"command", "send", "DEVICE ACTION", 2, 2, "order a device to do one of command actions", send_options, send_run},
 	{"command", "actions", NULL, 0, 0, "what devices can be ordered to do", NULL, actions_run},
+	{"command", "output", "ID", 1, 1, "what a command has printed on its device", output_options, output_run},
 	{"command", "status", "ID", 1, 1, "how far a command has come, and its history", NULL, status_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
