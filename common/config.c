@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_ITEMS_MAX = 256, PATH_MAX_BYTES = 128 };
+enum { LIST_ITEMS_MAX = 256, PATH_MAX_BYTES = 128, CONFIG_OPTIONS_MAX = 128 };
 
 struct load {
 	const struct config_table *table;
@@ -424,6 +424,18 @@ static bool load_all(struct load *load)
 	if (!set_defaults(load) || (load->path && !read_file(load)) || !read_environment(load))
 		return false;
 	return check_required(load);
+}
+
+bool config_set(const struct config_table *table, void *config, const char *name, const char *text,
+		struct error *error)
+{
+	bool given[CONFIG_OPTIONS_MAX] = {false};
+	struct load load = {.table = table, .config = config, .given = given, .error = error};
+	for (size_t i = 0; i < table->count && i < CONFIG_OPTIONS_MAX; i++) {
+		if (strcmp(table->options[i].name, name) == 0)
+			return set_text(&load, i, text, table->program);
+	}
+	return error_set(error, ERROR_NOT_FOUND, "there is no option \"%.64s\"", name);
 }
 
 bool config_load(const struct config_table *table, const char *path, void *config, struct error *error)

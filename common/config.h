@@ -35,5 +35,8 @@ struct config_table {
 // Fills config (zeroed first) with defaults, then the file, then the environment. path may be NULL: defaults and
 // environment only. An unknown option, a wrong type or a value out of range fails with error.where "file:line".
 bool config_load(const struct config_table *table, const char *path, void *config, struct error *error) must_check;
+// Sets one member of config to what text says, as the environment would.
+bool config_set(const struct config_table *table, void *config, const char *name, const char *text,
+		struct error *error) must_check;
 void config_done(const struct config_table *table, void *config);
 void config_print_sample(const struct config_table *table, FILE *out);
