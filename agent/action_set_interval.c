@@ -8,7 +8,7 @@ static bool run(struct executor *executor, const struct json *params, struct jso
 		return error_set(error, ERROR_INVALID, "\"seconds\" is missing");
 	if (!outbox_set_int(executor->options.outbox, "interval_s", seconds, error))
 		return false;
-	executor->new_interval_s = seconds;
+	executor->changed.interval_s = seconds;
 	json_set_int(output, "interval_s", seconds);
 	return true;
 }

@@ -138,6 +138,19 @@ static void on_interval_changed(void *user, int64_t seconds)
 	log_info("interval.changed", "interval_s", log_number(seconds));
 }
 
+static void on_settings_changed(void *user, const struct json *settings)
+{
+	struct agent *agent = user;
+	int64_t replay_per_s;
+	const char *text;
+	enum log_level level;
+	if (json_member_int(settings, "outbox.replay_per_s", &replay_per_s))
+		agent->uplink.replay_per_s = replay_per_s;
+	if (json_member_string(settings, "log_level", &text) && log_level_parse(text, &level))
+		log_init("muster-agent", level);
+	log_info("settings.changed");
+}
+
 // ---- the session ----
 
 static bool publish_outbox(void *user, const char *topic, const void *payload, size_t payload_bytes, int64_t age_ms,
@@ -416,7 +429,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 	};
 	if (poll(watches, sizeof(watches) / sizeof(watches[0]), timeout_ms(agent)) < 0 && errno != EINTR)
 		return error_errno(error, errno, "cannot wait for events");
-	*stop = watches[0].revents != 0;
+	*stop = watches[0].revents != 0 || executor_may_leave(&agent->executor);
 
 	if (!mqtt_connected(agent->mqtt))
 		memory_settle(); // a handshake needs the most: let no two steps of it add up
@@ -543,10 +556,10 @@ static bool start_executor(struct agent *agent, struct error *error)
 		.identity = &agent->identity,
 		.root = agent->root,
 		.boot_id = agent->boot_id,
-		.actions = agent->options->actions,
-		.reboot_command = agent->options->reboot_command,
+		.config = agent->options,
 		.crash = &agent->crash,
 		.interval_changed = on_interval_changed,
+		.settings_changed = on_settings_changed,
 		.user = agent,
 	};
 	return executor_init(&agent->executor, &options, error);
@@ -612,13 +625,13 @@ static void agent_done(struct agent *agent)
 	close_cleanup(&agent->lock_fd);
 }
 
-bool agent_run(const struct agent_options *options, const char *crash_at, struct error *error)
+bool agent_run(const struct agent_options *options, const char *crash_at, bool *leave, struct error *error)
 {
 	struct agent agent cleanup(agent_done) = {
 		.options = options,
 		.lock_fd = -1,
 		.root = options->root ? options->root : "",
-		.executor = {.child_fd = -1},
+		.executor = {.tasks = {.epoll_fd = -1}},
 		.platform = {.fd = -1},
 	};
 	auto_close int signal_fd = daemon_signal_fd(error);
@@ -634,6 +647,7 @@ bool agent_run(const struct agent_options *options, const char *crash_at, struct
 		if (!turn(&agent, signal_fd, &stopping, error))
 			return false;
 	}
+	*leave = executor_may_leave(&agent.executor);
 	stop(&agent);
 	return true;
 }

@@ -1,43 +1,45 @@
 #include "agent/executor.h"
 
+#include "agent/platform.h"
 #include "common/action.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/topic.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 
 #define COUNTER_FILE_MAX_BYTES 1024
-#define CHILD_POLL_MS 200 // where there is no pidfd_open (Linux before 5.3)
 
 // ---- answers ----
 
+struct reply {
+	const char *state;
+	const char *reason; // NULL: none
+	struct json *output; // NULL: none
+	int64_t progress_pct; // 0: nothing to tell
+};
+
 // Puts the answer into the outbox, and what became of the command into its record. The caller has the transaction.
-static bool answer(struct executor *executor, struct outbox_command *command, const char *state, const char *reason,
-		   struct json *output, struct error *error)
+static bool answer(struct executor *executor, struct outbox_command *command, const struct reply *reply,
+		   struct error *error)
 {
 	struct json *body auto_json = json_new_object();
 	json_set_int(body, "ts", clock_wall_ms());
 	json_set_string(body, "command", command->id);
-	json_set_string(body, "state", state);
-	if (reason)
-		json_set_string(body, "reason", reason);
-	if (output)
-		json_set(body, "output", json_copy(output));
+	json_set_string(body, "state", reply->state);
+	if (reply->progress_pct > 0)
+		json_set_int(body, "progress", reply->progress_pct);
+	if (reply->reason)
+		json_set_string(body, "reason", reply->reason);
+	if (reply->output)
+		json_set(body, "output", json_copy(reply->output));
 
 	free(command->result);
 	command->result = strdup(json_text(body));
 	if (!command->result)
 		abort();
-	(void)snprintf(command->state, sizeof(command->state), "%s", state);
+	(void)snprintf(command->state, sizeof(command->state), "%s", reply->state);
 	return outbox_push(executor->options.outbox, executor->result_topic, body, &command->result_seq, error) &&
 	       outbox_command_put(executor->options.outbox, command, error);
 }
@@ -46,9 +48,10 @@ static bool record(struct executor *executor, struct outbox_command *command, co
 		   struct error *error)
 {
 	struct outbox *outbox = executor->options.outbox;
+	const struct reply reply = {.state = state, .reason = reason};
 	if (!outbox_begin(outbox, error))
 		return false;
-	if (answer(executor, command, state, reason, NULL, error))
+	if (answer(executor, command, &reply, error))
 		return outbox_commit(outbox, error);
 	outbox_rollback(outbox);
 	return false;
@@ -108,90 +111,127 @@ static bool repeat(struct executor *executor, const char *id, struct error *erro
 
 // ---- acting ----
 
+static void start_leaving(struct executor *executor)
+{
+	executor->leaving_seq = outbox_next_seq(executor->options.outbox) - 1;
+	executor->leaving_ms = clock_mono_ms() + EXECUTOR_LEAVING_MS;
+}
+
+static void forget_changes(struct executor *executor)
+{
+	json_free(executor->changed.settings);
+	executor->changed = (struct executor_changes){0};
+}
+
+// What an action has changed is made known when it is on the disk.
+static void tell_changes(struct executor *executor)
+{
+	struct executor_changes *changed = &executor->changed;
+	if (changed->leaving)
+		start_leaving(executor);
+	if (changed->settings && executor->options.settings_changed)
+		executor->options.settings_changed(executor->options.user, changed->settings);
+	if (changed->interval_s > 0 && executor->options.interval_changed)
+		executor->options.interval_changed(executor->options.user, changed->interval_s);
+	forget_changes(executor);
+}
+
 static bool act_at_once(struct executor *executor, const struct agent_action *action, struct outbox_command *command,
 			const struct json *params, struct error *error)
 {
 	struct outbox *outbox = executor->options.outbox;
 	struct json *output auto_json = json_new_object();
 	struct error why = {0};
-	executor->new_interval_s = 0;
+	forget_changes(executor);
 	if (!outbox_begin(outbox, error))
 		return false;
 	bool done = action->run(executor, params, output, &why);
-	if (!answer(executor, command, done ? "succeeded" : "failed", done ? NULL : why.what, done ? output : NULL,
-		    error)) {
+	const struct reply reply = {
+		.state = done ? "succeeded" : "failed",
+		.reason = done ? NULL : why.what,
+		.output = done ? output : NULL,
+	};
+	if (!answer(executor, command, &reply, error)) {
 		outbox_rollback(outbox);
 		return false;
 	}
 	if (!outbox_commit(outbox, error))
 		return false;
-	if (done && executor->new_interval_s > 0 && executor->options.interval_changed)
-		executor->options.interval_changed(executor->options.user, executor->new_interval_s);
+	if (done)
+		tell_changes(executor);
 	return true;
 }
 
-// Own session, signals as at a login, no environment and no descriptors of ours.
-static bool spawn(struct executor *executor, char *const *argv, struct error *error)
-{
-	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-	static char language[] = "LANG=C";
-	static char *const environment[] = {path, language, NULL};
-	posix_spawnattr_t attributes;
-	posix_spawn_file_actions_t files;
-	sigset_t none;
-	sigset_t all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (!argv || !argv[0])
-		return error_set(error, ERROR_FAILED, "reboot_command is empty");
-	if (posix_spawnattr_init(&attributes) != 0 || posix_spawn_file_actions_init(&files) != 0)
-		abort();
-	int code = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-								 POSIX_SPAWN_SETSIGDEF);
-	if (code == 0)
-		code = posix_spawnattr_setsigmask(&attributes, &none);
-	if (code == 0)
-		code = posix_spawnattr_setsigdefault(&attributes, &all);
-	if (code == 0)
-		code = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-	if (code == 0)
-		code = posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-	if (code == 0)
-		code = posix_spawn_file_actions_addclosefrom_np(&files, 3);
-	if (code == 0)
-		code = posix_spawn(&executor->child, argv[0], &files, &attributes, argv, environment);
-	(void)posix_spawnattr_destroy(&attributes);
-	(void)posix_spawn_file_actions_destroy(&files);
-	if (code != 0) {
-		executor->child = 0;
-		return error_errno(error, code, "cannot run %s", argv[0]);
-	}
-	executor->child_fd = pidfd_open(executor->child, 0);
-	executor->child_deadline_ms = clock_mono_ms() + EXECUTOR_CHILD_TIMEOUT_MS;
-	return true;
-}
-
-static bool act_by_child(struct executor *executor, const struct agent_action *action, struct outbox_command *command,
-			 struct error *error)
+static bool act_by_programs(struct executor *executor, const struct agent_action *action,
+			    struct outbox_command *command, struct plan *plan, struct error *error)
 {
 	struct error why = {0};
-	if (executor->child != 0 || executor->child_ended)
-		return record(executor, command, "failed", "an earlier command is still running", error);
+	if (!tasks_have_room(&executor->tasks, action, &why))
+		return record(executor, command, "failed", why.what, error);
 	// Before it starts: it may leave us no time.
 	if (!record(executor, command, "running", NULL, error))
 		return false;
-	if (!spawn(executor, action->argv(executor), &why))
+	if (!tasks_start(&executor->tasks, action, command->id, plan, &why))
 		return record(executor, command, "failed", why.what, error);
-	(void)snprintf(executor->child_command, sizeof(executor->child_command), "%s", command->id);
 	return true;
 }
 
 static bool act(struct executor *executor, const struct agent_action *action, struct outbox_command *command,
-		const struct json *params, struct error *error)
+		const struct json *params, struct plan *plan, struct error *error)
 {
 	if (action->run)
 		return act_at_once(executor, action, command, params, error);
-	return act_by_child(executor, action, command, error);
+	return act_by_programs(executor, action, command, plan, error);
+}
+
+// The result of programs, with the last of their output: both or neither.
+static bool on_finished(void *user, struct task *task, struct error *error)
+{
+	struct executor *executor = user;
+	struct outbox *outbox = executor->options.outbox;
+	struct outbox_command command = {0};
+	struct json *output auto_json = json_new_object();
+	bool found = false;
+	const char *state = tasks_verdict(task, output);
+	struct json_iterator members = json_begin(output);
+	const struct reply reply = {
+		.state = state,
+		.reason = task->reason[0] ? task->reason : NULL,
+		.output = json_next(&members) ? output : NULL,
+	};
+	if (!outbox_command_find(outbox, task->command, &found, &command, error))
+		return false;
+	bool ok = outbox_begin(outbox, error);
+	if (ok) {
+		ok = stream_end(&task->stream, error) && (!found || answer(executor, &command, &reply, error));
+		if (ok)
+			ok = outbox_commit(outbox, error);
+		else
+			outbox_rollback(outbox);
+	}
+	if (found)
+		outbox_command_done(&command);
+	return ok;
+}
+
+static bool on_progress(void *user, const char *id, int64_t pct, struct error *error)
+{
+	struct executor *executor = user;
+	struct outbox *outbox = executor->options.outbox;
+	struct outbox_command command = {0};
+	bool found = false;
+	const struct reply reply = {.state = "running", .progress_pct = pct};
+	if (!outbox_command_find(outbox, id, &found, &command, error))
+		return false;
+	if (!found)
+		return true;
+	bool ok = outbox_begin(outbox, error);
+	if (ok && answer(executor, &command, &reply, error))
+		ok = outbox_commit(outbox, error);
+	else if (ok)
+		ok = (outbox_rollback(outbox), false);
+	outbox_command_done(&command);
+	return ok;
 }
 
 // ---- checking ----
@@ -216,25 +256,45 @@ static bool was_seen(void *user, const char *id)
 
 static bool is_allowed(const struct executor *executor, const char *name)
 {
-	for (char *const *action = executor->options.actions; action && *action; action++) {
+	for (char *const *action = executor->options.config->actions; action && *action; action++) {
 		if (strcmp(*action, name) == 0)
 			return true;
 	}
-	return false;
+	return agent_action_find(name)->always;
 }
 
-// Whether this device will do it; otherwise error says why not.
-static bool check_action(const struct executor *executor, const struct command *command, struct error *error)
+static bool make_plan(struct executor *executor, const struct agent_action *action, const struct json *params,
+		      struct plan *plan, struct error *error)
+{
+	*plan = (struct plan){
+		.root = executor->options.root,
+		.android = platform_is_android(executor->options.root),
+		.device = executor->options.identity->device,
+		.options = executor->options.config,
+		.memory_max_bytes = PLAN_MEMORY_MAX_BYTES,
+		.time_s = PLAN_TIME_S,
+	};
+	return action->plan(plan, params, error);
+}
+
+// Whether this device will do it, and how; otherwise error says why not.
+static bool check_action(struct executor *executor, const struct command *command, struct plan *plan,
+			 struct error *error)
 {
 	const struct action *known = action_find(command->action);
-	if (!known || !agent_action_find(command->action))
+	const struct agent_action *action = agent_action_find(command->action);
+	if (!known || !action)
 		return error_set(error, ERROR_DENIED, "this agent has no action \"%s\"", command->action);
 	if (!is_allowed(executor, command->action))
 		return error_set(error, ERROR_DENIED, "the action \"%s\" is not allowed by this device's configuration",
 				 command->action);
 	if (command->issued_s < executor->options.identity->enrolled_s)
 		return error_set(error, ERROR_DENIED, "the command was issued before this device was enrolled");
-	return action_check_params(known, command->params, error);
+	if (!action_check_params(known, command->params, error))
+		return false;
+	if (action->plan)
+		return make_plan(executor, action, command->params, plan, error);
+	return !action->check || action->check(executor, command->params, error);
 }
 
 // What is known of the server after a signed command: counter is 0 when the command does not count.
@@ -260,10 +320,11 @@ static bool decide(struct executor *executor, const struct command *command, int
 		   const char *reason, struct outbox_command *record_of, struct error *error)
 {
 	struct outbox *outbox = executor->options.outbox;
+	const struct reply reply = {.state = state, .reason = reason};
 	if (!outbox_begin(outbox, error))
 		return false;
 	if (!remember(executor, counter, command->issued_s, error) ||
-	    !answer(executor, record_of, state, reason, NULL, error)) {
+	    !answer(executor, record_of, &reply, error)) {
 		outbox_rollback(outbox);
 		return false;
 	}
@@ -276,6 +337,7 @@ static bool decide(struct executor *executor, const struct command *command, int
 static bool take(struct executor *executor, const struct command *command, enum command_verdict verdict,
 		 struct error *why, struct error *error)
 {
+	struct plan plan auto_plan = {0};
 	struct outbox_command stored = {.params = strdup(json_text(command->params))};
 	if (!stored.params)
 		abort();
@@ -285,11 +347,11 @@ static bool take(struct executor *executor, const struct command *command, enum 
 
 	bool ok;
 	int64_t counter = verdict == COMMAND_OK ? command->counter : 0;
-	if (verdict == COMMAND_OK && check_action(executor, command, why)) {
+	if (verdict == COMMAND_OK && check_action(executor, command, &plan, why)) {
 		ok = decide(executor, command, counter, "accepted", NULL, &stored, error);
 		if (ok) {
 			crash_here(executor->options.crash, CRASH_COMMAND_STORED);
-			ok = act(executor, agent_action_find(command->action), &stored, command->params, error);
+			ok = act(executor, agent_action_find(command->action), &stored, command->params, &plan, error);
 			executor->resume_due = executor->resume_due || !ok;
 		}
 	} else {
@@ -335,62 +397,22 @@ bool executor_command(struct executor *executor, const char *jws, size_t jws_byt
 	return ok;
 }
 
-// ---- children ----
+// ---- programs ----
 
 int executor_fd(const struct executor *executor)
 {
-	return executor->child_fd;
+	return executor->tasks.epoll_fd;
 }
 
 int64_t executor_timeout_ms(const struct executor *executor)
 {
-	if (executor->child == 0)
-		return -1;
-	int64_t left_ms = executor->child_deadline_ms - clock_mono_ms();
-	if (executor->child_fd < 0 && left_ms > CHILD_POLL_MS)
-		left_ms = CHILD_POLL_MS;
-	return left_ms > 0 ? left_ms : 0;
+	return tasks_timeout_ms(&executor->tasks, clock_mono_ms());
 }
 
-static bool finish_child(struct executor *executor, struct error *error)
+bool executor_may_leave(const struct executor *executor)
 {
-	struct outbox_command command = {0};
-	bool found = false;
-	if (!outbox_command_find(executor->options.outbox, executor->child_command, &found, &command, error))
-		return false;
-	const char *reason = executor->child_reason[0] ? executor->child_reason : NULL;
-	bool ok = !found || record(executor, &command, reason ? "failed" : "succeeded", reason, error);
-	if (found)
-		outbox_command_done(&command);
-	executor->child_ended = !ok; // then once more at the next call
-	return ok;
-}
-
-// Takes note of the child's end, if it has come.
-static void reap_child(struct executor *executor)
-{
-	int status = 0;
-	pid_t ended = waitpid(executor->child, &status, WNOHANG);
-	char *reason = executor->child_reason;
-	size_t bytes = sizeof(executor->child_reason);
-	reason[0] = '\0';
-	if (ended == 0) {
-		if (clock_mono_ms() < executor->child_deadline_ms)
-			return;
-		(void)kill(-executor->child, SIGKILL);
-		(void)waitpid(executor->child, &status, 0);
-		(void)snprintf(reason, bytes, "the program did not end within %d s", EXECUTOR_CHILD_TIMEOUT_MS / 1000);
-	} else if (ended < 0) {
-		(void)snprintf(reason, bytes, "the program's end could not be seen");
-	} else if (WIFSIGNALED(status)) {
-		(void)snprintf(reason, bytes, "the program was ended by signal %d", WTERMSIG(status));
-	} else if (WEXITSTATUS(status) != 0) {
-		(void)snprintf(reason, bytes, "the program ended with status %d", WEXITSTATUS(status));
-	}
-	executor->child = 0;
-	executor->child_ended = true;
-	if (executor->child_fd >= 0)
-		(void)close(steal_fd(executor->child_fd));
+	return executor->leaving_seq > 0 && (outbox_oldest_seq(executor->options.outbox) > executor->leaving_seq ||
+					     clock_mono_ms() >= executor->leaving_ms);
 }
 
 // ---- beginning and end ----
@@ -425,11 +447,9 @@ static bool resume_all(struct executor *executor, const char *why, struct error 
 
 bool executor_poll(struct executor *executor, struct error *error)
 {
-	if (executor->child != 0)
-		reap_child(executor);
-	if (executor->child_ended && !finish_child(executor, error))
+	if (!tasks_poll(&executor->tasks, clock_mono_ms(), error))
 		return false;
-	if (executor->resume_due && executor->child == 0) {
+	if (executor->resume_due && tasks_timeout_ms(&executor->tasks, 0) < 0) { // what runs is no leftover
 		executor->resume_due = !resume_all(executor, "the device had no room to store its progress", error);
 		return !executor->resume_due;
 	}
@@ -467,7 +487,15 @@ bool executor_save_counter(struct executor *executor, struct error *error)
 
 bool executor_init(struct executor *executor, const struct executor_options *options, struct error *error)
 {
-	*executor = (struct executor){.options = *options, .child_fd = -1};
+	const struct tasks_port port = {on_finished, on_progress, executor};
+	*executor = (struct executor){.options = *options, .tasks = {.epoll_fd = -1}};
+	if (!tasks_init(&executor->tasks, &port, error))
+		return false;
+	executor->tasks.outbox = options->outbox;
+	executor->tasks.device = options->identity->device;
+	executor->tasks.max = (size_t)options->config->parallel;
+	if (outbox_get_int(options->outbox, "leaving", 0) > 0)
+		start_leaving(executor);
 	if (!topic_build(executor->result_topic, TOPIC_RESULT, options->identity->device, NULL) ||
 	    !topic_build(executor->event_topic, TOPIC_EVENT, options->identity->device, NULL))
 		return error_set(error, ERROR_INVALID, "%s is no device id", options->identity->device);
@@ -479,7 +507,6 @@ bool executor_init(struct executor *executor, const struct executor_options *opt
 
 void executor_done(struct executor *executor)
 {
-	if (executor->child_fd >= 0)
-		(void)close(steal_fd(executor->child_fd));
-	executor->child = 0;
+	tasks_done(&executor->tasks);
+	forget_changes(executor);
 }

@@ -6,26 +6,34 @@
 #include "agent/action.h"
 #include "agent/crash.h"
 #include "agent/identity.h"
+#include "agent/options.h"
 #include "agent/outbox.h"
+#include "agent/tasks.h"
 #include "common/command.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #define EXECUTOR_REFUSALS_MAX 10 // events a minute; more are counted: anyone who can publish could fill the outbox
-#define EXECUTOR_CHILD_TIMEOUT_MS 60000
+#define EXECUTOR_LEAVING_MS 600000 // unenroll waits no longer for the server to have its answer
 
 struct executor_options {
 	struct outbox *outbox;
 	const struct identity *identity;
-	const char *root;             // of /proc, see system.h
+	const char *root;             // of /proc and the system's programs, see system.h
 	const char *boot_id;
-	char *const *actions;         // allowed here
-	char *const *reboot_command;
+	const struct agent_options *config;
 	struct crash *crash;          // may be NULL
 	void (*interval_changed)(void *user, int64_t seconds);
+	void (*settings_changed)(void *user, const struct json *settings);
 	void *user;
+};
+
+// What an action has changed, made known after its commit.
+struct executor_changes {
+	int64_t interval_s;    // 0: no change
+	struct json *settings; // by set_config; NULL: none
+	bool leaving;
 };
 
 struct executor {
@@ -33,14 +41,10 @@ struct executor {
 	char result_topic[TOPIC_MAX_BYTES], event_topic[TOPIC_MAX_BYTES];
 	int64_t counter_high, server_time_s;
 	bool counter_unsaved; // in counter.json
-	int64_t new_interval_s; // set by an action, made known after its commit; 0: none
-
-	pid_t child; // 0: none
-	int child_fd; // pidfd_open(2); -1: none
-	int64_t child_deadline_ms;
-	char child_command[COMMAND_ID_BYTES];
-	bool child_ended;       // and its result is not stored yet
-	char child_reason[128]; // why it failed; "" when it did not
+	struct executor_changes changed;
+	struct tasks tasks;
+	int64_t leaving_seq; // when this message is stored, the device leaves the fleet; 0: it stays
+	int64_t leaving_ms;  // or then
 	bool resume_due;        // an accepted command could not be brought to its end: no room on the disk
 
 	int64_t refusals_since_ms;
@@ -50,16 +54,18 @@ struct executor {
 
 // Brings what an earlier run left unfinished to its end.
 bool executor_init(struct executor *executor, const struct executor_options *options, struct error *error) must_check;
-void executor_done(struct executor *executor); // leaves a running child alone
+void executor_done(struct executor *executor); // ends the programs that run, but those that outlive the agent
 
 // A payload of `command`. False when it could not be stored: then nothing was done.
 bool executor_command(struct executor *executor, const char *jws, size_t jws_bytes, struct error *error) must_check;
 
-// A child that an action started: watch executor_fd for reading, and call executor_poll then and after
+// The programs that actions started: watch executor_fd for reading, and call executor_poll then and after
 // executor_timeout_ms.
 int executor_fd(const struct executor *executor);
 int64_t executor_timeout_ms(const struct executor *executor); // -1: nothing to wait for
 bool executor_poll(struct executor *executor, struct error *error) must_check;
+// unenroll was obeyed, and the server has the answer: the agent is to end, and to wipe what enrolment left.
+bool executor_may_leave(const struct executor *executor);
 
 // Copies counter and server time to counter.json, from where they are taken when the outbox was damaged and a new one
 // made: a command that was obeyed must not be obeyed again. To be called when there is nothing urgent.

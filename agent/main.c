@@ -3,6 +3,7 @@
 #include "agent/check.h"
 #include "agent/options.h"
 #include "agent/provision.h"
+#include "agent/settings.h"
 #include "agent/unenroll.h"
 #include "common/daemon.h"
 #include "common/limits.h"
@@ -94,11 +95,26 @@ static int run(const struct agent_options *options)
 {
 	struct error error = {0};
 	mqtt_library_init();
-	bool ok = agent_run(options, getenv("MUSTER_CRASH_AT"), &error); // NOLINT(concurrency-mt-unsafe): one thread
+	bool leave = false;
+	int wiped = 0;
+	const char *crash_at = getenv("MUSTER_CRASH_AT"); // NOLINT(concurrency-mt-unsafe): one thread
+	bool ok = agent_run(options, crash_at, &leave, &error);
 	mqtt_library_cleanup();
+	if (ok && leave) {
+		ok = unenroll(options, false, &wiped, &error);
+		log_info("agent.left", "wiped", log_number(wiped));
+	}
 	if (!ok)
 		log_error("agent.failed", "error", error.what, "where", error.where[0] ? error.where : NULL);
 	return ok ? 0 : 1;
+}
+
+// What set_config has changed counts for more than the file; if it can't be read, the file is all there is.
+static void load_settings(struct agent_options *options)
+{
+	struct error error = {0};
+	if (!settings_load(options, &error))
+		log_warn("settings.unusable", "error", error.what);
 }
 
 static int request(const struct agent_options *options)
@@ -199,6 +215,8 @@ int main(int argc, char **argv)
 				      "unenroll\nTry 'muster-agent --help'.\n");
 		exit_code = 2;
 	} else {
+		if (command->run == run)
+			load_settings(&options);
 		exit_code = set_log_level(&options, argc, argv) ? command->run(&options) : 1;
 	}
 	config_done(&agent_options_table, &options);

@@ -1,10 +1,14 @@
 #include "agent/options.h"
 
+#include "agent/tasks.h"
 #include "agent/uplink.h"
 #include "common/limits.h"
+#include "common/log.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define AT(member) offsetof(struct agent_options, member)
 
@@ -27,10 +31,26 @@ static const struct config_option options[] = {
 	 "seconds between two heartbeats, until set_interval changes it"},
 	{"renew_https_after_s", CONFIG_INT, AT(renew_https_after_s), "600", 1, 86400, false,
 	 "seconds that a new certificate is waited for over MQTT before bridge.url is asked"},
-	{"actions", CONFIG_LIST, AT(actions), "ping,set_interval", 0, 0, false,
-	 "actions that a command may order: ping, set_interval, reboot"},
-	{"reboot_command", CONFIG_LIST, AT(reboot_command), "/sbin/reboot", 0, 0, false,
+	{"actions", CONFIG_LIST, AT(actions),
+	 "ping,message,lock,ring,locate,restart_service,launch_app,stop_app,restart_app,set_config,set_interval,"
+	 "collect_logs",
+	 0, 0, false,
+	 "actions that a command may order; there are also reboot, shutdown, wipe, install_package, uninstall_package, "
+	 "run, unenroll"},
+	{"commands.parallel", CONFIG_INT, AT(parallel), "4", 1, TASKS_MAX, false,
+	 "commands whose programs may run at the same time; packages, reboot and the like never two at a time"},
+	{"reboot_command", CONFIG_LIST, AT(reboot_command), AGENT_REBOOT_DEFAULT, 0, 0, false,
 	 "program and arguments that restart the device; no shell is involved"},
+	{"wipe_command", CONFIG_LIST, AT(wipe_command), NULL, 0, 0, false,
+	 "program and arguments that wipe the device, for the action wipe; none: as Android does, nothing on Linux"},
+	{"run.user", CONFIG_STRING, AT(run_user), "nobody", 0, 64, false,
+	 "who the programs of the action run are, when the agent is root; otherwise they are who the agent is"},
+	{"run.memory_max", CONFIG_INT, AT(run_memory_max), "268435456", 16777216, LONG_MAX, false,
+	 "bytes of address space that each of them gets"},
+	{"watch.apps", CONFIG_LIST, AT(watch_apps), NULL, 0, 0, false,
+	 "apps (Android: packages, Linux: services) that are started again when they are not running"},
+	{"watch.tries", CONFIG_INT, AT(watch_tries), "5", 1, 1000, false,
+	 "times that an app is started again before it is given up, unless it ran for a minute in between"},
 	{"outbox.rows_max", CONFIG_INT, AT(outbox_rows_max), "100000", 1, 10000000, false,
 	 "messages that may wait; beyond, the oldest are dropped and counted"},
 	{"outbox.bytes_max", CONFIG_INT, AT(outbox_bytes_max), "67108864", 262144, INT32_MAX, false,
@@ -48,3 +68,31 @@ const struct config_table agent_options_table = {
 	.options = options,
 	.count = sizeof(options) / sizeof(options[0]),
 };
+
+static const struct {
+	const char *name;
+	bool at_once;
+} settable[] = {
+	{"interval_s", true},         {"outbox.replay_per_s", true}, {"log_level", true},
+	{"commands.parallel", false}, {"watch.tries", false},        {"renew_https_after_s", false},
+};
+
+bool agent_options_settable(const char *name, bool *at_once)
+{
+	for (size_t i = 0; i < sizeof(settable) / sizeof(settable[0]); i++) {
+		if (strcmp(settable[i].name, name) == 0) {
+			if (at_once)
+				*at_once = settable[i].at_once;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool agent_options_check(const struct agent_options *checked, struct error *error)
+{
+	enum log_level level;
+	return !checked->log_level || log_level_parse(checked->log_level, &level) ||
+	       error_set(error, ERROR_INVALID, "log_level \"%s\" is none: use error, warn, info or debug",
+			 checked->log_level);
+}

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,15 +24,22 @@ struct place {
 	struct executor executor;
 	struct executor_options options;
 	struct error error;
-	char *actions[4];
+	struct agent_options config;
+	char *actions[8];
 	char *reboot_command[4];
+	char last_id[COMMAND_ID_BYTES];
 	char shell[16], dash_c[4], script[256], marker[96];
-	int64_t interval_s, counter;
+	int64_t interval_s, replay_per_s, counter;
 };
 
 static void on_interval(void *user, int64_t seconds)
 {
 	((struct place *)user)->interval_s = seconds;
+}
+
+static void on_settings(void *user, const struct json *settings)
+{
+	(void)json_member_int(settings, "outbox.replay_per_s", &((struct place *)user)->replay_per_s);
 }
 
 static void start(struct place *place)
@@ -56,6 +64,9 @@ static int set_up(void **state)
 	static char ping[] = "ping";
 	static char set_interval[] = "set_interval";
 	static char reboot[] = "reboot";
+	static char run[] = "run";
+	static char set_config[] = "set_config";
+	static char unenroll[] = "unenroll";
 	(void)snprintf(place->folder, sizeof(place->folder), "/tmp/muster-executor-XXXXXX");
 	assert_non_null(mkdtemp(place->folder));
 	identity_init(&place->identity, place->folder, NULL);
@@ -78,17 +89,22 @@ static int set_up(void **state)
 	place->actions[0] = ping;
 	place->actions[1] = set_interval;
 	place->actions[2] = reboot;
+	place->actions[3] = run;
+	place->actions[4] = set_config;
+	place->actions[5] = unenroll;
+	place->config = (struct agent_options){
+		.actions = place->actions, .reboot_command = place->reboot_command, .parallel = 4, .state_dir = place->folder};
 	place->options = (struct executor_options){
 		.identity = &place->identity,
 		.root = "",
 		.boot_id = "boot-1",
-		.actions = place->actions,
-		.reboot_command = place->reboot_command,
+		.config = &place->config,
 		.interval_changed = on_interval,
+		.settings_changed = on_settings,
 		.user = place,
 	};
 	open_outbox(place);
-	place->executor.child_fd = -1;
+	place->executor.tasks.epoll_fd = -1;
 	start(place);
 	*state = place;
 	return 0;
@@ -97,7 +113,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	static const char *const names[] = {"outbox.db",    "outbox.db-wal", "outbox.db-shm", "outbox.db.lock",
-					    "counter.json", "command.pem",   "marker"};
+					    "counter.json", "command.pem",   "marker",        "settings.json"};
 	struct place *place = *state;
 	executor_done(&place->executor);
 	outbox_free(place->outbox);
@@ -146,8 +162,23 @@ static void give(struct place *place, const char *jws)
 static void give_new(struct place *place, const char *action, const char *params)
 {
 	struct command command = order(place, action, params);
+	(void)snprintf(place->last_id, sizeof(place->last_id), "%s", command.id);
 	char *jws auto_free = sign(place, &command);
 	give(place, jws);
+}
+
+static void give_script(struct place *place, const char *script, const char *more)
+{
+	char params[1024];
+	(void)snprintf(params, sizeof(params), "{\"argv\":[\"/bin/sh\",\"-c\",\"%s\"]%s}", script, more);
+	give_new(place, "run", params);
+}
+
+static void give_cancel(struct place *place, const char *id)
+{
+	char params[96];
+	(void)snprintf(params, sizeof(params), "{\"command\":\"%s\"}", id);
+	give_new(place, "cancel", params);
 }
 
 // Takes all messages out of the outbox, and compares them with "state state ..." (events: their type).
@@ -162,9 +193,15 @@ static void assert_reported(struct place *place, const char *expected)
 			break;
 		struct json *json auto_json = json_parse(message.payload, message.payload_bytes, &place->error);
 		const char *word = "?";
-		(void)(json_member_string(json, "state", &word) || json_member_string(json, "type", &word));
-		assert_string_equal(message.topic, json_member(json, "state") ? "fleet/v1/kiosk-7/result"
-									      : "fleet/v1/kiosk-7/event");
+		if (strstr(message.topic, "/stream/"))
+			word = "output";
+		else if (!json_member_string(json, "state", &word) && !json_member_string(json, "type", &word))
+			fail_msg("%s", message.payload);
+		if (json_member(json, "data"))
+			assert_memory_equal(message.topic, "fleet/v1/kiosk-7/stream/", 24);
+		else
+			assert_string_equal(message.topic, json_member(json, "state") ? "fleet/v1/kiosk-7/result"
+										      : "fleet/v1/kiosk-7/event");
 		size_t used = strlen(found);
 		(void)snprintf(found + used, sizeof(found) - used, "%s%s", used ? " " : "", word);
 		at = message.seq;
@@ -241,7 +278,7 @@ static void rejects_with_a_reason(void **state)
 {
 	struct place *place = *state;
 	char reason[256];
-	place->actions[2] = NULL; // no reboot here
+	place->actions[2] = place->actions[0]; // no reboot here
 	give_new(place, "reboot", "{}");
 	last_reason(place, reason, sizeof(reason));
 	assert_non_null(strstr(reason, "not allowed by this device's configuration"));
@@ -384,6 +421,127 @@ static void one_child_at_a_time(void **state)
 	assert_reported(place, "succeeded");
 }
 
+static void output_is_sent_and_told(void **state)
+{
+	struct place *place = *state;
+	char reason[256];
+	give_script(place, "echo one; echo two >&2", "");
+	wait_for_child(place);
+	struct outbox_message message;
+	assert_true(outbox_next(place->outbox, 2, &message, &place->error));
+	assert_non_null(strstr(message.payload, "\"n\":0,\"data\":\"one\\ntwo\\n\",\"end\":true"));
+	assert_true(outbox_next(place->outbox, 3, &message, &place->error));
+	assert_non_null(strstr(message.payload, "\"output\":{\"bytes\":8,\"cut\":false,\"status\":0}"));
+	assert_reported(place, "accepted running output succeeded");
+
+	give_script(place, "echo no such thing; exit 4", "");
+	wait_for_child(place);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "the program ended with status 4: no such thing");
+	assert_reported(place, "accepted running output failed");
+}
+
+static void wait_for_output(struct place *place)
+{
+	int64_t deadline_ms = clock_mono_ms() + 10000;
+	int64_t rows = outbox_rows(place->outbox);
+	while (outbox_rows(place->outbox) == rows) {
+		struct pollfd watch = {.fd = executor_fd(&place->executor), .events = POLLIN};
+		assert_true(clock_mono_ms() < deadline_ms);
+		assert_true(poll(&watch, 1, 10) >= 0);
+		assert_true(executor_poll(&place->executor, &place->error));
+	}
+}
+
+static void a_running_command_is_cancelled(void **state)
+{
+	struct place *place = *state;
+	char id[COMMAND_ID_BYTES];
+	char reason[256];
+	give_script(place, "echo here; exec sleep 300", "");
+	(void)snprintf(id, sizeof(id), "%s", place->last_id);
+	wait_for_output(place);
+	assert_reported(place, "accepted running output");
+	give_cancel(place, id);
+	wait_for_child(place);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "ended while it ran");
+	assert_reported(place, "accepted succeeded output cancelled");
+
+	give_cancel(place, id); // it is over
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "no command of this id runs here");
+	assert_reported(place, "accepted failed");
+	(void)snprintf(place->script, sizeof(place->script), "sleep 300");
+	give_new(place, "reboot", "{}");
+	give_cancel(place, place->last_id);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "reboot can't be cancelled once it runs");
+	assert_reported(place, "accepted running accepted failed");
+	job_signal(&place->executor.tasks.places[0].job, SIGKILL);
+	wait_for_child(place);
+}
+
+// One that does not listen is ended by force.
+static void time_is_limited(void **state)
+{
+	struct place *place = *state;
+	char reason[256];
+	give_script(place, "trap '' TERM; while :; do sleep 0.05; done", ",\"timeout_s\":1");
+	wait_for_child(place);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "the program did not end within 1 s");
+	assert_reported(place, "accepted running failed");
+}
+
+static void as_many_at_a_time_as_allowed(void **state)
+{
+	struct place *place = *state;
+	char reason[256];
+	place->config.parallel = 2;
+	start(place);
+	give_script(place, "sleep 300", "");
+	give_script(place, "sleep 300", "");
+	assert_reported(place, "accepted running accepted running");
+	give_script(place, "sleep 300", "");
+	last_reason(place, reason, sizeof(reason));
+	assert_non_null(strstr(reason, "as many commands are still running as may at the same time (2)"));
+	assert_reported(place, "accepted failed");
+	executor_done(&place->executor); // they do not outlive it
+	place->executor.tasks.epoll_fd = -1;
+	start(place);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "agent restarted");
+	assert_reported(place, "failed failed");
+}
+
+static void settings_are_kept(void **state)
+{
+	struct place *place = *state;
+	char reason[256];
+	give_new(place, "set_config", "{\"config\":{\"outbox.replay_per_s\":77,\"interval_s\":99}}");
+	assert_reported(place, "accepted succeeded");
+	assert_int_equal(place->replay_per_s, 77);
+	assert_int_equal(place->interval_s, 99);
+	assert_int_equal(outbox_get_int(place->outbox, "interval_s", 0), 99);
+	give_new(place, "set_config", "{\"config\":{\"actions\":\"run\"}}");
+	last_reason(place, reason, sizeof(reason));
+	assert_non_null(strstr(reason, "no option that can be set from afar"));
+	assert_reported(place, "rejected");
+}
+
+static void it_leaves_when_the_server_knows(void **state)
+{
+	struct place *place = *state;
+	assert_false(executor_may_leave(&place->executor));
+	give_new(place, "unenroll", "{}");
+	assert_false(executor_may_leave(&place->executor));
+	start(place); // also after a restart
+	assert_false(executor_may_leave(&place->executor));
+	assert_reported(place, "accepted succeeded"); // stored
+	assert_true(executor_may_leave(&place->executor));
+}
+
 // As a killed agent leaves it.
 static void leave(struct place *place, const char *action, const char *params, const char *state)
 {
@@ -435,6 +593,12 @@ int main(void)
 		TEST(foreign_commands_are_events_and_bounded),
 		TEST(failures_are_told),
 		TEST(one_child_at_a_time),
+		TEST(output_is_sent_and_told),
+		TEST(a_running_command_is_cancelled),
+		TEST(time_is_limited),
+		TEST(as_many_at_a_time_as_allowed),
+		TEST(settings_are_kept),
+		TEST(it_leaves_when_the_server_knows),
 		TEST(a_restart_brings_commands_to_their_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
