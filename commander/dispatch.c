@@ -44,7 +44,7 @@ static bool send_heads(struct commander *commander, const struct pg_result *rows
 
 		if (strcmp(pg_text(rows, row, STATE), command_state_name(STATE_QUEUED)) == 0) {
 			moves[move_count++] =
-				(struct transition){id, STATE_QUEUED, STATE_SENT, "publish", NULL, NULL, NULL, 0};
+				(struct transition){id, STATE_QUEUED, STATE_SENT, "publish", NULL, NULL, NULL, 0, 0, 0};
 		} else if (again) {
 			(void)buf_addf(&resent, "%c%s", resent.len_bytes == 0 ? '{' : ',', id);
 			if (!moves_publish(commander, pg_text(rows, row, DEVICE), pg_text(rows, row, JWS),

@@ -26,16 +26,23 @@ static const struct {
 static const char apply_sql[] =
 	"with m as (select * from json_to_recordset($1::json) as j(ord int, id uuid, source text, target text, cause "
 	"text,"
-	" reason text, result jsonb, n bigint, jws text, ends boolean)),"
+	" reason text, result jsonb, n bigint, jws text, ends boolean, next bigint, timer bigint)),"
 	" g as (select id, (array_agg(source order by ord))[1] as source, (array_agg(target order by ord desc))[1] as "
 	"target,"
 	" (array_agg(ends order by ord desc))[1] as ends, max(n) as n, max(jws) as jws,"
 	" (array_agg(reason order by ord desc) filter (where reason is not null))[1] as reason,"
 	" (array_agg(result order by ord desc) filter (where result is not null))[1] as result,"
+	" (array_agg(next order by ord desc))[1] * interval '1 millisecond' as next,"
+	" (array_agg(timer order by ord desc))[1] * interval '1 millisecond' as timer,"
 	" (count(*) filter (where target = 'sent'))::int as publishes from m group by id),"
 	" u as (update command c set state = g.target, n = coalesce(g.n, c.n), jws = coalesce(g.jws, c.jws),"
 	" reason = coalesce(g.reason, c.reason), result = coalesce(g.result, c.result),"
 	" attempts = c.attempts + g.publishes,"
+	" retries = case when g.publishes > 0 then 0 else c.retries end,"
+	" next_at = coalesce(now() + g.next, c.next_at),"
+	" held = g.target = 'queued' and coalesce(g.next > interval '0', false),"
+	" accept_by = case when g.target = 'sent' then now() + g.timer end,"
+	" finish_by = case when g.target in ('accepted', 'running') then coalesce(c.finish_by, now() + g.timer) end,"
 	" sent_at = case when g.publishes > 0 then now() else c.sent_at end,"
 	" finished_at = case when g.ends then now() end, changed_at = now()"
 	" from g where c.id = g.id and c.state = g.source"
@@ -98,6 +105,10 @@ static void add_move(struct buf *out, size_t index, const struct transition *mov
 	add_text(out, "jws", move->jws);
 	if (move->jws)
 		(void)buf_addf(out, ",\"n\":%lld", (long long)move->counter);
+	if (move->next_ms > 0)
+		(void)buf_addf(out, ",\"next\":%lld", (long long)move->next_ms);
+	if (move->timer_ms > 0)
+		(void)buf_addf(out, ",\"timer\":%lld", (long long)move->timer_ms);
 	if (move->result)
 		(void)buf_addf(out, ",\"result\":%s", move->result);
 	(void)buf_addf(out, ",\"ends\":%s}", command_state_is_final(move->to) ? "true" : "false");

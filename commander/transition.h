@@ -29,16 +29,23 @@ enum command_state {
 		STATE_COUNT
 };
 
-// Every move there is. A device that is done at once skips accepted and running. The moves out of expired are those of
-// a device that took the command in time and reported late: what it did is the truth.
+// Every move there is. A device that is done at once skips accepted and running. A command whose maintenance window
+// closed before the device took it goes back from sent to queued; the moves from there to what devices say, and those out
+// of expired, are those of a device that took the command in time and reported late: what it did is the truth.
 #define COMMAND_MOVES(X)                                                                                               \
 	X(STATE_REQUESTED, STATE_QUEUED)                                                                               \
 	X(STATE_REQUESTED, STATE_REJECTED)                                                                             \
 	X(STATE_REQUESTED, STATE_EXPIRED)                                                                              \
 	X(STATE_REQUESTED, STATE_CANCELLED)                                                                            \
 	X(STATE_QUEUED, STATE_SENT)                                                                                    \
+	X(STATE_QUEUED, STATE_ACCEPTED)                                                                                \
+	X(STATE_QUEUED, STATE_RUNNING)                                                                                 \
+	X(STATE_QUEUED, STATE_SUCCEEDED)                                                                               \
+	X(STATE_QUEUED, STATE_FAILED)                                                                                  \
+	X(STATE_QUEUED, STATE_REJECTED)                                                                                \
 	X(STATE_QUEUED, STATE_EXPIRED)                                                                                 \
 	X(STATE_QUEUED, STATE_CANCELLED)                                                                               \
+	X(STATE_SENT, STATE_QUEUED)                                                                                    \
 	X(STATE_SENT, STATE_ACCEPTED)                                                                                  \
 	X(STATE_SENT, STATE_RUNNING)                                                                                   \
 	X(STATE_SENT, STATE_SUCCEEDED)                                                                                 \
@@ -72,8 +79,10 @@ struct transition {
 	const char *cause;  // what moved it: "request", "publish", "result", "timer"
 	const char *reason; // NULL: stays as it is
 	const char *result; // output of the device as JSON text; NULL: stays as it is
-	const char *jws;    // set with counter on the move to queued; NULL otherwise
+	const char *jws;    // set with counter on the move to sent; NULL otherwise
 	int64_t counter;
+	int64_t next_ms;  // from now: queued: until its turn can come; sent: until it is published again
+	int64_t timer_ms; // from now: sent: until it must be accepted; accepted, running: until it must have ended
 };
 
 // Makes the moves inside the caller's transaction, with a row of command_event each. Several moves of one command stand
