@@ -1,5 +1,6 @@
 #include "common/crypto.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <openssl/crypto.h>
@@ -67,6 +68,19 @@ void crypto_uuid4(char out[UUID_TEXT_BYTES])
 		*to++ = hex[i];
 	}
 	*to = '\0';
+}
+
+bool crypto_is_uuid(const char *text)
+{
+	if (strlen(text) != UUID_TEXT_BYTES - 1)
+		return false;
+	for (size_t i = 0; text[i]; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+			return false;
+	}
+	return true;
 }
 
 bool crypto_equal(const void *a, const void *b, size_t len_bytes)

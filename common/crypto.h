@@ -23,6 +23,7 @@ void crypto_sha256_hex(const void *data, size_t len_bytes, char out[SHA256_HEX_B
 void crypto_random(void *out, size_t len_bytes);
 void crypto_random_token(char out[TOKEN_TEXT_BYTES]);
 void crypto_uuid4(char out[UUID_TEXT_BYTES]); // RFC 9562, lower case
+bool crypto_is_uuid(const char *text);        // of any version, in either case
 // Time depends on the length only.
 bool crypto_equal(const void *a, const void *b, size_t len_bytes);
 void crypto_wipe(void *data, size_t len_bytes);

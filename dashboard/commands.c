@@ -1,12 +1,12 @@
 #include "dashboard/commands.h"
 
 #include "common/action.h"
+#include "common/crypto.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,19 +55,6 @@ struct request_body {
 	struct json *params; // owned
 };
 
-static bool is_uuid(const char *text)
-{
-	if (strlen(text) != COMMAND_ID_BYTES - 1)
-		return false;
-	for (size_t i = 0; i < COMMAND_ID_BYTES - 1; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-			return false;
-	}
-	return true;
-}
-
 void commands_list(struct http_request *request, void *user)
 {
 	const char *after = api_text(request, "after"), *created = NULL, *id = NULL;
@@ -78,7 +65,7 @@ void commands_list(struct http_request *request, void *user)
 		return;
 	if (after) {
 		(void)snprintf(cursor, sizeof(cursor), "%s", after);
-		if (!api_split_cursor(cursor, parts, 2) || !api_parse_int(parts[0], &ignored) || !is_uuid(parts[1])) {
+		if (!api_split_cursor(cursor, parts, 2) || !api_parse_int(parts[0], &ignored) || !crypto_is_uuid(parts[1])) {
 			(void)api_bad_cursor(request);
 			return;
 		}
@@ -100,7 +87,7 @@ void commands_get(struct http_request *request, void *user)
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {http_param(request, "id")};
 
-	if (!is_uuid(params[0]))
+	if (!crypto_is_uuid(params[0]))
 		http_reply_problem(request, 404, missing);
 	else if (api_query(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);

@@ -1,6 +1,7 @@
 // muster command send|actions|status|output, over the dashboard's API.
 #include "common/action.h"
 #include "common/clock.h"
+#include "common/crypto.h"
 #include "common/limits.h"
 #include "common/topic.h"
 #include "tools/api.h"
@@ -8,7 +9,6 @@
 #include "tools/table.h"
 #include "tools/text.h"
 
-#include <ctype.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,18 +17,6 @@
 
 #define POLL_MS 50
 #define RESULT_MAX_BYTES ((size_t)1024 * 1024)
-
-static bool is_uuid(const char *text)
-{
-	if (strlen(text) != COMMAND_ID_BYTES - 1)
-		return false;
-	for (size_t i = 0; text[i]; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-		if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-			return false;
-	}
-	return true;
-}
 
 static struct json *get(struct api *api, const char *id, struct error *error)
 {
@@ -269,7 +257,7 @@ static int status_run(struct cli *cli)
 	int exit_code = CLI_OK;
 	size_t printed = 0;
 	const char *id = cli->args.operands[0];
-	if (!is_uuid(id)) {
+	if (!crypto_is_uuid(id)) {
 		error_set(&error, ERROR_INVALID, "\"%s\" is no command id", id);
 		return cli_usage(cli, &error);
 	}
