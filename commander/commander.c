@@ -48,8 +48,8 @@ static bool register_key(struct commander *commander, struct pg *pg, struct erro
 // everything. A transaction of ours that is stuck (this process was stopped) must not hold its rows against another
 // commander. All our statements fetch a few rows by key: a plan that reads whole tables, made while they were small,
 // must not stay.
-static const char session_sql[] = "listen muster_request; listen muster_result; listen muster_revocation;"
-				  " listen muster_kick; set enable_seqscan = off;"
+static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
+				  " listen muster_revocation; listen muster_kick; set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)
@@ -59,7 +59,8 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 	if (!pg_exec(pg, session_sql, error) || !register_key(commander, pg, error))
 		return false;
 	commander->pg_changed = true;
-	commander_due(commander, DUE_REQUESTS | DUE_RESULTS | DUE_EXPIRY | DUE_DISPATCH | DUE_RESEND_ALL | DUE_REVOCATION);
+	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
+					 DUE_RESEND_ALL | DUE_REVOCATION);
 	return true;
 }
 
@@ -217,7 +218,7 @@ static void on_expiry(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander, DUE_EXPIRY);
+	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE);
 	revocation_tick(commander);
 	take_turn(commander);
 }
@@ -227,7 +228,8 @@ static void on_resend(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander, DUE_REQUESTS | DUE_RESULTS | DUE_DISPATCH | DUE_RESEND | DUE_REVOCATION);
+	commander_due(commander,
+		      DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_DISPATCH | DUE_RESEND | DUE_REVOCATION);
 	take_turn(commander);
 	tell_ready(commander, true);
 }

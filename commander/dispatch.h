@@ -1,6 +1,6 @@
-// Which command is on its way to which device: at most one per device, in the order of n; published again, byte for
-// byte, until the device answers or the command expires. A device that is away gets one copy: its session in the broker
-// holds it, and when it comes online it gets another.
+// What goes to which device, and when again. A command is published, byte for byte as it was sent first, when its device
+// comes online, and while the device is online and silent with growing distances; a device that is away gets one copy,
+// which its session in the broker holds.
 #pragma once
 
 #include "common/cleanup.h"

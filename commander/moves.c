@@ -31,6 +31,13 @@ static void count_move(struct commander *commander, enum command_state state)
 		1);
 }
 
+// Whether a command of the device may go now: this one, or the one behind it.
+static bool may_free(const struct transition *move)
+{
+	return move->to == STATE_QUEUED ? move->next_ms == 0 || move->from == STATE_SENT
+					: command_state_is_final(move->to) && move->from != STATE_REQUESTED;
+}
+
 static bool follow(struct commander *commander, const struct pg_result *moved, size_t row,
 		   const struct transition *move, struct error *error)
 {
@@ -43,8 +50,7 @@ static bool follow(struct commander *commander, const struct pg_result *moved, s
 		return false;
 	if (pg_text(moved, row, MOVED_REPLY_TOPIC) && !reply_moved(&commander->outgoing, moved, row, error))
 		return false;
-	if ((move->from == STATE_SENT || move->from == STATE_QUEUED) && move->to != STATE_SENT &&
-	    !devices_add(&commander->freed, device))
+	if (may_free(move) && !devices_add(&commander->freed, device))
 		commander->due |= DUE_DISPATCH;
 	count_move(commander, move->to);
 	log_write(command_state_is_final(move->to) || move->to == STATE_SENT ? LOG_INFO : LOG_DEBUG, "command.moved",

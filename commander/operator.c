@@ -14,14 +14,24 @@
 
 static const char check_sql[] =
 	"select (select enabled from operator where name = $1), (select enabled from device where device = $2), "
-	CELL_HAS("$2", "3");
+	CELL_HAS("$2", "3") ", (select (extract(epoch from opens) * 1000)::bigint from device d, next_window(d.time_zone,"
+	" d.maintenance_window, greatest(now(), to_timestamp($4::bigint / 1000.0))) where d.device = $2),"
+	" (extract(epoch from now()) * 1000)::bigint, command_over_limit($1, now(), 9223372036854775807)";
+enum check_column { OPERATOR, DEVICE_ENABLED, OURS, OPENS_MS, NOW_MS, OVER_LIMIT };
+static const char cancel_sql[] =
+	"update command set cancel_requested_at = now(), cancel_requested_by = $2 where id = $1::uuid and source <> 'internal'"
+	" and cancel_requested_at is null and state in ('requested', 'queued', 'sent', 'accepted', 'running') returning device";
 static const char insert_sql[] =
 	"insert into command (id, device, action, params, requested_by, source, request_id, reply_topic, correlation,"
-	" expires_at) values ($1, $2, $3, $4, $5, 'mqtt', $6, $7, decode($8, 'hex'), now() + make_interval(secs => $9))"
-	" on conflict (id) do nothing";
+	" expires_at, not_before, in_window, confirmed, max_attempts) values ($1, $2, $3, $4, $5, 'mqtt', $6, $7,"
+	" decode($8, 'hex'), greatest(now(), to_timestamp($10::bigint / 1000.0)) + make_interval(secs => $9::bigint),"
+	" to_timestamp($10::bigint / 1000.0), $11, $12, $13::integer) on conflict (id) do nothing";
 static const char audit_sql[] =
 	"insert into audit (actor, action, target, request_id, detail)"
 	" values ($1, 'command.request', $2, $3, jsonb_build_object('command', $4::text, 'action', $5::text))";
+static const char cancel_audit_sql[] =
+	"insert into audit (actor, action, target, request_id, detail)"
+	" values ($1, 'command.cancel', $2, $3, jsonb_build_object('command', $4::text))";
 static const char again_sql[] =
 	"select device, action, state, reason, result, (extract(epoch from changed_at) * 1000)::bigint"
 	" from command where id = $1";
@@ -29,7 +39,7 @@ static const char again_sql[] =
 static void refuse(struct operator_request *out, const char *what, const char *detail)
 {
 	out->refused = true;
-	refusal_set(&out->refusal, what, "%s", detail);
+	(void)refusal_set(&out->refusal, what, "%s", detail);
 }
 
 // Below ops/v1/<operator>/, and not the topic on which requests come in: our own reply would be the next request.
@@ -63,63 +73,48 @@ static void take_addresses(const struct mqtt_message *message, struct operator_r
 		       "request; leave it out to be answered on reply");
 }
 
-// A member's text of 1 to max bytes.
-static bool take_text(const struct json *body, const char *name, char *out, size_t out_bytes)
+static void take_name(const struct json *body, struct operator_request *out)
 {
 	const char *text = NULL;
 
-	if (!json_member_string(body, name, &text) || text[0] == '\0' || strlen(text) >= out_bytes)
-		return false;
-	(void)snprintf(out, out_bytes, "%s", text);
-	return true;
+	if (!json_member(body, "request"))
+		return;
+	if (!json_member_string(body, "request", &text) || text[0] == '\0' || strlen(text) >= sizeof(out->name))
+		refuse(out, "bad request", "\"request\" must be a string of 1 to 64 bytes");
+	else
+		(void)snprintf(out->name, sizeof(out->name), "%s", text);
 }
 
-static bool check_members(const struct json *body, struct operator_request *out)
+// {"cancel":"<command id>","request":..}
+static void take_cancel(const struct json *body, struct operator_request *out)
 {
-	static const char *const known[] = {"device", "action", "params", "ttl_s", "request"};
+	const char *id = NULL;
 
+	if (!json_member_string(body, "cancel", &id) || !crypto_is_uuid(id))
+		refuse(out, "bad request", "\"cancel\" must be the id of a command");
+	else
+		(void)snprintf(out->cancel, sizeof(out->cancel), "%s", id);
 	for (struct json_iterator it = json_begin(body); json_next(&it);) {
-		size_t i = 0;
-
-		while (i < sizeof(known) / sizeof(known[0]) && strcmp(it.name, known[i]) != 0)
-			i++;
-		if (i == sizeof(known) / sizeof(known[0])) {
-			out->refused = true;
-			refusal_set(&out->refusal, "bad request",
-				    "there is no member \"%.64s\": device, action, params, ttl_s and request are known",
-				    it.name);
-			return false;
-		}
+		if (strcmp(it.name, "cancel") != 0 && strcmp(it.name, "request") != 0)
+			refuse(out, "bad request", "beside \"cancel\" there can be \"request\" only");
 	}
-	return true;
 }
 
 static void take_body(const struct json *body, struct operator_request *out)
 {
-	const struct json *params = json_member(body, "params");
+	static const char *const others[] = {"request", NULL};
 
 	if (json_type(body) != JSON_OBJECT) {
 		refuse(out, "bad request", "the payload is not a JSON object");
 		return;
 	}
-	if (json_member(body, "request") && !take_text(body, "request", out->name, sizeof(out->name))) {
-		refuse(out, "bad request", "\"request\" must be a string of 1 to 64 bytes");
+	take_name(body, out);
+	if (out->refused)
 		return;
-	}
-	if (out->refused || !check_members(body, out))
-		return;
-	out->ttl_s = COMMAND_TTL_DEFAULT_S;
-	if (!take_text(body, "device", out->device, sizeof(out->device)))
-		refuse(out, "bad request", "\"device\" is needed: a device id");
-	else if (!take_text(body, "action", out->action, sizeof(out->action)))
-		refuse(out, "bad request", "\"action\" is needed: what the device is to do");
-	else if (params && json_type(params) != JSON_OBJECT)
-		refuse(out, "bad request", "\"params\" must be a JSON object");
-	else if (json_member(body, "ttl_s") &&
-		 (!json_member_int(body, "ttl_s", &out->ttl_s) || out->ttl_s < 1 || out->ttl_s > COMMAND_TTL_MAX_S))
-		refuse(out, "bad request", "\"ttl_s\" must be an integer from 1 to 2592000 seconds");
-	else
-		out->params = params ? json_copy(params) : json_new_object();
+	if (json_member(body, "cancel"))
+		take_cancel(body, out);
+	else if (!command_request_read(body, others, clock_wall_ms(), &out->ask, &out->refusal))
+		out->refused = true;
 }
 
 // A UUID of version 8 (RFC 9562 section 5.8) over everything that makes this request itself.
@@ -160,7 +155,7 @@ bool operator_parse(const struct mqtt_message *message, struct operator_request 
 	body = json_parse(message->payload ? message->payload : "", message->payload_bytes, &error);
 	if (!body) {
 		out->refused = true;
-		refusal_set(&out->refusal, "bad request", "the payload is not JSON: %s", error.what);
+		(void)refusal_set(&out->refusal, "bad request", "the payload is not JSON: %s", error.what);
 		return true;
 	}
 	take_body(body, out);
@@ -172,9 +167,8 @@ bool operator_parse(const struct mqtt_message *message, struct operator_request 
 void operator_request_done(struct operator_request *request)
 {
 	free(request->correlation);
-	json_free(request->params);
 	request->correlation = NULL;
-	request->params = NULL;
+	command_request_done(&request->ask);
 }
 
 void operator_inbox_clear(struct operator_inbox *inbox)
@@ -243,32 +237,43 @@ static bool check(struct commander *commander, const struct operator_request *re
 		  bool *allowed, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
-	const char *params[] = {request->operator, request->device, commander->cell};
-	struct request asked = {
-		.device = request->device,
-		.action = request->action,
-		.params = request->params,
-		.ttl_ms = request->ttl_s * 1000,
+	const struct command_request *ask = &request->ask;
+	char begin[24];
+	const char *params[] = {request->operator, ask->device, commander->cell, begin};
+	struct command_demand demand = {
+		.device = ask->device,
+		.action = ask->action,
+		.params = ask->params,
+		.confirmed = ask->confirmed,
+		.begin_ms = ask->begin_ms,
+		.in_window = ask->in_window,
 	};
 
 	*allowed = false;
-	if (!pg_query(commander->pg, &row, error, check_sql, 3, params))
+	(void)snprintf(begin, sizeof(begin), "%" PRId64, ask->begin_ms);
+	if (!pg_query(commander->pg, &row, error, check_sql, 4, params))
 		return false;
-	asked.device_known = pg_text(row, 0, 1) != NULL;
-	asked.device_enabled = pg_bool(row, 0, 1);
+	demand.device_known = pg_text(row, 0, DEVICE_ENABLED) != NULL;
+	demand.device_enabled = pg_bool(row, 0, DEVICE_ENABLED);
+	demand.opens_ms = pg_int(row, 0, OPENS_MS);
+	demand.now_ms = pg_int(row, 0, NOW_MS);
+	demand.over_limit = pg_bool(row, 0, OVER_LIMIT);
+	demand.expires_ms = (ask->begin_ms > demand.now_ms ? ask->begin_ms : demand.now_ms) + ask->ttl_s * 1000;
 	// Both roles in the table may command; what tells them apart is for the programs that ask for approval.
-	if (!pg_text(row, 0, 0))
-		refusal_set(refusal, "unknown operator",
+	if (!pg_text(row, 0, OPERATOR))
+		(void)refusal_set(refusal, "unknown operator",
 			    "%s is not in the table of operators; muster operator add %s adds it", request->operator,
 			    request->operator+ strlen("op."));
-	else if (!pg_bool(row, 0, 0))
-		refusal_set(refusal, "operator disabled", "%s is disabled; an administrator can enable it",
+	else if (!pg_bool(row, 0, OPERATOR))
+		(void)refusal_set(refusal, "operator disabled", "%s is disabled; an administrator can enable it",
 			    request->operator);
-	else if (!pg_bool(row, 0, 2)) // the answers would come out at another broker
-		refusal_set(refusal, "another cell", "device \"%s\" is in another cell; ask at that cell's broker",
-			    request->device);
+	else if (request->cancel[0] != '\0')
+		*allowed = true;
+	else if (!pg_bool(row, 0, OURS)) // the answers would come out at another broker
+		(void)refusal_set(refusal, "another cell", "device \"%s\" is in another cell; ask at that cell's broker",
+				  ask->device);
 	else
-		*allowed = request_check(&asked, refusal);
+		*allowed = command_demand_check(&demand, refusal);
 	return true;
 }
 
@@ -276,21 +281,28 @@ static bool insert(struct commander *commander, const struct operator_request *r
 {
 	auto_pg_result struct pg_result *row = NULL;
 	char correlation[2 * OPERATOR_CORRELATION_MAX + 1] = "";
-	char ttl[32];
-	const char *audit[] = {request->operator, request->device, request->name, request->id, request->action};
+	const struct command_request *ask = &request->ask;
+	char ttl[24], begin[24], attempts[24];
+	const char *audit[] = {request->operator, ask->device, request->name, request->id, ask->action};
 	const char *params[] = {request->id,
-				request->device,
-				request->action,
-				json_text(request->params),
+				ask->device,
+				ask->action,
+				json_text(ask->params),
 				request->operator,
 				request->name,
 				request->reply_topic,
 				request->correlation ? correlation : NULL,
-				ttl};
+				ttl,
+				ask->begin_ms > 0 ? begin : NULL,
+				ask->in_window ? "true" : "false",
+				ask->confirmed ? "true" : "false",
+				attempts};
 
 	if (request->correlation)
 		crypto_hex(request->correlation, request->correlation_bytes, correlation);
-	(void)snprintf(ttl, sizeof(ttl), "%" PRId64, request->ttl_s);
+	(void)snprintf(ttl, sizeof(ttl), "%" PRId64, ask->ttl_s);
+	(void)snprintf(begin, sizeof(begin), "%" PRId64, ask->begin_ms);
+	(void)snprintf(attempts, sizeof(attempts), "%" PRId64, ask->max_attempts);
 	if (!pg_query(commander->pg, &row, error, insert_sql, sizeof(params) / sizeof(params[0]), params))
 		return false;
 	if (pg_affected(row) == 0)
@@ -302,6 +314,35 @@ static bool insert(struct commander *commander, const struct operator_request *r
 	return pg_query(commander->pg, NULL, error, audit_sql, sizeof(audit) / sizeof(audit[0]), audit);
 }
 
+// The state that follows is told to whoever asked for the command; the answer here is that it was taken.
+static bool cancel(struct commander *commander, const struct operator_request *request, struct error *error)
+{
+	auto_pg_result struct pg_result *row = NULL;
+	auto_buf struct buf text = {0};
+	const char *params[] = {request->cancel, request->operator};
+	struct refusal refusal;
+
+	if (!pg_query(commander->pg, &row, error, cancel_sql, 2, params))
+		return false;
+	if (pg_rows(row) == 0) {
+		(void)refusal_set(&refusal, "nothing to cancel",
+				  "there is no command %s that has not ended, or it is being cancelled already",
+				  request->cancel);
+		return answer_refusal(commander, request, &refusal, error);
+	}
+	commander->due |= DUE_CANCEL;
+	buf_init(&text, REPLY_MAX_BYTES);
+	reply_cancel_json(request->name, request->cancel, &text);
+	return answer(commander, request, &text, error) &&
+	       PG_QUERY(commander->pg, NULL, error, cancel_audit_sql, request->operator, pg_text(row, 0, 0), request->name,
+			request->cancel);
+}
+
+static bool grant(struct commander *commander, const struct operator_request *request, struct error *error)
+{
+	return request->cancel[0] != '\0' ? cancel(commander, request, error) : insert(commander, request, error);
+}
+
 bool operator_run(struct commander *commander, struct error *error)
 {
 	for (size_t i = 0; i < commander->inbox.count; i++) {
@@ -311,7 +352,7 @@ bool operator_run(struct commander *commander, struct error *error)
 
 		if (!request->refused && !check(commander, request, &refusal, &allowed, error))
 			return error_prefix(error, "checking a request of %s", request->operator);
-		if (!(allowed ? insert(commander, request, error)
+		if (!(allowed ? grant(commander, request, error)
 			      : answer_refusal(commander, request, &refusal, error)))
 			return error_prefix(error, "storing a request of %s", request->operator);
 	}

@@ -6,10 +6,8 @@
 // moment, as MQTT's QoS 1 says.
 #pragma once
 
-#include "commander/request.h"
-
+#include "common/command_request.h"
 #include "common/crypto.h"
-#include "common/json.h"
 #include "common/limits.h"
 #include "common/mqtt.h"
 
@@ -27,10 +25,8 @@ struct operator_request {
 	size_t correlation_bytes;
 
 	char id[UUID_TEXT_BYTES];
-	char device[DEVICE_ID_MAX + 1];
-	char action[64];
-	struct json *params; // owned; an object
-	int64_t ttl_s;
+	struct command_request ask;
+	char cancel[UUID_TEXT_BYTES];	     // instead: the command to be cancelled; "" without
 	char name[OPERATOR_REQUEST_MAX + 1]; // `request`; "" without
 
 	bool refused; // and why; nothing else but the reply topic, correlation and name is set then

@@ -41,6 +41,14 @@ void reply_refusal_json(const char *request, const char *what, const char *detai
 	(void)buf_add_str(out, "}");
 }
 
+void reply_cancel_json(const char *request, const char *command, struct buf *out)
+{
+	(void)buf_add_str(out, "{");
+	add(out, "request", request);
+	add(out, "cancelling", command);
+	(void)buf_add_str(out, "}");
+}
+
 // hex as PostgreSQL's encode() writes it. malloc'd.
 static void *from_hex(const char *hex, size_t *len_bytes)
 {

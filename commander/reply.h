@@ -19,5 +19,7 @@ struct reply_state {
 void reply_state_json(const struct reply_state *state, struct buf *out);
 void reply_refusal_json(const char *request, const char *what, const char *detail, struct buf *out);
 
+void reply_cancel_json(const char *request, const char *command, struct buf *out);
+
 // Adds the reply for one row of transition_apply's answer.
 bool reply_moved(struct outgoing *outgoing, const struct pg_result *moved, size_t row, struct error *error) must_check;

@@ -4,6 +4,7 @@
 #include "commander/commander.h"
 #include "commander/moves.h"
 
+#include "common/action.h"
 #include "common/json.h"
 
 #include <stdlib.h>
@@ -15,23 +16,31 @@
 
 static const char select_sql[] =
 	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
-	" c.id, c.state, c.device from command_result r left join command c on c.id ="
+	" c.id, c.state, c.device, c.action, c.attempts > 0, case when jsonb_typeof(r.body -> 'progress') = 'number'"
+	" then least(greatest((r.body ->> 'progress')::numeric, 0), 100)::integer end from command_result r left join command c on c.id ="
 	" case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then r.command::uuid end"
 	" where r.applied_at is null and " CELL_HAS("r.device", "1")
 	" order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
 	" for update of r skip locked";
-enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER };
+enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER, ACTION, SENT, PROGRESS };
 
 static const char applied_sql[] = "update command_result r set applied_at = now()"
 				  " from json_to_recordset($1::json) as m(device text, epoch text, seq bigint)"
 				  " where r.device = m.device and r.epoch = m.epoch and r.seq = m.seq";
 
+static const char progress_sql[] =
+	"update command c set progress = m.progress, changed_at = now() from json_to_recordset($1::json)"
+	" as m(id uuid, progress smallint) where c.id = m.id and c.state = 'running'";
+
 #define NO_MOVE SIZE_MAX
+#define FINISH_SLACK_MS 60000 // for a result on its way
+#define FINISH_DEFAULT_S 3600 // of an action that is no more in the table
 
 // A command of this batch, and where it stands after the results before this one.
 struct course {
 	const char *id;
 	enum command_state state;
+	const char *progress; // percent; NULL: nothing new
 };
 
 struct batch {
@@ -44,15 +53,17 @@ struct batch {
 	bool made[BATCH_MAX];	   // by move
 };
 
-const char *result_judge(const char *said, const char *device, const char *owner, enum command_state current,
-			 enum command_state *to)
+const char *result_judge(const char *said, const char *device, const char *owner, bool sent,
+			 enum command_state current, enum command_state *to)
 {
 	if (!owner)
 		return "no such command";
 	if (strcmp(device, owner) != 0)
 		return "the command is another device's";
-	if (!command_state_parse(said, to) || *to < STATE_ACCEPTED || *to > STATE_REJECTED)
+	if (!command_state_parse(said, to) || *to < STATE_ACCEPTED || *to == STATE_EXPIRED)
 		return "not a state that a device can report";
+	if (!sent)
+		return "the command was never sent";
 	if (*to == current)
 		return "reported before";
 	return transition_allowed(current, *to) ? NULL : "the command is past that";
@@ -74,6 +85,13 @@ static struct course *find_course(struct batch *batch, size_t row)
 	return course;
 }
 
+static int64_t finish_ms(const char *name)
+{
+	const struct action *action = action_find(name);
+
+	return (action ? action->timeout_s : FINISH_DEFAULT_S) * 1000 + FINISH_SLACK_MS;
+}
+
 static void judge(struct commander *commander, struct batch *batch, size_t row)
 {
 	const char *device = pg_text(batch->rows, row, DEVICE);
@@ -81,10 +99,12 @@ static void judge(struct commander *commander, struct batch *batch, size_t row)
 	struct course *course = pg_text(batch->rows, row, ID) ? find_course(batch, row) : NULL;
 	enum command_state to = STATE_CANCELLED;
 	const char *why = result_judge(said, device, pg_text(batch->rows, row, OWNER),
-				       course ? course->state : STATE_CANCELLED, &to);
+				       pg_bool(batch->rows, row, SENT), course ? course->state : STATE_CANCELLED, &to);
 	struct transition *move = NULL;
 
 	batch->move_of[row] = NO_MOVE;
+	if (course && strcmp(said, "running") == 0 && strcmp(device, pg_text(batch->rows, row, OWNER)) == 0)
+		course->progress = pg_text(batch->rows, row, PROGRESS);
 	metric_add(metrics_counter(commander->metrics, "muster_command_results_total",
 				   why ? "applied=\"no\"" : "applied=\"yes\"",
 				   "Results of commands that devices reported"),
@@ -99,6 +119,8 @@ static void judge(struct commander *commander, struct batch *batch, size_t row)
 	batch->move_of[row] = batch->move_count;
 	move = &batch->moves[batch->move_count++];
 	*move = (struct transition){.command = course->id, .from = course->state, .to = to, .cause = "result"};
+	if (to == STATE_ACCEPTED || to == STATE_RUNNING)
+		move->timer_ms = finish_ms(pg_text(batch->rows, row, ACTION));
 	if (course->state == STATE_EXPIRED)
 		move->reason = ""; // "not answered in time" is no longer true
 	if (command_state_is_final(to)) {
@@ -133,6 +155,26 @@ static bool mark_applied(struct commander *commander, const struct batch *batch,
 	return count == 0 || pg_query(commander->pg, NULL, error, applied_sql, 1, params);
 }
 
+// How far those are that still run; the last word of each counts.
+static bool store_progress(struct commander *commander, const struct batch *batch, struct error *error)
+{
+	auto_buf struct buf text = {0};
+	const char *params[1];
+
+	buf_init(&text, LIST_MAX_BYTES);
+	for (size_t i = 0; i < batch->course_count; i++) {
+		if (batch->courses[i].progress)
+			(void)buf_addf(&text, "%c{\"id\":\"%s\",\"progress\":%s}", text.len_bytes == 0 ? '[' : ',',
+				       batch->courses[i].id, batch->courses[i].progress);
+	}
+	if (text.len_bytes == 0)
+		return true;
+	(void)buf_add_str(&text, "]");
+	params[0] = buf_str(&text);
+	commander->moved = true;
+	return pg_query(commander->pg, NULL, error, progress_sql, 1, params);
+}
+
 bool result_run(struct commander *commander, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
@@ -158,5 +200,5 @@ bool result_run(struct commander *commander, struct error *error)
 		if (!batch->made[i])
 			commander->due |= DUE_RESULTS;
 	}
-	return mark_applied(commander, batch, error) || error_prefix(error, "marking results");
+	return (store_progress(commander, batch, error) && mark_applied(commander, batch, error)) || error_prefix(error, "marking results");
 }

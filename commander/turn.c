@@ -1,8 +1,10 @@
 #include "commander/turn.h"
 
+#include "commander/cancel.h"
 #include "commander/commander.h"
 #include "commander/dispatch.h"
 #include "commander/expiry.h"
+#include "commander/request.h"
 #include "commander/result.h"
 #include "commander/revocation.h"
 
@@ -26,6 +28,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (commander->inbox.count == 0 || operator_run(commander, error)) &&
 	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
 	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
+	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
 }
@@ -58,6 +61,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 
 	if (strcmp(channel, "muster_request") == 0)
 		commander->due |= DUE_REQUESTS;
+	else if (strcmp(channel, "muster_cancel") == 0)
+		commander->due |= DUE_CANCEL;
 	else if (strcmp(channel, "muster_result") == 0)
 		commander->due |= DUE_RESULTS;
 	else if (strcmp(channel, "muster_revocation") == 0 ||

@@ -27,11 +27,11 @@ static void takes_a_request(void **state)
 	assert_true(operator_parse(&message, &request));
 	assert_false(request.refused);
 	assert_string_equal(request.operator, "op.alice");
-	assert_string_equal(request.device, "kiosk-7");
-	assert_string_equal(request.action, "set_interval");
-	assert_true(json_member_int(request.params, "seconds", &seconds));
+	assert_string_equal(request.ask.device, "kiosk-7");
+	assert_string_equal(request.ask.action, "set_interval");
+	assert_true(json_member_int(request.ask.params, "seconds", &seconds));
 	assert_int_equal(seconds, 60);
-	assert_int_equal(request.ttl_s, 60);
+	assert_int_equal(request.ask.ttl_s, 60);
 	assert_string_equal(request.name, "my-1");
 	assert_string_equal(request.reply_topic, "ops/v1/op.alice/reply");
 	assert_int_equal(strlen(request.id), 36);
@@ -45,8 +45,8 @@ static void has_defaults(void **state)
 
 	assert_true(operator_parse(&message, &request));
 	assert_false(request.refused);
-	assert_int_equal(request.ttl_s, COMMAND_TTL_DEFAULT_S);
-	assert_int_equal(json_type(request.params), JSON_OBJECT);
+	assert_int_equal(request.ask.ttl_s, COMMAND_TTL_DEFAULT_S);
+	assert_int_equal(json_type(request.ask.params), JSON_OBJECT);
 	assert_string_equal(request.name, "");
 	operator_request_done(&request);
 }
