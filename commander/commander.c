@@ -16,6 +16,7 @@
 #define DISCONNECT_TIMEOUT_MS 1000
 #define EXPIRY_EVERY_MS 1000
 #define RETRY_MS 200 // pg_ready has a backoff of its own
+#define SHARE "$share/commander/"
 #define READ_MAX 500 // MQTT messages in one turn
 #define TICK_MAX_MS 15000
 
@@ -71,12 +72,20 @@ static void on_broker(void *user, bool session_present)
 	struct commander *commander = user;
 	char status[TOPIC_MAX_BYTES];
 	char request[TOPIC_MAX_BYTES];
+	char shared[TOPIC_MAX_BYTES + sizeof(SHARE)];
+	bool share = commander->options->share_requests;
 	struct error error = {0};
 
 	log_fault_over(&commander->broker_fault, "broker.away");
 	log_info("broker.connected", "session", session_present ? "present" : "new");
-	if (!topic_build(status, TOPIC_STATUS, "+", NULL) || !topic_build(request, TOPIC_REQUEST, "+", NULL) ||
-	    !mqtt_subscribe(commander->mqtt, request, 1, &error) ||
+	if (!topic_build(status, TOPIC_STATUS, "+", NULL) || !topic_build(request, TOPIC_REQUEST, "+", NULL)) {
+		log_error("broker.subscribe", "error", "a topic is too long");
+		return;
+	}
+	(void)snprintf(shared, sizeof(shared), SHARE "%s", request);
+	// The session may hold the other one, from before the option was changed.
+	if (!mqtt_subscribe(commander->mqtt, share ? shared : request, 1, &error) ||
+	    !mqtt_unsubscribe(commander->mqtt, share ? request : shared, &error) ||
 	    !mqtt_subscribe(commander->mqtt, status, 1, &error) ||
 	    !mqtt_subscribe(commander->mqtt, TOPIC_REVOCATIONS, 1, &error))
 		log_error("broker.subscribe", "error", error.what);
@@ -348,7 +357,7 @@ static bool make_timers(struct commander *commander, struct error *error)
 
 bool commander_init(struct commander *commander, const struct options *options, struct error *error)
 {
-	*commander = (struct commander){.options = options, .mqtt_fd = -1};
+	*commander = (struct commander){.options = options, .mqtt_fd = -1, .due = DUE_RETELL};
 	(void)snprintf(commander->cell, sizeof(commander->cell), "%ld", options->cell);
 	commander->metrics = metrics_new();
 	commander->signer = jws_signer_load(options->signing_key_file, error);

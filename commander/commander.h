@@ -2,11 +2,11 @@
 // devices report.
 //
 // Everything runs in turns. A turn takes in what the broker and the database have to say, then does all the work that
-// is due in transactions (turn.c): operators' requests, requests, results, cancelling, expiry, dispatch. What is to be published is
-// collected meanwhile and leaves after COMMIT only, as do the PUBACKs of operators' requests. So a crash anywhere
-// leaves either the whole step or none of it, and everything open is found again in the database at the next start: a
-// command that was marked `sent` and not published is published again when its device comes online or after resend_s,
-// byte for byte, and the device knows it by its id.
+// is due in transactions (turn.c): operators' requests, requests, results, cancelling, expiry, dispatch. What is to be
+// published is collected meanwhile and leaves after COMMIT only, as do the PUBACKs of operators' requests. So a crash
+// anywhere leaves either the whole step or none of it, and everything open is found again in the database at the next
+// start: a command that was marked `sent` and not published is published again when its device comes online or after
+// resend_s, byte for byte, and the device knows it by its id.
 #pragma once
 
 #include "commander/devices.h"
@@ -35,6 +35,7 @@ enum due {
 	DUE_REVOCATION = 1 << 6, // the broker's revocation list, kicks, commands of devices enrolled again
 	DUE_SCHEDULE = 1 << 7, // commands whose time has come
 	DUE_CANCEL = 1 << 8,   // commands that are to be cancelled
+	DUE_RETELL = 1 << 9,   // operators may have missed what the commander before us did last
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
 

@@ -14,6 +14,7 @@ struct options {
 	long cell; // 0: all
 	char *signing_key_file;
 	long resend_s;
+	bool share_requests;
 	char *http_address;
 	long http_port;
 	char *log_level;

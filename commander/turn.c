@@ -6,6 +6,7 @@
 #include "commander/expiry.h"
 #include "commander/request.h"
 #include "commander/result.h"
+#include "commander/retell.h"
 #include "commander/revocation.h"
 
 #include "common/topic.h"
@@ -25,6 +26,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	// Before anything is sent to a device that came online: it may have been enrolled again.
 	return ((!(commander->due & DUE_REVOCATION) && commander->online.count == 0) ||
 		revocation_run(commander, error)) &&
+	       (!(commander->due & DUE_RETELL) || retell_run(commander, error)) &&
 	       (commander->inbox.count == 0 || operator_run(commander, error)) &&
 	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
 	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
