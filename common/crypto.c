@@ -101,7 +101,8 @@ void crypto_secret_cleanup(char **text)
 	free(*text);
 }
 
-static void hmac(const void *key, size_t key_bytes, const void *data, size_t len_bytes, uint8_t out[SHA256_BYTES])
+void crypto_hmac_sha256(const void *key, size_t key_bytes, const void *data, size_t len_bytes,
+			uint8_t out[SHA256_BYTES])
 {
 	if (key_bytes > INT_MAX || !HMAC(EVP_sha256(), key, (int)key_bytes, data, len_bytes, out, NULL))
 		abort();
@@ -117,8 +118,8 @@ void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size
 	int len = snprintf(block, sizeof(block), "%s\x01", info);
 	if (len < 0 || (size_t)len >= sizeof(block))
 		abort();
-	hmac(salt, salt_bytes, secret, secret_bytes, prk);
-	hmac(prk, sizeof(prk), block, (size_t)len, key);
+	crypto_hmac_sha256(salt, salt_bytes, secret, secret_bytes, prk);
+	crypto_hmac_sha256(prk, sizeof(prk), block, (size_t)len, key);
 	OPENSSL_cleanse(prk, sizeof(prk));
 }
 

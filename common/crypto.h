@@ -31,6 +31,9 @@ void crypto_wipe(void *data, size_t len_bytes);
 void crypto_secret_cleanup(char **text);
 #define auto_secret cleanup(crypto_secret_cleanup)
 
+// HMAC (RFC 2104). Aborts where crypto_sha256 would.
+void crypto_hmac_sha256(const void *key, size_t key_bytes, const void *data, size_t len_bytes,
+			uint8_t out[SHA256_BYTES]);
 // HKDF-SHA256 (RFC 5869). Aborts where crypto_sha256 would.
 void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size_t salt_bytes, const char *info,
 		 uint8_t key[CRYPTO_KEY_BYTES]);

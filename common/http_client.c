@@ -52,6 +52,17 @@ static bool add_bearer(struct http_client *client, const char *token)
 	return asprintf(&line, "Authorization: Bearer %s", token) > 0 && add_header(client, line);
 }
 
+bool http_client_header(struct http_client *client, const char *name, const char *value, struct error *error)
+{
+	auto_free char *line = NULL;
+	for (const char *at = value; *at; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			return error_set(error, ERROR_INVALID, "%s must be printable", name);
+	}
+	return (asprintf(&line, "%s: %s", name, value) > 0 && add_header(client, line)) ||
+	       error_set(error, ERROR_FAILED, "out of memory");
+}
+
 static bool fill(struct http_client *client, const char *base_url, const char *ca_file, const char *bearer_token)
 {
 	size_t len_bytes = strlen(base_url);

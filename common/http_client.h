@@ -21,6 +21,10 @@ bool http_client_set_credential(struct http_client *client, const struct tls_cre
 void http_client_free(struct http_client *client);
 DEFINE_CLEANUP(struct http_client, http_client_free)
 
+// A header of all requests from now on; value: printable, without line breaks.
+bool http_client_header(struct http_client *client, const char *name, const char *value, struct error *error)
+	must_check;
+
 // body NULL: none; otherwise sent as application/json. *status is the HTTP status; the answer's body (at most
 // response->max_bytes) is appended to response. True for any HTTP answer; false only when none was had.
 bool http_client_request(struct http_client *client, const char *method, const char *path, const char *body,

@@ -142,7 +142,7 @@ bool auth_before(struct http_request *request, void *user)
 		http_reply_problem(request, 403, "Only for this machine: ask for it on the loopback address.");
 		return false;
 	}
-	if (allowed == ACCESS_PUBLIC || allowed == ACCESS_LOOPBACK)
+	if (allowed == ACCESS_PUBLIC || allowed == ACCESS_LOOPBACK || allowed == ACCESS_SIGNED)
 		return true;
 
 	auto_free struct auth *auth = calloc(1, sizeof(*auth));

@@ -21,6 +21,7 @@ enum {
 	ACCESS_READ = ROLE_VIEWER | ROLE_OPERATOR | ROLE_ADMINISTRATOR | ROLE_AUDITOR,
 	ACCESS_ACT = ROLE_OPERATOR | ROLE_ADMINISTRATOR,
 	ACCESS_LOOPBACK = 256, // no login, but only from this machine
+	ACCESS_SIGNED = 512,   // no login: the handler checks the signature
 };
 
 #define AUTH_COOKIE "__Host-muster" // the prefix makes browsers insist on Secure, Path=/ and no Domain

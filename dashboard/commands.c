@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "common/limits.h"
 #include "dashboard/api.h"
+#include "dashboard/ask.h"
 #include "dashboard/auth.h"
 
 #include <stdio.h>
@@ -15,11 +16,19 @@
 	" 'state', c.state, 'n', c.n, 'requested_by', c.requested_by, 'source', c.source," \
 	" 'request_id', c.request_id, 'created_at', c.created_at, 'expires_at', c.expires_at," \
 	" 'sent_at', c.sent_at, 'attempts', c.attempts, 'finished_at', c.finished_at," \
-	" 'changed_at', c.changed_at, 'reason', c.reason, 'result', c.result)"
+	" 'changed_at', c.changed_at, 'reason', c.reason, 'result', c.result, 'not_before', c.not_before,"            \
+	" 'in_window', c.in_window, 'next_at', c.next_at, 'held', c.held, 'max_attempts', c.max_attempts,"             \
+	" 'accept_by', c.accept_by, 'finish_by', c.finish_by, 'progress', c.progress,"                                 \
+	" 'idempotency_key', c.idempotency_key, 'cancel_requested_at', c.cancel_requested_at,"                         \
+	" 'cancel_requested_by', c.cancel_requested_by, 'cancels', c.cancels)"
+#define PURGE_MAX 5000 // one request must end within the statement's time
+#define PURGE_BATCH "5000"
+#define MISSING "There is no command with this id; GET /api/v1/commands lists them."
 #define TIME(micros) "(timestamptz 'epoch' + " micros "::bigint * interval '1 microsecond')"
 #define MICROS(time) "(extract(epoch from " time ") * 1000000)::bigint"
 
-// $1 device, $2 state or "open", $3 and $4 created_at and id of the last one seen, $5 limit. Newest first.
+// $1 device, $2 state or "open", $3 and $4 created_at and id of the last one seen, $5 limit, $6 action, $7 requester,
+// $8 request id. Newest first.
 static const char LIST_SQL[] =
 	"select " COMMAND ", " MICROS("c.created_at") " || '.' || c.id from command c"
 	" where ($1::text is null or c.device = $1)"
@@ -27,6 +36,8 @@ static const char LIST_SQL[] =
 	"  or ($2 = 'open' and c.state in ('requested', 'queued', 'sent', 'accepted', 'running')))"
 	" and ($3::bigint is null or (c.created_at <= " TIME("$3")
 	"  and (c.created_at < " TIME("$3") " or c.id > $4::uuid)))"
+	" and ($6::text is null or c.action = $6) and ($7::text is null or c.requested_by = $7)"
+	" and ($8::text is null or c.request_id = $8)"
 	" order by c.created_at desc, c.id limit $5::integer + 1";
 static const char GET_SQL[] =
 	"select (" COMMAND ")::jsonb || jsonb_build_object('events', coalesce((select jsonb_agg(jsonb_build_object("
@@ -36,24 +47,17 @@ const char commands_changed_sql[] =
 	"select c.id, " MICROS("c.changed_at") ", " COMMAND " from command c where c.changed_at > " TIME("$1")
 	" order by c.changed_at desc limit $2::integer";
 
-static const char DEVICE_SQL[] = "select enabled from device where device = $1";
-static const char CREATE_SQL[] =
-	"insert into command (device, action, params, requested_by, source, request_id, expires_at)"
-	" values ($1, $2, $3::jsonb, $4, $5, $6, now() + $7::integer * interval '1 second') returning id";
-// An Idempotency-Key becomes the command's request_id, by which the same user's repetition for the same device finds
-// it for a day. The lock makes simultaneous repetitions wait for each other.
-static const char KEY_LOCK_SQL[] = "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))";
-static const char KEY_FIND_SQL[] =
-	"select c.id, c.action = $4 and c.params = $5::jsonb from command c where c.device = $1 and c.requested_by = $2"
-	" and c.request_id = $3 and c.created_at > now() - interval '1 day' order by c.created_at desc limit 1";
 static const char ONE_SQL[] = "select " COMMAND " from command c where c.id = $1::uuid";
-
-
-struct request_body {
-	const char *device, *action;
-	int64_t ttl_s;
-	struct json *params; // owned
-};
+static const char CANCEL_SQL[] =
+	"update command set cancel_requested_at = coalesce(cancel_requested_at, now()),"
+	" cancel_requested_by = coalesce(cancel_requested_by, $2) where id = $1::uuid and source <> 'internal'"
+	" and (state in ('requested', 'queued', 'sent') or (state in ('accepted', 'running') and action = any ($3)))"
+	" returning device";
+static const char EMPTY_SQL[] =
+	"with c as (update command set cancel_requested_at = now(), cancel_requested_by = $2 where device = $1"
+	" and state in ('requested', 'queued') and cancel_requested_at is null and source <> 'internal' returning 1)"
+	" select count(*) from c";
+static const char PURGE_SQL[] = "select purge_commands($1::bigint * interval '1 second', " PURGE_BATCH ")";
 
 void commands_list(struct http_request *request, void *user)
 {
@@ -75,114 +79,26 @@ void commands_list(struct http_request *request, void *user)
 	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {api_text(request, "device"), api_text(request, "state"), created, id, limit_text};
+	const char *const params[] = {api_text(request, "device"), api_text(request, "state"), created, id, limit_text,
+				      api_text(request, "action"), api_text(request, "requested_by"),
+				      api_text(request, "request_id")};
 
-	if (api_query(user, request, &rows, LIST_SQL, 5, params))
+	if (api_query(user, request, &rows, LIST_SQL, 8, params))
 		api_reply_page(request, rows, limit);
 }
 
 void commands_get(struct http_request *request, void *user)
 {
-	static const char missing[] = "There is no command with this id; GET /api/v1/commands lists them.";
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {http_param(request, "id")};
 
 	if (!crypto_is_uuid(params[0]))
-		http_reply_problem(request, 404, missing);
+		http_reply_problem(request, 404, MISSING);
 	else if (api_query(user, request, &rows, GET_SQL, 1, params))
-		api_reply_row(request, rows, missing);
+		api_reply_row(request, rows, MISSING);
 }
 
-// The same table that commander and the device go by, so that a mistake is told to whoever makes it.
-static bool read_action(const struct json *json, struct request_body *body, struct error *error)
-{
-	const struct json *params = json_member(json, "params");
-	size_t count;
-	const struct action *table = action_table(&count);
-
-	if (!json_member_string(json, "action", &body->action))
-		body->action = "";
-	const struct action *action = action_find(body->action);
-	if (!action || action->internal) {
-		auto_buf struct buf names;
-		buf_init(&names, sizeof(error->what) - 64);
-		for (size_t i = 0; i < count; i++)
-			if (!table[i].internal)
-				buf_addf(&names, "%s%s", i > 0 ? ", " : "", table[i].name);
-		return error_set(error, ERROR_INVALID, "\"action\" must be one of: %s.", buf_str(&names));
-	}
-	if (params && json_type(params) != JSON_OBJECT)
-		return error_set(error, ERROR_INVALID, "\"params\" must be an object, {} when there are none.");
-	if (!action_check_params(action, params, error))
-		return false;
-	body->params = params ? json_copy(params) : json_new_object();
-	return strlen(json_text(body->params)) <= COMMAND_PARAMS_MAX_BYTES ||
-	       error_set(error, ERROR_INVALID, "\"params\" must not be above 32 kB.");
-}
-
-// body->params must be freed, also after a failure.
-static bool read_body(const struct json *json, struct request_body *body, struct error *error)
-{
-	const struct json *ttl = json_member(json, "ttl_s");
-
-	if (!json_member_string(json, "device", &body->device))
-		return error_set(error, ERROR_INVALID, "\"device\" is needed: the id of a device.");
-	body->ttl_s = COMMAND_TTL_DEFAULT_S;
-	if (ttl && (!json_as_int(ttl, &body->ttl_s) || body->ttl_s < 1 || body->ttl_s > COMMAND_TTL_MAX_S))
-		return error_set(error, ERROR_INVALID, "\"ttl_s\" must be an integer from 1 to 2592000 (30 days).");
-	return read_action(json, body, error);
-}
-
-static bool is_key(const char *text)
-{
-	size_t length = strlen(text);
-
-	for (size_t i = 0; i < length; i++) {
-		if (text[i] <= ' ' || text[i] > '~')
-			return false;
-	}
-	return length > 0 && length <= REQUEST_ID_MAX;
-}
-
-enum outcome { CREATED, REPEATED, UNKNOWN_DEVICE, DISABLED_DEVICE, OTHER_REQUEST, STATEMENT_FAILED };
-
-// In a transaction: looks for an earlier request with this key, checks the device, inserts command and audit row.
-static enum outcome create(struct dashboard *dashboard, struct http_request *request, const struct request_body *body,
-			   const char *key, char id[COMMAND_ID_BYTES], struct error *error)
-{
-	const struct auth *auth = auth_of(request);
-	const char *params = json_text(body->params), *request_id = key ? key : http_request_id(request);
-	auto_pg_result struct pg_result *earlier = NULL, *device = NULL, *made = NULL;
-	auto_buf struct buf detail;
-	char ttl[24];
-
-	buf_init(&detail, COMMAND_PARAMS_MAX_BYTES + 1024);
-	if (key && (!PG_QUERY(dashboard->pg, NULL, error, KEY_LOCK_SQL, auth->user, key) ||
-		    !PG_QUERY(dashboard->pg, &earlier, error, KEY_FIND_SQL, body->device, auth->user, key, body->action,
-			      params)))
-		return STATEMENT_FAILED;
-	if (earlier && pg_rows(earlier) > 0) {
-		(void)snprintf(id, COMMAND_ID_BYTES, "%s", pg_text(earlier, 0, 0));
-		return pg_bool(earlier, 0, 1) ? REPEATED : OTHER_REQUEST;
-	}
-	if (!PG_QUERY(dashboard->pg, &device, error, DEVICE_SQL, body->device))
-		return STATEMENT_FAILED;
-	if (pg_rows(device) == 0)
-		return UNKNOWN_DEVICE;
-	if (!pg_bool(device, 0, 0))
-		return DISABLED_DEVICE;
-	(void)snprintf(ttl, sizeof(ttl), "%lld", (long long)body->ttl_s);
-	if (!PG_QUERY(dashboard->pg, &made, error, CREATE_SQL, body->device, body->action, params, auth->user,
-		      auth->by_cookie ? "web" : "api", request_id, ttl))
-		return STATEMENT_FAILED;
-	(void)snprintf(id, COMMAND_ID_BYTES, "%s", pg_text(made, 0, 0));
-	buf_addf(&detail, "{\"command\":\"%s\",\"action\":\"%s\",\"params\":%s}", id, body->action, params);
-	return api_audit(dashboard, request, auth->user, "command.request", body->device, buf_str(&detail), error) ?
-		       CREATED :
-		       STATEMENT_FAILED;
-}
-
-static void reply_created(struct dashboard *dashboard, struct http_request *request, const char *id)
+void commands_reply(struct dashboard *dashboard, struct http_request *request, int status, const char *id)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {id};
@@ -192,66 +108,151 @@ static void reply_created(struct dashboard *dashboard, struct http_request *requ
 		return;
 	(void)snprintf(location, sizeof(location), "/api/v1/commands/%s", id);
 	http_reply_header(request, "Location", location);
-	api_reply_text(request, 202, pg_text(rows, 0, 0));
-}
-
-static void reply_outcome(struct dashboard *dashboard, struct http_request *request, enum outcome outcome,
-			  const char *id, const struct error *error)
-{
-	switch (outcome) {
-	case CREATED:
-		log_info("command.request", "request_id", http_request_id(request), "command", id, "user",
-			 auth_of(request)->user);
-		reply_created(dashboard, request, id);
-		return;
-	case REPEATED:
-		reply_created(dashboard, request, id);
-		return;
-	case UNKNOWN_DEVICE:
-		http_reply_problem(request, 404, "There is no device with this id; GET /api/v1/devices lists them.");
-		return;
-	case DISABLED_DEVICE:
-		http_reply_problem(request, 409, "This device is disabled; enable it before sending commands.");
-		return;
-	case OTHER_REQUEST:
-		http_reply_problem(request, 422, "This Idempotency-Key was used for another command; take a new one.");
-		return;
-	case STATEMENT_FAILED:
-		api_reply_error(dashboard, request, error);
-		return;
-	}
+	api_reply_text(request, status, pg_text(rows, 0, 0));
 }
 
 void commands_create(struct http_request *request, void *user)
 {
-	struct dashboard *dashboard = user;
-	const char *key = http_header(request, "Idempotency-Key");
+	const struct auth *auth = auth_of(request);
+	const struct asker asker = {auth->user, auth->by_cookie ? "web" : "api"};
 	auto_json struct json *json = http_body_json(request);
-	char id[COMMAND_ID_BYTES] = "";
+
+	if (json)
+		ask_command(user, request, &asker, json);
+}
+
+// ---- cancelling and removing ----
+
+// The actions that can be ended while they run, as a text[] literal.
+static void add_cancellable(struct buf *out)
+{
+	size_t count = 0;
+	const struct action *table = action_table(&count);
+
+	buf_add_str(out, "{");
+	for (size_t i = 0; i < count; i++) {
+		if (table[i].cancellable)
+			buf_addf(out, "%s%s", out->len_bytes > 1 ? "," : "", table[i].name);
+	}
+	buf_add_str(out, "}");
+}
+
+static void refuse_cancel(struct dashboard *dashboard, struct http_request *request, const char *id)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {id};
+	char detail[256];
+
+	if (!api_query(dashboard, request, &rows, "select state, action from command where id = $1::uuid", 1, params))
+		return;
+	if (pg_rows(rows) == 0) {
+		http_reply_problem(request, 404, MISSING);
+		return;
+	}
+	(void)snprintf(detail, sizeof(detail), "This command is %s, and %s cannot be cancelled then.", pg_text(rows, 0, 0),
+		       pg_text(rows, 0, 1));
+	http_reply_problem(request, 409, detail);
+}
+
+// Runs one statement and the row of the audit; false: it is answered, or (*rows set) there was no row.
+static bool change(struct dashboard *dashboard, struct http_request *request, struct pg_result **rows, const char *sql,
+		   size_t count, const char *const *params)
+{
 	struct error error = {0};
 
-	if (!json)
-		return;
-	struct request_body body = {0};
-	bool sound = read_body(json, &body, &error);
-	auto_json struct json *params = body.params;
+	if (!pg_ready(dashboard->pg, &error) || !pg_begin(dashboard->pg, &error) ||
+	    !pg_query(dashboard->pg, rows, &error, sql, count, params)) {
+		pg_rollback(dashboard->pg);
+		api_reply_error(dashboard, request, &error);
+		return false;
+	}
+	return true;
+}
 
-	if (sound && key && !is_key(key))
-		sound = error_set(&error, ERROR_INVALID,
-				  "Idempotency-Key must be 1 to 64 printable characters without spaces.");
-	if (!sound) {
-		http_reply_problem(request, 422, error.what);
+static bool audited(struct dashboard *dashboard, struct http_request *request, const char *action, const char *target,
+		    const char *detail)
+{
+	struct error error = {0};
+
+	if (api_audit(dashboard, request, auth_of(request)->user, action, target, detail, &error) &&
+	    pg_commit(dashboard->pg, &error))
+		return true;
+	pg_rollback(dashboard->pg);
+	api_reply_error(dashboard, request, &error);
+	return false;
+}
+
+void commands_cancel(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	const char *id = http_param(request, "id");
+	auto_pg_result struct pg_result *rows = NULL;
+	auto_buf struct buf actions;
+	char detail[96];
+
+	if (!crypto_is_uuid(id)) {
+		http_reply_problem(request, 404, MISSING);
 		return;
 	}
+	buf_init(&actions, 4096);
+	add_cancellable(&actions);
+	const char *const params[] = {id, auth_of(request)->user, buf_str(&actions)};
 
-	enum outcome outcome = STATEMENT_FAILED;
-
-	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error)) {
-		outcome = create(dashboard, request, &body, key, id, &error);
-		if (outcome != CREATED)
-			pg_rollback(dashboard->pg);
-		else if (!pg_commit(dashboard->pg, &error))
-			outcome = STATEMENT_FAILED;
+	if (!change(dashboard, request, &rows, CANCEL_SQL, 3, params))
+		return;
+	if (pg_rows(rows) == 0) {
+		pg_rollback(dashboard->pg);
+		refuse_cancel(dashboard, request, id);
+		return;
 	}
-	reply_outcome(dashboard, request, outcome, id, &error);
+	(void)snprintf(detail, sizeof(detail), "{\"command\":\"%s\"}", id);
+	if (audited(dashboard, request, "command.cancel", pg_text(rows, 0, 0), detail))
+		commands_reply(dashboard, request, 202, id);
+}
+
+static void empty_queue(struct dashboard *dashboard, struct http_request *request, const char *device)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {device, auth_of(request)->user};
+	char answer[64];
+
+	if (!change(dashboard, request, &rows, EMPTY_SQL, 2, params))
+		return;
+	(void)snprintf(answer, sizeof(answer), "{\"cancelling\":%lld}", (long long)pg_int(rows, 0, 0));
+	if (audited(dashboard, request, "command.empty", device, answer))
+		api_reply_text(request, 202, answer);
+}
+
+static void purge(struct dashboard *dashboard, struct http_request *request, int64_t older_s)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	char seconds[24], answer[64];
+	const char *const params[] = {seconds};
+
+	if (auth_of(request)->role != ROLE_ADMINISTRATOR) {
+		http_reply_problem(request, 403, "Only an administrator removes what has ended.");
+		return;
+	}
+	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)older_s);
+	if (!change(dashboard, request, &rows, PURGE_SQL, 1, params))
+		return;
+	(void)snprintf(answer, sizeof(answer), "{\"removed\":%lld,\"more\":%s}", (long long)pg_int(rows, 0, 0),
+		       pg_int(rows, 0, 0) == PURGE_MAX ? "true" : "false");
+	if (audited(dashboard, request, "command.purge", "", answer))
+		api_reply_text(request, 200, answer);
+}
+
+void commands_remove(struct http_request *request, void *user)
+{
+	const char *device = api_text(request, "device"), *older = api_text(request, "older_than_s");
+	int64_t older_s = 0;
+
+	if (!device == !older)
+		http_reply_problem(request, 400,
+				   "Say what: device=<id> cancels what waits for that device; older_than_s=<seconds> removes "
+				   "commands that ended before.");
+	else if (device)
+		empty_queue(user, request, device);
+	else if (api_int(request, "older_than_s", 0, INT32_MAX, &older_s))
+		purge(user, request, older_s);
 }

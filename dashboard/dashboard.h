@@ -1,6 +1,7 @@
 // What the handlers share: one struct, made by main.c and passed to each as its user pointer.
 #pragma once
 
+#include "common/crypto.h"
 #include "common/http.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -17,6 +18,7 @@ struct dashboard_config {
 	long listen_port;
 	char *tls_cert_file, *tls_key_file;
 	char *database_conninfo;
+	char *admin_key_file; // NULL: no signed requests
 	long session_hours;
 	char *log_level;
 };
@@ -31,6 +33,8 @@ struct dashboard {
 	struct metrics *metrics;
 	struct assets *assets;
 	struct lockout *lockout;
+	bool admin; // signed requests are taken
+	uint8_t admin_master[CRYPTO_KEY_BYTES];
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct overview *overview;
 	struct streams *streams;

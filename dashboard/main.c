@@ -4,6 +4,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/password.h"
+#include "dashboard/admin.h"
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
 #include "dashboard/dashboard.h"
@@ -26,6 +27,8 @@ static const struct config_option options[] = {
 	{"tls.key_file", CONFIG_STRING, OPTION(tls_key_file), NULL, 0, 4095, true, "its private key, PEM"},
 	{"database.conninfo", CONFIG_STRING, OPTION(database_conninfo), "dbname=muster user=muster_dashboard", 0, 4095,
 	 false, "libpq connection string"},
+	{"admin_key_file", CONFIG_STRING, OPTION(admin_key_file), NULL, 0, 4095, false,
+	 "32 random bytes in base64url, mode 0600, from which the keys of POST /admin/command come; unset: off"},
 	{"session_hours", CONFIG_INT, OPTION(session_hours), "12", 1, 720, false, "how long a login lasts, in hours"},
 	{"log_level", CONFIG_STRING, OPTION(log_level), NULL, 0, 16, false, "error, warn, info or debug"},
 };
@@ -57,6 +60,8 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	if (!assets_parse(assets, dashboard_pack, (size_t)(dashboard_pack_end - dashboard_pack), error))
 		return false;
 	dashboard->assets = assets;
+	if (!admin_load(dashboard, error))
+		return false;
 	dashboard->nobody_hash = password_hash(secret, error);
 	dashboard->metrics = metrics_new();
 	dashboard->lockout = lockout_new();

@@ -1,6 +1,7 @@
 #include "dashboard/routes.h"
 
 #include "dashboard/actions.h"
+#include "dashboard/admin.h"
 #include "dashboard/assets.h"
 #include "dashboard/auth.h"
 #include "dashboard/commands.h"
@@ -12,6 +13,7 @@
 #include "dashboard/registrations.h"
 #include "dashboard/revocations.h"
 #include "dashboard/session.h"
+#include "dashboard/settings.h"
 #include "dashboard/stream.h"
 #include "dashboard/telemetry.h"
 #include "dashboard/tokens.h"
@@ -23,6 +25,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
 	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
+	{"PATCH", "/api/v1/devices/{id}", settings_change, ACCESS_ACT},
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
 	{"POST", "/api/v1/devices/{id}/revoke", revocations_revoke, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR},
@@ -31,8 +34,14 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/actions", actions_list, ACCESS_READ},
 	{"GET", "/api/v1/commands", commands_list, ACCESS_READ},
 	{"POST", "/api/v1/commands", commands_create, ACCESS_ACT},
+	{"DELETE", "/api/v1/commands", commands_remove, ACCESS_ACT},
 	{"GET", "/api/v1/commands/{id}", commands_get, ACCESS_READ},
 	{"GET", "/api/v1/commands/{id}/output", outputs_get, ACCESS_READ},
+	{"POST", "/api/v1/commands/{id}/cancel", commands_cancel, ACCESS_ACT},
+	{"POST", "/admin/command", admin_command, ACCESS_SIGNED},
+	{"GET", "/api/v1/admin-keys", admin_keys_list, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/admin-keys", admin_keys_create, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/admin-keys/{id}", admin_keys_revoke, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/events", events_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},

@@ -67,6 +67,11 @@ static void set_problem(const struct json *problem, int status, struct error *er
 		error->code = status;
 }
 
+bool api_idempotency_key(struct api *api, const char *key, struct error *error)
+{
+	return http_client_header(api->client, "Idempotency-Key", key, error);
+}
+
 struct json *api_request(struct api *api, const char *method, const char *path, const char *body, struct error *error)
 {
 	int status = 0;

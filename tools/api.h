@@ -17,6 +17,8 @@ void api_free(struct api *api);
 DEFINE_CLEANUP(struct api, api_free)
 #define auto_api cleanup(api_free_cleanup)
 
+// All requests from now on are one: the first is done, and the others get its answer.
+bool api_idempotency_key(struct api *api, const char *key, struct error *error) must_check;
 // body NULL: none; otherwise JSON text. A status of 400 and above becomes an error with the problem's detail, the kind
 // that fits and the status as its code. The answer is the caller's.
 struct json *api_request(struct api *api, const char *method, const char *path, const char *body,

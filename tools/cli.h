@@ -48,6 +48,8 @@ extern const struct cli_verb cmd_device[];
 extern const struct cli_verb cmd_registration[];
 extern const struct cli_verb cmd_revocation[];
 extern const struct cli_verb cmd_command[];
+extern const struct cli_verb cmd_command_queue[];
+extern const struct cli_verb cmd_admin_key[];
 extern const struct cli_verb cmd_token[];
 extern const struct cli_verb cmd_user[];
 extern const struct cli_verb cmd_operator[];

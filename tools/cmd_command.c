@@ -1,4 +1,4 @@
-// muster command send|actions|status|output, over the dashboard's API.
+// muster command send|actions|show|output, over the dashboard's API.
 #include "common/action.h"
 #include "common/clock.h"
 #include "common/crypto.h"
@@ -141,14 +141,60 @@ static int outcome(const struct cli *cli, const struct json *command)
 	return cli_fail(cli, &error, next_after(state));
 }
 
+// Whether a destructive action is meant: --yes, or the name of the device typed.
+static bool confirmed(const struct cli *cli, struct error *error)
+{
+	const char *device = cli->args.operands[0];
+	const struct action *action = action_find(cli->args.operands[1]);
+	char answer[128] = "";
+	if (!action || !action->destructive || args_has(&cli->args, "yes"))
+		return true;
+	if (isatty(STDIN_FILENO)) {
+		(void)printf("%s: %s.\nType %s to go on: ", action->name, action->description, device);
+		(void)fflush(stdout);
+		if (fgets(answer, sizeof(answer), stdin))
+			answer[strcspn(answer, "\n")] = '\0';
+		if (strcmp(answer, device) == 0)
+			return true;
+	}
+	return error_set(error, ERROR_INVALID, "%s may cost work or data, and was not confirmed; --yes says that it is meant",
+			 action->name);
+}
+
+static bool add_times(const struct cli *cli, struct json *body, struct error *error)
+{
+	long ttl_s = 0;
+	long after_s = 0;
+	long attempts = 0;
+	if (!args_duration(&cli->args, "ttl", 0, &ttl_s, error) ||
+	    !args_duration(&cli->args, "after", 0, &after_s, error) ||
+	    !args_int(&cli->args, "max-attempts", 1, 100, 0, &attempts, error))
+		return false;
+	if (ttl_s > 0)
+		json_set_int(body, "ttl_s", ttl_s);
+	if (after_s > 0)
+		json_set_int(body, "after_s", after_s);
+	if (attempts > 0)
+		json_set_int(body, "max_attempts", attempts);
+	if (args_has(&cli->args, "at"))
+		json_set_string(body, "at", args_value(&cli->args, "at"));
+	if (args_has(&cli->args, "in-window"))
+		json_set_bool(body, "in_window", true);
+	return true;
+}
+
 // {"device":..,"action":..,"params":..,"ttl_s":..}; the params are checked here, so that the message names them.
-static struct json *request_body(const struct cli *cli, long ttl_s, struct error *error)
+static struct json *request_body(const struct cli *cli, struct error *error)
 {
 	const char *text = args_value(&cli->args, "params");
 	auto_json struct json *body = json_new_object();
 	json_set_string(body, "device", cli->args.operands[0]);
 	json_set_string(body, "action", cli->args.operands[1]);
-	json_set_int(body, "ttl_s", ttl_s);
+	const struct action *action = action_find(cli->args.operands[1]);
+	if (!add_times(cli, body, error) || !confirmed(cli, error))
+		return NULL;
+	if (action && action->destructive)
+		json_set_bool(body, "confirm", true);
 	if (text) {
 		struct json *params = json_parse(text, strlen(text), error);
 		if (!params) {
@@ -175,7 +221,7 @@ static int timed_out(const struct cli *cli, const char *id, const char *state, l
 			  last->what);
 	else
 		error_set(&error, ERROR_TIMEOUT, "the command is still \"%s\" after %ld s", state, timeout_s);
-	(void)snprintf(next, sizeof(next), "it goes on by itself; muster command status %s says how far", id);
+	(void)snprintf(next, sizeof(next), "it goes on by itself; muster command show %s says how far", id);
 	return cli_fail(cli, &error, next);
 }
 
@@ -213,7 +259,7 @@ static int sent(const struct cli *cli, struct json *command)
 	}
 	print_head(command);
 	print_end(command);
-	(void)printf("\nmuster command status %s says how far it is\n", member(command, "id"));
+	(void)printf("\nmuster command show %s says how far it is\n", member(command, "id"));
 	return CLI_OK;
 }
 
@@ -224,20 +270,21 @@ static int send_run(struct cli *cli)
 	const char *device = cli->args.operands[0];
 	char id[COMMAND_ID_BYTES];
 	long timeout_s = 0;
-	long ttl_s = 0;
+	const char *key = args_value(&cli->args, "idempotency-key");
 	if (!topic_is_device_id(device)) {
 		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", device);
 		return cli_usage(cli, &error);
 	}
-	if (!args_duration(&cli->args, "timeout", 60, &timeout_s, &error) ||
-	    !args_duration(&cli->args, "ttl", COMMAND_TTL_DEFAULT_S, &ttl_s, &error))
+	if (!args_duration(&cli->args, "timeout", 60, &timeout_s, &error))
 		return cli_usage(cli, &error);
-	auto_json struct json *body = request_body(cli, ttl_s, &error);
+	auto_json struct json *body = request_body(cli, &error);
 	if (!body)
 		return cli_usage(cli, &error);
 	auto_api struct api *api = api_open(cli, &exit_code);
 	if (!api)
 		return exit_code;
+	if (key && !api_idempotency_key(api, key, &error))
+		return cli_usage(cli, &error);
 	auto_json struct json *command = api_request(api, "POST", "/api/v1/commands", json_text(body), &error);
 	if (!command)
 		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, device) : api_fail(cli, &error);
@@ -454,7 +501,13 @@ static const struct args_option send_options[] = {
 	{"params", "JSON", "an object, what the action takes"},
 	{"wait", NULL, "until it ended, telling each state: exit 0 when it succeeded, 1 when not"},
 	{"timeout", "TIME", "of --wait (60s); the command goes on"},
-	{"ttl", "TIME", "when the device must have begun at the latest (1d)"},
+	{"ttl", "TIME", "when the device must have begun at the latest (1d; with --in-window 8d)"},
+	{"at", "TIME", "not before, such as 2026-01-31T22:00:00+01:00"},
+	{"after", "TIME", "not before that time from now"},
+	{"in-window", NULL, "in the device's maintenance window only (muster device set)"},
+	{"max-attempts", "N", "how often it is published while the device is online and silent (10)"},
+	{"idempotency-key", "KEY", "sending the same once more with the same key is the same command"},
+	{"yes", NULL, "for actions that may cost work or data: it is meant"},
 	{NULL, NULL, NULL},
 };
 
@@ -463,5 +516,7 @@ const struct cli_verb cmd_command[] = {
 	{"command", "actions", NULL, 0, 0, "what devices can be ordered to do", NULL, actions_run},
 	{"command", "output", "ID", 1, 1, "what a command has printed on its device", output_options, output_run},
 	{"command", "status", "ID", 1, 1, "how far a command has come, and its history", NULL, status_run},
+	{"command", "show", "ID", 1, 1, "how far a command has come, and its history", NULL, status_run},
+	{"command", "status", "ID", 1, 1, "the same", NULL, status_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -1,4 +1,4 @@
-// muster device list|show, over the dashboard's API.
+// muster device list|show|set, over the dashboard's API.
 #include "common/clock.h"
 #include "common/topic.h"
 #include "tools/api.h"
@@ -147,6 +147,103 @@ static int show_run(struct cli *cli)
 	return CLI_OK;
 }
 
+// ---- set ----
+
+// "3" or "1-5"; appends the days with commas.
+static bool add_days(struct buf *out, const char *token, size_t length)
+{
+	int first = token[0] - '0';
+	int last = length == 3 && token[1] == '-' ? token[2] - '0' : first;
+	if ((length != 1 && length != 3) || first < 1 || last > 7 || first > last || (length == 3 && token[1] != '-'))
+		return false;
+	for (int day = first; day <= last; day++)
+		buf_addf(out, "%s%d", out->len_bytes > strlen("{\"days\":[") ? "," : "", day);
+	return true;
+}
+
+// "1-5 02:00-05:00" or "6,7 22:00-04:00": ISO days and local times. Whether the times are any is for the server to say.
+static struct json *parse_window(const char *text, struct error *error)
+{
+	auto_buf struct buf out = {0};
+	char from[6] = "";
+	char to[6] = "";
+	int end = 0;
+	const char *at = text;
+	bool sound = true;
+	buf_init(&out, 256);
+	buf_add_str(&out, "{\"days\":[");
+	for (bool more = true; sound && more;) {
+		size_t length = strcspn(at, ", ");
+		sound = add_days(&out, at, length);
+		more = at[length] == ',';
+		at += length + (more ? 1 : 0);
+	}
+	if (!sound || sscanf(at, " %5[0-9:]-%5[0-9:]%n", from, to, &end) != 2 || at[end] != '\0') {
+		error_set(error, ERROR_INVALID, "\"%s\" is no window such as \"1-5 02:00-05:00\" (1 is Monday)", text);
+		return NULL;
+	}
+	buf_addf(&out, "],\"from\":\"%s\",\"to\":\"%s\"}", from, to);
+	return json_parse(buf_str(&out), out.len_bytes, error);
+}
+
+static struct json *settings_body(const struct cli *cli, struct error *error)
+{
+	const char *policy = args_value(&cli->args, "policy");
+	const char *zone = args_value(&cli->args, "time-zone");
+	const char *window = args_value(&cli->args, "window");
+	auto_json struct json *body = json_new_object();
+	if (!policy && !zone && !window) {
+		error_set(error, ERROR_INVALID, "say what: --policy, --time-zone or --window");
+		return NULL;
+	}
+	if (policy)
+		json_set_string(body, "command_policy", policy);
+	if (zone)
+		json_set_string(body, "time_zone", zone);
+	if (window && strcmp(window, "none") == 0) {
+		json_set_string(body, "maintenance_window", NULL);
+	} else if (window) {
+		struct json *parsed = parse_window(window, error);
+		if (!parsed)
+			return NULL;
+		json_set(body, "maintenance_window", parsed);
+	}
+	return steal(body);
+}
+
+static int set_run(struct cli *cli)
+{
+	struct error error = {0};
+	int exit_code = CLI_OK;
+	char path[128];
+	const char *name = cli->args.operands[0];
+	if (!topic_is_device_id(name)) {
+		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", name);
+		return cli_usage(cli, &error);
+	}
+	auto_json struct json *body = settings_body(cli, &error);
+	if (!body)
+		return cli_usage(cli, &error);
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s", name);
+	auto_json struct json *settings = api_request(api, "PATCH", path, json_text(body), &error);
+	if (!settings)
+		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, name) : api_fail(cli, &error);
+	if (cli->json)
+		cli_print_json(settings);
+	else
+		(void)printf("set\n");
+	return CLI_OK;
+}
+
+static const struct args_option set_options[] = {
+	{"policy", "P", "its commands go one by one (one), or at once (burst)"},
+	{"time-zone", "ZONE", "such as Europe/Berlin"},
+	{"window", "W", "maintenance window in its time zone, \"1-5 02:00-05:00\" (1 is Monday), or none"},
+	{NULL, NULL, NULL},
+};
 static const struct args_option list_options[] = {
 	{"status", "S", "only online, stale, offline or never"},
 	{"search", "TEXT", "only those with TEXT in id, name or tags"},
@@ -156,5 +253,6 @@ static const struct args_option list_options[] = {
 const struct cli_verb cmd_device[] = {
 	{"device", "list", NULL, 0, 0, "all devices with their latest values", list_options, list_run},
 	{"device", "show", "DEVICE", 1, 1, "all that is known of one", NULL, show_run},
+	{"device", "set", "DEVICE", 1, 1, "how its commands go, its time zone and maintenance window", set_options, set_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -126,6 +126,7 @@ static void dashboard(struct conf *conf)
 	add_listener(conf, "listen", STACK_DASHBOARD);
 	add_tls(conf);
 	add_database(conf, "muster_dashboard");
+	add_path(conf, "admin_key_file", "keys/admin.key");
 }
 
 // Where devices enrol and connect. The broker's port may move between starts; what enrolment said would then be out of

@@ -126,6 +126,18 @@ static bool signing_key(const struct stack *stack, struct error *error)
 	return file_exists(path.text) || jws_signer_create(path.text, error);
 }
 
+static bool admin_key(const struct stack *stack, struct error *error)
+{
+	struct stack_path path = stack_path(stack, "keys/admin.key");
+	char text[TOKEN_TEXT_BYTES];
+	if (file_exists(path.text))
+		return true;
+	crypto_random_token(text);
+	bool ok = file_write(path.text, text, strlen(text), 0600, error);
+	crypto_wipe(text, sizeof(text));
+	return ok;
+}
+
 bool stack_identity_files(const struct stack *stack, struct error *error)
 {
 	return authority_init(stack, AUTHORITY_DEVICE, error) && authority_init(stack, AUTHORITY_SERVICE, error) &&
@@ -133,7 +145,7 @@ bool stack_identity_files(const struct stack *stack, struct error *error)
 	       stack_identity_client(stack, "svc.ingest", "certs/ingest", error) &&
 	       stack_identity_client(stack, "svc.commander", "certs/commander", error) &&
 	       stack_identity_client(stack, "svc.bridge", "certs/bridge", error) && operators(stack, error) &&
-	       signing_key(stack, error);
+	       signing_key(stack, error) && admin_key(stack, error);
 }
 
 bool stack_identity_account(const struct stack *stack, struct pg *pg, struct error *error)

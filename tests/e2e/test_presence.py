@@ -73,7 +73,7 @@ def test_a_clean_disconnect_is_a_goodbye(stack):
 
 def test_the_simulators_say_goodbye(stack):
     """Our own devices tell a shutdown from a death; a reboot is one."""
-    done = stack.muster("command", "send", "sim-001", "reboot", "--wait", check=False)
+    done = stack.muster("command", "send", "sim-001", "reboot", "--yes", "--wait", check=False)
     assert done.returncode == 0, done.stderr
     assert ("presence.offline", "goodbye") in changes(stack, "sim-001")
     wait_for(lambda: state(stack, "sim-001")[0] == "online", "sim-001 to be back")

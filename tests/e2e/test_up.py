@@ -175,7 +175,7 @@ def test_a_refused_or_expired_command_fails_the_wait():
         configuration.write_text(configuration.read_text() + f'reboot_command = ["/usr/bin/touch", "{harmless}"];\n')
         stack.muster("stack", "restart", "agent")
         stack.enroll("asleep-1")
-        for device, action, more, code, word in ((machine, "reboot", (), 1, "not allowed"),
+        for device, action, more, code, word in ((machine, "reboot", ("--yes",), 1, "not allowed"),
                                                  ("asleep-1", "ping", ("--ttl", "1s"), 1, "expired"),
                                                  ("asleep-1", "ping", ("--timeout", "1s"), 6, "command status")):
             done = stack.muster("command", "send", device, action, "--wait", *more, check=False)
@@ -184,7 +184,7 @@ def test_a_refused_or_expired_command_fails_the_wait():
 
         configuration.write_text(configuration.read_text() + 'actions = ["ping", "reboot"];\n')
         stack.muster("stack", "restart", "agent")
-        stack.muster("command", "send", machine, "reboot", "--wait")
+        stack.muster("command", "send", machine, "reboot", "--yes", "--wait")
         assert harmless.exists(), "allowed by the device's own configuration, it is done"
 
 

@@ -130,11 +130,11 @@ function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (comm
   const [last, setLast] = useState("");
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
-  const send = async (action: string, params: { [name: string]: Json } = {}) => {
+  const send: Send = async (action, params = {}, confirm = false) => {
     setBusy(true);
     setError(null);
     try {
-      const command = await post<Command>("commands", { device: device.device, action, params, ttl_s: 300 });
+      const command = await post<Command>("commands", { device: device.device, action, params, confirm, ttl_s: 300 });
       setLast(command.id);
       sent(command);
     } catch (thrown) {
@@ -161,7 +161,7 @@ function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (comm
   );
 }
 
-type Send = (action: string, params?: { [name: string]: Json }) => Promise<void>;
+type Send = (action: string, params?: { [name: string]: Json }, confirm?: boolean) => Promise<void>;
 
 function IntervalButton({ now, send, disabled }: { now: number | null; send: Send; disabled: boolean }) {
   return (
@@ -189,7 +189,7 @@ function RebootButton({ device, send, disabled }: { device: string; send: Send; 
       confirm="Reboot it"
       danger
       disabled={disabled}
-      onConfirm={() => void send("reboot")}
+      onConfirm={() => void send("reboot", {}, true)}
     >
       <p>It stops what it is doing. The command is valid for 5 minutes; a device that comes back later does not reboot.</p>
     </Dialog>
