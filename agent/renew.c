@@ -19,6 +19,13 @@ static int64_t due_at(const struct pki_certificate_info *info)
 	       (int64_t)((double)lifetime_s / 12 * (double)strtoul(digits, NULL, 16) / (double)UINT32_MAX);
 }
 
+// Pauses that suit a lifetime of weeks would outlive a certificate of minutes.
+static int64_t pause_of(const struct renew *renew, int64_t ms)
+{
+	int64_t share_ms = (renew->info.not_after_s - renew->info.not_before_s) * 1000 / RENEW_PAUSE_SHARE;
+	return share_ms > 0 && share_ms < ms ? share_ms : ms;
+}
+
 static void adopt(struct renew *renew, const struct credential *credential)
 {
 	renew->info = credential->info;
@@ -144,7 +151,7 @@ static void replace(struct renew *renew, int64_t now_ms)
 	renew->state = RENEW_IDLE;
 	renew->with_next = false;
 	renew->failed = 0;
-	renew->wait_ms = now_ms + RENEW_PACE_MS;
+	renew->wait_ms = now_ms + pause_of(renew, RENEW_PACE_MS);
 	renew->due_now = strcmp(trust, renew->trust) != 0 && strcmp(serial, renew->info.serial) == 0;
 	renew->port.tell(renew->port.user, strcmp(serial, renew->info.serial) != 0 ? "certificate.renewed" :
 											"trust.changed",
@@ -156,9 +163,9 @@ void renew_connected(struct renew *renew, int64_t now_ms)
 	if (renew->state == RENEW_TRYING && renew->with_next) {
 		replace(renew, now_ms);
 	} else if (renew->state == RENEW_TRYING && renew->failed >= RENEW_TRIALS_MAX) {
-		give_up(renew, renew->why, now_ms + RENEW_GIVEN_UP_MS);
+		give_up(renew, renew->why, now_ms + pause_of(renew, RENEW_GIVEN_UP_MS));
 	} else if (renew->state == RENEW_TRYING) {
-		renew->wait_ms = now_ms + ((int64_t)RENEW_PACE_MS << renew->failed);
+		renew->wait_ms = now_ms + (pause_of(renew, RENEW_PACE_MS) << renew->failed);
 	}
 }
 
@@ -193,18 +200,18 @@ static bool begin(struct renew *renew, int64_t now_ms, struct error *error)
 
 static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct error *error)
 {
+	int64_t https_after_ms = pause_of(renew, renew->https_after_ms);
 	bool (*ask_https)(void *, const struct credential *, const char *, struct error *) =
-		now_ms - renew->asking_ms >= renew->https_after_ms ? renew->port.ask_https : NULL;
+		now_ms - renew->asking_ms >= https_after_ms ? renew->port.ask_https : NULL;
 	if (!connected && !ask_https)
 		return true; // there will be a connection
 	char *csr auto_free = make_csr(renew, error);
 	if (!csr)
 		return false;
 	unsigned doublings = renew->asked < 6 ? renew->asked : 6;
-	int64_t pause_ms = (int64_t)RENEW_PACE_MS << doublings;
 	renew->asked++;
-	renew->wait_ms = now_ms + (pause_ms < RENEW_ASK_MAX_MS ? pause_ms : RENEW_ASK_MAX_MS);
-	int64_t https_ms = renew->asking_ms + renew->https_after_ms;
+	renew->wait_ms = now_ms + pause_of(renew, doublings < 6 ? (int64_t)RENEW_PACE_MS << doublings : RENEW_ASK_MAX_MS);
+	int64_t https_ms = renew->asking_ms + https_after_ms;
 	if (renew->port.ask_https && https_ms > now_ms && https_ms < renew->wait_ms)
 		renew->wait_ms = https_ms;
 	if (ask_https) {
@@ -272,7 +279,7 @@ static bool take_refusal(struct renew *renew, const struct json *answer, const c
 	}
 	if (strcmp(refused, "unavailable") == 0) // the same key again, as without an answer
 		return true;
-	give_up(renew, quiet ? NULL : why, now_ms + RENEW_GIVEN_UP_MS);
+	give_up(renew, quiet ? NULL : why, now_ms + pause_of(renew, RENEW_GIVEN_UP_MS));
 	return true;
 }
 
@@ -346,7 +353,7 @@ bool renew_tick(struct renew *renew, bool connected, int64_t now_ms, int64_t wal
 {
 	tell_expired(renew, wall_ms / 1000);
 	if (!proceed(renew, connected, now_ms, wall_ms, error)) {
-		renew->wait_ms = now_ms + RENEW_PACE_MS; // whatever is wrong: not again at once
+		renew->wait_ms = now_ms + pause_of(renew, RENEW_PACE_MS); // whatever is wrong: not again at once
 		return false;
 	}
 	if (renew->cut)

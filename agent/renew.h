@@ -21,6 +21,7 @@
 #define RENEW_PACE_MS 60000         // one request a minute: the server answers no more
 #define RENEW_ASK_MAX_MS 3600000    // longest wait for an answer, after which the same is asked again
 #define RENEW_GIVEN_UP_MS 3600000   // after a refusal, until another key is tried
+#define RENEW_PAUSE_SHARE 12        // each of these is at most this part of the certificate's lifetime
 #define RENEW_TRIALS_MAX 3          // of a next credential, while the old one connects
 
 struct renew_port {

@@ -260,7 +260,7 @@ static bool issue_certificate(struct attempt *attempt, struct error *error)
 		.profile = PKI_DEVICE,
 		.name = result->device,
 		.domain = options->ca_domain,
-		.lifetime_s = (int64_t)options->device_days * 86400,
+		.lifetime_s = options->device_lifetime_s,
 	};
 
 	result->certificate = pki_issue(attempt->enroll->ca, attempt->claim->csr, &subject, &info, &issue_error);

@@ -12,7 +12,7 @@ struct options {
 	char *ca_cert_file; // device CA: signs what enrols
 	char *ca_key_file;
 	char *ca_domain;
-	long device_days;
+	long device_lifetime_s;
 	char *trust_file; // service CA: what devices are told to trust
 	long trust_per_s;
 	char *devices_host;

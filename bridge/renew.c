@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVERY_S 60	   // between two certificates of one device
+#define EVERY_S 60	   // between two certificates of one device, or less:
+#define EVERY_SHARE 12	   // this part of a lifetime
 #define CERTIFICATES_MAX 8 // that hold at once: the one in use, and answers that were lost
 
 static const char sql_device[] =
@@ -143,9 +144,12 @@ static bool check_pace(struct attempt *attempt)
 	size_t count = pg_rows(attempt->certificates);
 	int64_t age_s = pg_int(attempt->certificates, count - 1, AGE_S);
 
-	if (pg_bool(attempt->certificates, count - 1, RENEWED) && age_s < EVERY_S) {
-		attempt->result->retry_after_s = EVERY_S - age_s;
-		return refuse(attempt, RENEW_SOON, "another one less than a minute ago");
+	int64_t share_s = attempt->options->device_lifetime_s / EVERY_SHARE;
+	int64_t every_s = share_s < EVERY_S ? share_s : EVERY_S;
+
+	if (pg_bool(attempt->certificates, count - 1, RENEWED) && age_s < every_s) {
+		attempt->result->retry_after_s = every_s - age_s;
+		return refuse(attempt, RENEW_SOON, "another one a moment ago");
 	}
 	if (count >= CERTIFICATES_MAX)
 		return refuse(attempt, RENEW_FULL, "too many certificates that hold");
@@ -164,7 +168,7 @@ static bool issue(struct attempt *attempt, struct error *error)
 		.profile = PKI_DEVICE,
 		.name = claim->device,
 		.domain = attempt->options->ca_domain,
-		.lifetime_s = (int64_t)attempt->options->device_days * 86400,
+		.lifetime_s = attempt->options->device_lifetime_s,
 	};
 
 	result->certificate = pki_issue(attempt->authority->ca, claim->csr, &subject, &info, &issue_error);

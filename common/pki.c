@@ -21,7 +21,8 @@
 enum {
 	COMMON_NAME_MAX = 64, // RFC 5280 appendix A.1, ub-common-name
 	SERIAL_BYTES = 16,
-	BACKDATE_S = 300, // a device whose clock is a little behind can use its certificate at once
+	BACKDATE_S = 300, // a device whose clock is a little behind can use its certificate at once; at most
+	BACKDATE_SHARE = 12, // this part of the lifetime, which counts for renewal
 	RSA_BITS_MIN = 2048,
 	RSA_BITS_MAX = 8192, // beyond, checking a signature is work that a stranger could order
 	HOSTS_MAX = 32,
@@ -622,6 +623,8 @@ static X509 *build(const struct pki_ca *ca, EVP_PKEY *key, const struct pki_subj
 {
 	// No certificate outlives its authority.
 	int64_t now = (int64_t)time(NULL);
+	int64_t share_s = subject->lifetime_s / BACKDATE_SHARE;
+	int64_t not_before = now - (share_s < BACKDATE_S ? share_s : BACKDATE_S);
 	int64_t not_after = now + subject->lifetime_s;
 	int64_t ca_not_after;
 	if (!read_time(X509_get0_notAfter(ca->certificate), &ca_not_after))
@@ -632,7 +635,7 @@ static X509 *build(const struct pki_ca *ca, EVP_PKEY *key, const struct pki_subj
 	bool server = subject->profile == PKI_SERVER;
 	X509_NAME *name auto_name = name_new(subject->name);
 	X509 *certificate auto_x509 =
-		name ? certificate_new(name, X509_get_subject_name(ca->certificate), key, now - BACKDATE_S, not_after)
+		name ? certificate_new(name, X509_get_subject_name(ca->certificate), key, not_before, not_after)
 		     : NULL;
 	if (!certificate || !add_extension(certificate, ca->certificate, NID_basic_constraints, "critical,CA:FALSE") ||
 	    !add_extension(certificate, ca->certificate, NID_key_usage, "critical,digitalSignature") ||

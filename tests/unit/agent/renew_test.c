@@ -80,10 +80,12 @@ static void on_tell(void *user, const char *type, const char *reason)
 	(void)snprintf(place.reason, sizeof(place.reason), "%s", reason);
 }
 
+static int64_t issued_for_s = LIFETIME_S;
+
 static char *issue(const char *csr, const char *name)
 {
 	const struct pki_subject subject = {
-		.profile = PKI_DEVICE, .name = name, .domain = "example.org", .lifetime_s = LIFETIME_S};
+		.profile = PKI_DEVICE, .name = name, .domain = "example.org", .lifetime_s = issued_for_s};
 	char *pem = pki_issue(place.ca, csr, &subject, NULL, &place.error);
 	if (!pem)
 		fail_msg("%s", place.error.what);
@@ -444,6 +446,29 @@ static void a_bundle_that_comes_during_a_trial_waits(void **state)
 	assert_string_equal(place.renew.trust, expected);
 }
 
+// A certificate that lasts a minute: no pause may outlast it.
+static void a_brief_lifetime_has_brief_pauses(void **state)
+{
+	become_due();
+	issued_for_s = 60;
+	tick(true);
+	answer();
+	issued_for_s = LIFETIME_S;
+	tick(true);
+	renew_connected(&place.renew, place.now_ms);
+	int64_t left_ms = place.renew.info.not_after_s * 1000 - (int64_t)time(NULL) * 1000;
+	assert_in_range(left_ms, 50000, 60000);
+	place.wall_ms = (int64_t)time(NULL) * 1000;
+	become_due();
+	tick(true);
+	assert_int_equal(place.asked, 2);
+	pass(65000 / RENEW_PAUSE_SHARE);
+	tick(true);
+	assert_int_equal(place.asked, 3);
+	assert_int_equal(place.asked_https, 1);
+	assert_true(place.wall_ms < place.renew.info.not_after_s * 1000);
+}
+
 static void expiry_is_told_once_with_the_cure(void **state)
 {
 	pass((int64_t)LIFETIME_S * 1000 + 1000);
@@ -534,6 +559,7 @@ int main(void)
 		TEST(a_new_bundle_counts_once_it_connects),
 		TEST(a_bundle_that_does_not_verify_the_broker_is_given_up),
 		TEST(a_bundle_that_comes_during_a_trial_waits),
+		TEST(a_brief_lifetime_has_brief_pauses),
 		TEST(expiry_is_told_once_with_the_cure),
 		TEST(survives_renew_key),
 		TEST(survives_renew_answer),

@@ -89,7 +89,7 @@ static int group_setup(void **state)
 	(void)snprintf(fixture.key, sizeof(fixture.key), "%s/ca.key", fixture.scratch->folder);
 	(void)snprintf(fixture.trust, sizeof(fixture.trust), "%s/trust.crt", fixture.scratch->folder);
 	fixture.options = (struct options){.ca_domain = fixture.domain,
-					   .device_days = 90,
+					   .device_lifetime_s = 90L * 86400,
 					   .ca_cert_file = fixture.cert,
 					   .ca_key_file = fixture.key,
 					   .trust_file = fixture.trust};

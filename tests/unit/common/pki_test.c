@@ -79,6 +79,11 @@ static void a_device_certificate_says_what_the_server_decided(void **state)
 	assert_in_range(now - info.not_before_s, 295, 310);
 	assert_in_range(info.not_after_s - now, 86390, 86400);
 	assert_int_equal(strlen(info.serial), 32);
+	struct pki_subject brief = device;
+	brief.lifetime_s = 60;
+	struct pki_certificate_info brief_info;
+	char *brief_pem auto_free = issue(ca, csr, brief, &brief_info);
+	assert_int_equal(brief_info.not_after_s - brief_info.not_before_s, 65);
 
 	char *path auto_free = scratch_write(state, "device.crt", pem, 0644);
 	char *text auto_free = openssl(state, "x509 -noout -text -in %s", "device.crt");
