@@ -1,7 +1,8 @@
 #include "bridge/application.h"
 
 #include "bridge/claim.h"
-#include "bridge/server.h"
+#include "bridge/errand.h"
+#include "bridge/note.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 
@@ -92,16 +93,14 @@ static bool is_throttled(struct server *server, struct http_request *request, st
 			 const char *reason)
 {
 	struct throttle_verdict verdict = throttle_check(throttle, http_peer(request), clock_mono_ms());
-	const struct enroll_claim claim = {.peer = http_peer(request), .request_id = http_request_id(request)};
-	struct error error = {.kind = ERROR_NONE};
+	const char *peer = http_peer(request);
 	char text[160];
 
 	if (!verdict.blocked)
 		return false;
 	if (verdict.first) {
-		log_warn("sec.registration.ratelimit", "peer", claim.peer, "request_id", claim.request_id);
-		if (!enroll_record(&server->enroll, "rate-limited", "", &claim, reason, &error))
-			log_fault(&server->database_fault, "database.failed", &error);
+		log_warn("sec.registration.ratelimit", "peer", peer, "request_id", http_request_id(request));
+		note_limit(server, peer, http_request_id(request), reason);
 	}
 	count(server, "rate-limited");
 	(void)snprintf(text, sizeof(text), "%lld", (long long)verdict.retry_after_s);
@@ -111,12 +110,10 @@ static bool is_throttled(struct server *server, struct http_request *request, st
 	return true;
 }
 
-static void answer_failed(struct server *server, struct http_request *request, const struct error *error)
+static void answer_failed(struct errand *errand)
 {
-	log_fault(&server->database_fault, "database.failed", error);
-	count(server, "failed");
-	http_reply_header(request, "Retry-After", "5");
-	http_reply_problem(request, 503, "registration is not possible at the moment; try again with the same key");
+	count(errand->server, "failed");
+	errand_reply_failed(errand, "registration is not possible at the moment; try again with the same key");
 }
 
 // secret NULL: not told.
@@ -183,12 +180,44 @@ static void answer_asked(struct server *server, struct http_request *request, co
 	}
 }
 
+struct asking {
+	struct errand errand;
+	struct registration_request asked;
+	char made[TOKEN_TEXT_BYTES]; // the secret, when the device brought none
+	struct registration_result result;
+};
+
+static bool run_ask(struct errand *errand, struct error *error)
+{
+	struct asking *asking = (struct asking *)errand;
+
+	asking->result = registration_ask(&errand->enroll, &asking->asked, error);
+	return asking->result.outcome != REGISTRATION_FAILED;
+}
+
+static void ask_done(struct errand *errand, bool ok, const struct error *error)
+{
+	struct asking *asking = (struct asking *)errand;
+	struct server *server = errand->server;
+	const struct registration_result *result = &asking->result;
+
+	if (ok) {
+		// Asking again costs nobody anything; whatever else came of it counts.
+		if (result->created || !result->id[0] || result->outcome == REGISTRATION_FULL)
+			throttle_failed(server->askers, asking->asked.peer, clock_mono_ms());
+		answer_asked(server, errand->request, &asking->asked, result);
+	} else {
+		answer_failed(errand);
+	}
+	crypto_wipe(asking->made, sizeof(asking->made));
+	registration_result_done(&asking->result);
+	errand_free(errand);
+}
+
 void application_ask(struct http_request *request, void *user)
 {
 	struct server *server = user;
 	struct registration_request asked = {.peer = http_peer(request), .request_id = http_request_id(request)};
-	struct error error = {.kind = ERROR_NONE};
-	char made[TOKEN_TEXT_BYTES];
 
 	if (is_throttled(server, request, server->throttle, "too many failed requests from this address") ||
 	    is_throttled(server, request, server->askers, "too many new registrations from this address"))
@@ -202,20 +231,16 @@ void application_ask(struct http_request *request, void *user)
 		http_reply_problem(request, 400, fault);
 		return;
 	}
+	struct asking *asking = errand_new(sizeof(*asking), server, request);
+	asking->errand.run = run_ask;
+	asking->errand.done = ask_done;
+	asking->errand.body = steal(body);
+	asking->asked = asked;
 	if (!asked.secret) {
-		crypto_random_token(made);
-		asked.secret = made;
+		crypto_random_token(asking->made);
+		asking->asked.secret = asking->made;
 	}
-	auto_registration_result struct registration_result result = registration_ask(&server->enroll, &asked, &error);
-	if (result.outcome == REGISTRATION_FAILED) {
-		answer_failed(server, request, &error);
-		return;
-	}
-	log_fault_over(&server->database_fault, "database.failed");
-	// Asking again costs nobody anything; whatever else came of it counts.
-	if (result.created || !result.id[0] || result.outcome == REGISTRATION_FULL)
-		throttle_failed(server->askers, asked.peer, clock_mono_ms());
-	answer_asked(server, request, &asked, &result);
+	errand_submit(&asking->errand);
 }
 
 static void answer_issued(struct server *server, struct http_request *request, struct registration_result *result)
@@ -242,10 +267,59 @@ static void answer_unknown(struct server *server, struct http_request *request)
 		"no registration has this secret (Authorization: Bearer <secret>); register first, or again");
 }
 
+struct polling {
+	struct errand errand;
+	char secret[TOKEN_TEXT_BYTES];
+	const char *peer, *request_id; // of the request
+	struct registration_result result;
+};
+
+static bool run_poll(struct errand *errand, struct error *error)
+{
+	struct polling *polling = (struct polling *)errand;
+
+	polling->result = registration_poll(&errand->enroll, polling->secret, polling->peer, polling->request_id, error);
+	return polling->result.outcome != REGISTRATION_FAILED;
+}
+
+static void answer_polled(struct server *server, struct http_request *request, struct registration_result *result)
+{
+	switch (result->outcome) {
+	case REGISTRATION_UNKNOWN:
+		answer_unknown(server, request);
+		return;
+	case REGISTRATION_ISSUED:
+		answer_issued(server, request, result);
+		return;
+	case REGISTRATION_DENIED:
+		count(server, "denied");
+		log_warn("register.fail", "reason", result->enroll.reason, "registration", result->id, "device",
+			 result->enroll.device, "peer", http_peer(request), "request_id", http_request_id(request));
+		http_reply_problem(request, 403,
+				   "what was issued for this registration does not hold any more; register again with a"
+				   " new key, or ask an administrator");
+		return;
+	default:
+		answer_state(server, request, 200, result, state_name(result->outcome), NULL);
+	}
+}
+
+static void poll_done(struct errand *errand, bool ok, const struct error *error)
+{
+	struct polling *polling = (struct polling *)errand;
+
+	if (ok)
+		answer_polled(errand->server, errand->request, &polling->result);
+	else
+		answer_failed(errand);
+	crypto_wipe(polling->secret, sizeof(polling->secret));
+	registration_result_done(&polling->result);
+	errand_free(errand);
+}
+
 void application_poll(struct http_request *request, void *user)
 {
 	struct server *server = user;
-	struct error error = {.kind = ERROR_NONE};
 
 	if (is_throttled(server, request, server->throttle, "too many failed requests from this address"))
 		return;
@@ -254,29 +328,11 @@ void application_poll(struct http_request *request, void *user)
 		answer_unknown(server, request);
 		return;
 	}
-	auto_registration_result struct registration_result result =
-		registration_poll(&server->enroll, secret, http_peer(request), http_request_id(request), &error);
-	if (result.outcome != REGISTRATION_FAILED)
-		log_fault_over(&server->database_fault, "database.failed");
-	switch (result.outcome) {
-	case REGISTRATION_FAILED:
-		answer_failed(server, request, &error);
-		return;
-	case REGISTRATION_UNKNOWN:
-		answer_unknown(server, request);
-		return;
-	case REGISTRATION_ISSUED:
-		answer_issued(server, request, &result);
-		return;
-	case REGISTRATION_DENIED:
-		count(server, "denied");
-		log_warn("register.fail", "reason", result.enroll.reason, "registration", result.id, "device",
-			 result.enroll.device, "peer", http_peer(request), "request_id", http_request_id(request));
-		http_reply_problem(request, 403,
-				   "what was issued for this registration does not hold any more; register again with a"
-				   " new key, or ask an administrator");
-		return;
-	default:
-		answer_state(server, request, 200, &result, state_name(result.outcome), NULL);
-	}
+	struct polling *polling = errand_new(sizeof(*polling), server, request);
+	polling->errand.run = run_poll;
+	polling->errand.done = poll_done;
+	(void)snprintf(polling->secret, sizeof(polling->secret), "%s", secret);
+	polling->peer = http_peer(request);
+	polling->request_id = http_request_id(request);
+	errand_submit(&polling->errand);
 }

@@ -7,6 +7,12 @@
 
 enum { FILES = 3 };
 
+struct authority_past {
+	struct authority_past *next;
+	struct pki_ca *ca;
+	char *trust_pem;
+};
+
 static bool look(const struct options *options, struct file_stamp stamps[FILES], struct error *error)
 {
 	return file_stamp(options->ca_cert_file, &stamps[0], error) &&
@@ -28,8 +34,13 @@ static bool load(struct authority *authority, struct error *error)
 		pki_ca_load(options->ca_cert_file, options->ca_key_file, error);
 	if (!ca || !pki_ca_info(ca, &info, error))
 		return error_prefix(error, "the device CA");
-	pki_ca_free(authority->ca);
-	free(authority->trust_pem);
+	if (authority->ca) {
+		struct authority_past *past = calloc(1, sizeof(*past));
+		if (!past)
+			return error_set(error, ERROR_FAILED, "no memory for another authority");
+		*past = (struct authority_past){authority->past, authority->ca, authority->trust_pem};
+		authority->past = past;
+	}
 	authority->ca = steal(ca);
 	authority->info = info;
 	crypto_sha256_hex(trust, strlen(trust), authority->trust_sha256);
@@ -43,8 +54,21 @@ bool authority_open(struct authority *authority, const struct options *options, 
 	return look(options, authority->stamps, error) && load(authority, error);
 }
 
+void authority_forget(struct authority *authority)
+{
+	while (authority->past) {
+		struct authority_past *past = authority->past;
+
+		authority->past = past->next;
+		pki_ca_free(past->ca);
+		free(past->trust_pem);
+		free(past);
+	}
+}
+
 void authority_close(struct authority *authority)
 {
+	authority_forget(authority);
 	pki_ca_free(authority->ca);
 	free(authority->trust_pem);
 	*authority = (struct authority){0};

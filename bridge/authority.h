@@ -6,6 +6,8 @@
 #include "common/file.h"
 #include "common/pki.h"
 
+struct authority_past;
+
 struct authority {
 	const struct options *options;
 	struct file_stamp stamps[3]; // CA certificates, CA key, trust
@@ -13,9 +15,12 @@ struct authority {
 	struct pki_certificate_info info; // of ca
 	char *trust_pem;		  // as devices get it
 	char trust_sha256[SHA256_HEX_BYTES];
+	struct authority_past *past; // what took another's place, and may still be in somebody's hands
 };
 
 bool authority_open(struct authority *authority, const struct options *options, struct error *error) must_check;
 void authority_close(struct authority *authority);
 // *changed: there is something new; ca and trust_pem are other objects than before.
 bool authority_refresh(struct authority *authority, bool *changed, struct error *error) must_check;
+// Nobody has the former objects in hand any more: until then they stay.
+void authority_forget(struct authority *authority);

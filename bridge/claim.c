@@ -1,6 +1,7 @@
 #include "bridge/claim.h"
 
-#include "bridge/server.h"
+#include "bridge/errand.h"
+#include "bridge/note.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/topic.h"
@@ -81,15 +82,36 @@ static void count(struct server *server, const char *outcome)
 		   1);
 }
 
-static void record(struct server *server, const char *type, const char *token_id, const struct enroll_claim *claim,
-		   const char *reason)
-{
-	struct error error = {.kind = ERROR_NONE};
+// ---- what is done in the thread ----
 
-	if (enroll_record(&server->enroll, type, token_id, claim, reason, &error))
-		log_fault_over(&server->database_fault, "database.failed");
-	else
-		log_fault(&server->database_fault, "database.failed", &error);
+struct claiming {
+	struct errand errand;
+	struct enroll_claim claim;
+	struct enroll_result result;
+};
+
+static bool is_refused(const struct enroll_result *result)
+{
+	return result->outcome != ENROLL_ISSUED && result->outcome != ENROLL_REPEATED;
+}
+
+static bool run_claim(struct errand *errand, struct error *error)
+{
+	struct claiming *claiming = (struct claiming *)errand;
+	struct enroll_claim *claim = &claiming->claim;
+	struct enroll_result *result = &claiming->result;
+
+	*result = enroll_run(&errand->enroll, claim, error);
+	if (result->outcome == ENROLL_FAILED)
+		return false;
+	if (!is_refused(result))
+		return true;
+	// The history names the device that was decided on, else the one that was asked for; never one that was made up
+	// and did not come to be.
+	if (result->device[0] && result->outcome != ENROLL_BAD_CSR)
+		claim->device = result->device;
+	return enroll_record(&errand->enroll, result->event, result->token_id, claim, result->reason, error) &&
+	       (result->outcome != ENROLL_EXPIRED || enroll_expire_tokens(&errand->enroll, error));
 }
 
 // Answers 429 itself.
@@ -102,7 +124,7 @@ static bool is_throttled(struct server *server, struct http_request *request, co
 		return false;
 	if (verdict.first) {
 		log_warn("sec.token.ratelimit", "peer", claim->peer, "request_id", claim->request_id);
-		record(server, "rate-limited", "", claim, "too many failed enrolments from this address");
+		note_limit(server, claim->peer, claim->request_id, "too many failed enrolments from this address");
 	}
 	count(server, "rate-limited");
 	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)verdict.retry_after_s);
@@ -159,19 +181,12 @@ static void answer_granted(struct server *server, struct http_request *request, 
 	settle_reply_json(server->settle, request, issued ? 201 : 200, result->device, answer);
 }
 
-static void answer_refused(struct server *server, struct http_request *request, struct enroll_claim *claim,
+static void answer_refused(struct server *server, struct http_request *request, const struct enroll_claim *claim,
 			   const struct enroll_result *result)
 {
-	// The history names the device that was decided on, else the one that was asked for; never one that was made up
-	// and did not come to be.
-	if (result->device[0] && result->outcome != ENROLL_BAD_CSR)
-		claim->device = result->device;
 	log_warn(result->outcome == ENROLL_EXPIRED ? "sec.token.expired" : "register.fail", "reason",
 		 result->reason, "device", claim->device, "token",
 		 result->token_id[0] ? result->token_id : NULL, "peer", claim->peer, "request_id", claim->request_id);
-	record(server, result->event, result->token_id, claim, result->reason);
-	if (result->outcome == ENROLL_EXPIRED)
-		server_expire_tokens(server);
 	switch (result->outcome) {
 	case ENROLL_TAKEN:
 		count(server, "taken");
@@ -191,18 +206,30 @@ static void answer_refused(struct server *server, struct http_request *request, 
 	}
 }
 
-static void answer_failed(struct server *server, struct http_request *request, const struct error *error)
+static void claim_done(struct errand *errand, bool ok, const struct error *error)
 {
-	log_fault(&server->database_fault, "database.failed", error);
-	count(server, "failed");
-	http_reply_header(request, "Retry-After", "5");
-	http_reply_problem(request, 503, "enrolment is not possible at the moment; try again with the same key");
+	struct claiming *claiming = (struct claiming *)errand;
+	struct server *server = errand->server;
+	struct http_request *request = errand->request;
+
+	if (!ok) {
+		count(server, "failed");
+		errand_reply_failed(errand, "enrolment is not possible at the moment; try again with the same key");
+	} else if (is_refused(&claiming->result)) {
+		answer_refused(server, request, &claiming->claim, &claiming->result);
+	} else if (claiming->claim.csr) {
+		answer_granted(server, request, &claiming->claim, &claiming->result);
+	} else {
+		answer_credential(server, request, &claiming->claim, &claiming->result);
+	}
+	crypto_wipe(claiming->result.credential, sizeof(claiming->result.credential));
+	enroll_result_done(&claiming->result);
+	errand_free(errand);
 }
 
 static void handle(struct http_request *request, struct server *server,
 		   const char *(*parse)(const struct json *body, struct enroll_claim *out))
 {
-	struct error error = {.kind = ERROR_NONE};
 	struct enroll_claim claim = {.peer = http_peer(request), .request_id = http_request_id(request)};
 
 	if (is_throttled(server, request, &claim))
@@ -216,19 +243,12 @@ static void handle(struct http_request *request, struct server *server,
 		http_reply_problem(request, 400, fault);
 		return;
 	}
-	auto_enroll_result struct enroll_result result = enroll_run(&server->enroll, &claim, &error);
-	if (result.outcome == ENROLL_FAILED) {
-		answer_failed(server, request, &error);
-		return;
-	}
-	log_fault_over(&server->database_fault, "database.failed");
-	if (result.outcome != ENROLL_ISSUED && result.outcome != ENROLL_REPEATED)
-		answer_refused(server, request, &claim, &result);
-	else if (claim.csr)
-		answer_granted(server, request, &claim, &result);
-	else
-		answer_credential(server, request, &claim, &result);
-	crypto_wipe(result.credential, sizeof(result.credential));
+	struct claiming *claiming = errand_new(sizeof(*claiming), server, request);
+	claiming->errand.run = run_claim;
+	claiming->errand.done = claim_done;
+	claiming->errand.body = steal(body);
+	claiming->claim = claim;
+	errand_submit(&claiming->errand);
 }
 
 void claim_handle(struct http_request *request, void *user)

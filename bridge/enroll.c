@@ -140,7 +140,7 @@ bool enroll_again(struct enroll *enroll, const struct enroll_claim *claim, const
 		return deny(result, "certificate revoked or expired, or device disabled");
 	if (bound && told && !same_text(bound, told))
 		return deny(result, "another fingerprint");
-	result->cell = cells_find(&enroll->cells, pg_int(rows, 0, 4));
+	result->cell = cells_find(enroll->cells, pg_int(rows, 0, 4));
 	if (!result->cell)
 		return deny(result, "the device's cell is not one of this bridge's");
 	if (!pki_certificate_info(pg_text(rows, 0, 0), &info, error))
@@ -169,7 +169,7 @@ static bool take(struct attempt *attempt, const char *sql, bool *taken, struct e
 // The cell of the grant, else the one that the device named by it has, else the least loaded.
 static bool choose_cell(struct attempt *attempt, struct error *error)
 {
-	const struct cells *cells = &attempt->enroll->cells;
+	const struct cells *cells = attempt->enroll->cells;
 	struct enroll_result *result = attempt->result;
 	auto_pg_result struct pg_result *current = NULL;
 	auto_pg_result struct pg_result *least = NULL;

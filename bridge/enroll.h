@@ -15,7 +15,7 @@ struct enroll {
 	struct pg *pg;
 	struct pki_ca *ca;
 	const struct options *options;
-	struct cells cells;
+	const struct cells *cells;
 };
 
 // What a device asks for. The strings belong to the caller.
@@ -44,7 +44,7 @@ struct enroll_result {
 	const char *reason;
 	char token_id[16];  // "" when the token is unknown
 	char device[DEVICE_ID_MAX + 1];
-	const struct cell *cell; // where the device belongs; the enroll's
+	const struct cell *cell; // where the device belongs; of enroll.cells
 	char *certificate;  // PEM; owned
 	int64_t not_after_s; // of the certificate or the credential
 	char credential[TOKEN_TEXT_BYTES];

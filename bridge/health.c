@@ -5,8 +5,6 @@
 
 #include <arpa/inet.h>
 
-#define CHECK_EVERY_MS 1000 // anybody may ask for /health: the database is bothered once a second
-
 #define METRICS_MAX_BYTES (1024UL * 1024)
 
 bool health_is_loopback(const char *address)
@@ -19,28 +17,6 @@ bool health_is_loopback(const char *address)
 	if (inet_pton(AF_INET6, address, &six) != 1)
 		return false;
 	return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
-}
-
-static bool ask_database(struct server *server)
-{
-	int64_t now_ms = clock_mono_ms();
-	struct error error = {.kind = ERROR_NONE};
-
-	if (server->checked_ms && now_ms - server->checked_ms < CHECK_EVERY_MS)
-		return server->database_ok;
-	server->checked_ms = now_ms;
-	server->database_ok = false;
-	// Twice, since a connection that died in silence is found out by the first.
-	for (int i = 0; i < 2 && !server->database_ok; i++)
-		server->database_ok = pg_ready(server->enroll.pg, &error) &&
-				      pg_query(server->enroll.pg, NULL, &error, "select 1", 0, NULL);
-	if (server->database_ok)
-		log_fault_over(&server->database_fault, "database.failed");
-	else
-		log_fault(&server->database_fault, "database.failed", &error);
-	metric_set(metrics_gauge(server->metrics, "muster_database_up", NULL, "1 while the database answers"),
-		   server->database_ok);
-	return server->database_ok;
 }
 
 static void answer(struct server *server, struct http_request *request, bool ok, int status)
@@ -59,12 +35,12 @@ static void answer(struct server *server, struct http_request *request, bool ok,
 // Alive is alive: restarting the bridge does not bring a database back, so this stays 200.
 void health_handle(struct http_request *request, void *user)
 {
-	answer(user, request, ask_database(user), 200);
+	answer(user, request, server_database_ok(user), 200);
 }
 
 void health_handle_ready(struct http_request *request, void *user)
 {
-	bool ok = ask_database(user);
+	bool ok = server_database_ok(user);
 
 	answer(user, request, ok, ok ? 200 : 503);
 }

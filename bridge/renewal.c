@@ -1,6 +1,6 @@
 #include "bridge/renewal.h"
 
-#include "bridge/server.h"
+#include "bridge/errand.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 
@@ -85,23 +85,47 @@ static bool is_throttled(struct server *server, const char *device, int64_t *ret
 	return verdict.blocked;
 }
 
-static struct renew_result decide(struct server *server, const struct renew_claim *claim)
-{
-	struct error error = {.kind = ERROR_NONE};
-	struct renew_result result = renew_run(server->enroll.pg, &server->authority, server->options, claim, &error);
+struct renewing {
+	struct errand errand;
+	struct renew_claim claim;
+	struct renewal_request wish;
+	struct pki_certificate_info shown;   // over HTTPS
+	char device[PRINCIPAL_MAX];	     // over MQTT
+	char request_id[REQUEST_ID_MAX + 1]; // likewise
+	struct renew_result result;
+};
 
-	count(server, tales[result.outcome].error);
-	if (result.outcome == RENEW_FAILED)
-		log_fault(&server->database_fault, "database.failed", &error);
-	else
-		log_fault_over(&server->database_fault, "database.failed");
-	if (result.outcome == RENEW_ISSUED || result.outcome == RENEW_REPEATED)
-		log_info(result.outcome == RENEW_ISSUED ? "renew.success" : "renew.repeated", "device", claim->device,
-			 "serial", result.serial, "peer", claim->peer, "request_id", claim->request_id);
-	else if (result.reason)
-		log_warn("renew.fail", "device", claim->device, "reason", result.reason, "peer", claim->peer,
+static bool run_renew(struct errand *errand, struct error *error)
+{
+	struct renewing *renewing = (struct renewing *)errand;
+
+	renewing->result = renew_run(errand->enroll.pg, &errand->authority, errand->server->options, &renewing->claim,
+				     error);
+	return renewing->result.outcome != RENEW_FAILED;
+}
+
+// Counts and logs.
+static void tell(struct renewing *renewing, bool ok)
+{
+	struct server *server = renewing->errand.server;
+	const struct renew_claim *claim = &renewing->claim;
+	struct renew_result *result = &renewing->result;
+
+	if (!ok)
+		result->outcome = RENEW_FAILED;
+	count(server, tales[result->outcome].error);
+	if (result->certificate)
+		log_info(result->outcome == RENEW_ISSUED ? "renew.success" : "renew.repeated", "device", claim->device,
+			 "serial", result->serial, "peer", claim->peer, "request_id", claim->request_id);
+	else if (result->reason)
+		log_warn("renew.fail", "device", claim->device, "reason", result->reason, "peer", claim->peer,
 			 "request_id", claim->request_id);
-	return result;
+}
+
+static void renewing_free(struct renewing *renewing)
+{
+	renew_result_done(&renewing->result);
+	errand_free(&renewing->errand);
 }
 
 static struct json *granted(const struct server *server, const struct renew_result *result)
@@ -143,6 +167,25 @@ static struct json *refusal(const char *request, const char *error, const char *
 	return answer;
 }
 
+static void csr_done(struct errand *errand, bool ok, const struct error *error)
+{
+	struct renewing *renewing = (struct renewing *)errand;
+	const struct renew_result *result = &renewing->result;
+	struct json *answer auto_json = NULL;
+
+	tell(renewing, ok);
+	if (result->certificate) {
+		answer = granted(errand->server, result);
+		json_set_string(answer, "request", renewing->wish.request);
+	} else {
+		answer = refusal(renewing->wish.request, tales[result->outcome].error, tales[result->outcome].detail);
+		if (result->retry_after_s > 0)
+			json_set_int(answer, "retry_after_s", result->retry_after_s);
+	}
+	answer_device(errand->server, renewing->device, answer);
+	renewing_free(renewing);
+}
+
 void renewal_on_csr(const struct topic *topic, const struct mqtt_message *message, void *user)
 {
 	struct server *server = user;
@@ -163,24 +206,22 @@ void renewal_on_csr(const struct topic *topic, const struct mqtt_message *messag
 		answer_device(server, device, answer);
 		return;
 	}
-	const struct renew_claim claim = {
-		.device = device,
+	struct renewing *renewing = errand_new(sizeof(*renewing), server, NULL);
+	renewing->errand.run = run_renew;
+	renewing->errand.done = csr_done;
+	renewing->errand.body = steal(body);
+	renewing->wish = request;
+	(void)snprintf(renewing->device, sizeof(renewing->device), "%s", device);
+	(void)snprintf(renewing->request_id, sizeof(renewing->request_id), "%s",
+		       message->request_id ? message->request_id : "");
+	renewing->claim = (struct renew_claim){
+		.device = renewing->device,
 		.csr = request.csr,
 		.fingerprint = request.fingerprint,
 		.peer = "mqtt",
-		.request_id = message->request_id ? message->request_id : "",
+		.request_id = renewing->request_id,
 	};
-	struct renew_result result auto_renew_result = decide(server, &claim);
-	struct json *answer auto_json = NULL;
-	if (result.certificate) {
-		answer = granted(server, &result);
-		json_set_string(answer, "request", request.request);
-	} else {
-		answer = refusal(request.request, tales[result.outcome].error, tales[result.outcome].detail);
-		if (result.retry_after_s > 0)
-			json_set_int(answer, "retry_after_s", result.retry_after_s);
-	}
-	answer_device(server, device, answer);
+	errand_submit(&renewing->errand);
 }
 
 // ---- over HTTPS ----
@@ -206,6 +247,23 @@ static void retry_after(struct http_request *request, int64_t seconds)
 	http_reply_header(request, "Retry-After", text);
 }
 
+static void renew_done(struct errand *errand, bool ok, const struct error *error)
+{
+	struct renewing *renewing = (struct renewing *)errand;
+	const struct renew_result *result = &renewing->result;
+	struct http_request *request = errand->request;
+
+	tell(renewing, ok);
+	if (result->certificate) {
+		http_reply_json(request, tales[result->outcome].status, granted(errand->server, result));
+	} else {
+		if (result->outcome == RENEW_SOON || result->outcome == RENEW_FAILED)
+			retry_after(request, result->retry_after_s > 0 ? result->retry_after_s : 5);
+		http_reply_problem(request, tales[result->outcome].status, tales[result->outcome].detail);
+	}
+	renewing_free(renewing);
+}
+
 void renewal_handle(struct http_request *request, void *user)
 {
 	struct server *server = user;
@@ -229,20 +287,18 @@ void renewal_handle(struct http_request *request, void *user)
 		http_reply_problem(request, 400, fault);
 		return;
 	}
-	const struct renew_claim claim = {
-		.device = shown.common_name,
+	struct renewing *renewing = errand_new(sizeof(*renewing), server, request);
+	renewing->errand.run = run_renew;
+	renewing->errand.done = renew_done;
+	renewing->errand.body = steal(body);
+	renewing->shown = shown;
+	renewing->claim = (struct renew_claim){
+		.device = renewing->shown.common_name,
 		.csr = wish.csr,
 		.fingerprint = wish.fingerprint,
-		.serial = shown.serial,
+		.serial = renewing->shown.serial,
 		.peer = http_peer(request),
 		.request_id = http_request_id(request),
 	};
-	struct renew_result result auto_renew_result = decide(server, &claim);
-	if (result.certificate) {
-		http_reply_json(request, tales[result.outcome].status, granted(server, &result));
-		return;
-	}
-	if (result.outcome == RENEW_SOON || result.outcome == RENEW_FAILED)
-		retry_after(request, result.retry_after_s > 0 ? result.retry_after_s : 5);
-	http_reply_problem(request, tales[result.outcome].status, tales[result.outcome].detail);
+	errand_submit(&renewing->errand);
 }

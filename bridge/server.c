@@ -3,6 +3,7 @@
 #include "bridge/application.h"
 #include "bridge/claim.h"
 #include "bridge/health.h"
+#include "bridge/note.h"
 #include "bridge/renewal.h"
 #include "bridge/visit.h"
 #include "common/clock.h"
@@ -14,7 +15,6 @@
 #define EXPIRY_EVERY_MS 15000
 #define TICK_MS 1000
 #define DESCRIPTORS_OTHER 64
-#define DATABASE_TIMEOUT_MS 5000 // everybody waits while one does, so an enrolment rather fails
 
 // Which limit counts a request.
 enum road {
@@ -193,19 +193,9 @@ static void raise_descriptors(long connections)
 	(void)setrlimit(RLIMIT_NOFILE, &limit); // with fewer, more wait in the kernel's queue
 }
 
-void server_expire_tokens(struct server *server)
-{
-	struct error error = {.kind = ERROR_NONE};
-
-	if (enroll_expire_tokens(&server->enroll, &error))
-		log_fault_over(&server->database_fault, "database.failed");
-	else
-		log_fault(&server->database_fault, "database.failed", &error);
-}
-
 static void on_expiry(void *user)
 {
-	server_expire_tokens(user);
+	note_expired_tokens(user);
 }
 
 static void use_authority(struct server *server)
@@ -219,6 +209,26 @@ static void tell_authority(struct server *server)
 	log_info("authority.changed", "device_ca", server->authority.info.common_name, "trust",
 		 server->authority.trust_sha256);
 	trust_changed(&server->trust);
+}
+
+bool server_database_ok(const struct server *server)
+{
+	return worker_fresh(server->enroller);
+}
+
+// Also when nobody asks anything of it.
+static void watch_database(struct server *server)
+{
+	bool silent = !server_database_ok(server);
+	struct error error = {.kind = ERROR_NONE};
+
+	metric_set(metrics_gauge(server->metrics, "muster_database_up", NULL, "1 while the database answers"), !silent);
+	(void)error_set(&error, ERROR_UNREACHABLE, "the database does not answer; check that PostgreSQL runs");
+	if (silent)
+		log_fault(&server->database_fault, "database.failed", &error);
+	else if (server->database_silent)
+		log_fault_over(&server->database_fault, "database.failed");
+	server->database_silent = silent;
 }
 
 static void on_tick(void *user)
@@ -235,14 +245,17 @@ static void on_tick(void *user)
 		use_authority(server);
 		tell_authority(server);
 	}
-	if (!trust_tick(&server->trust, clock_mono_ms(), &error))
-		log_fault(&server->database_fault, "database.failed", &error);
+	if (server->errands == 0)
+		authority_forget(&server->authority);
+	trust_tick(&server->trust, clock_mono_ms());
+	watch_database(server);
 }
 
 static bool start_ticking(struct server *server, struct loop *loop, struct error *error)
 {
 	server->trust = (struct trust){
-		.pg = server->enroll.pg,
+		.worker = server->enroller,
+		.fault = &server->database_fault,
 		.link = server->link,
 		.authority = &server->authority,
 		.told = metrics_counter(server->metrics, "muster_trust_told_total", NULL,
@@ -275,13 +288,12 @@ static bool open_parts(struct server *server, struct loop *loop, struct error *e
 	if (!authority_open(&server->authority, options, error))
 		return false;
 	use_authority(server);
-	server->enroll.pg = pg_new(options->conninfo, "muster-bridge", error);
-	if (!server->enroll.pg)
+	const struct worker_options enroller = {.conninfo = options->conninfo, .application_name = "muster-bridge"};
+	server->enroller = worker_new(loop, &enroller, error);
+	if (!server->enroller ||
+	    !cells_parse(options->cells, options->devices_host, (int)options->devices_port, &server->cells, error))
 		return false;
-	pg_set_timeout(server->enroll.pg, DATABASE_TIMEOUT_MS);
-	if (!cells_parse(options->cells, options->devices_host, (int)options->devices_port, &server->enroll.cells,
-			 error))
-		return false;
+	server->enroll.cells = &server->cells;
 	server->throttle = throttle_new(ENROLL_ADDRESSES_MAX, ENROLL_FAILURES_MAX, ENROLL_WINDOW_MS);
 	server->askers = throttle_new(ENROLL_ADDRESSES_MAX, (unsigned)options->registration_per_minute, ENROLL_WINDOW_MS);
 	server->metrics = metrics_new();
@@ -299,7 +311,7 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 	*server = (struct server){.options = options, .started_ms = clock_mono_ms()};
 	server->enroll.options = options;
 	if (open_parts(server, loop, error))
-		server->settle = settle_new(loop, server->enroll.pg, error);
+		server->settle = settle_new(loop, server->enroller, error);
 	if (!server->settle) {
 		server_done(server);
 		return false;
@@ -336,6 +348,7 @@ void server_done(struct server *server)
 	loop_timer_free(server->tick);
 	// Whoever still waits is answered while the connection is there.
 	worker_free(server->worker);
+	worker_free(server->enroller);
 	relay_free(server->relay);
 	poll_free(server->poll);
 	settle_free(server->settle);
@@ -348,7 +361,6 @@ void server_done(struct server *server)
 	throttle_free(server->throttle);
 	throttle_free(server->askers);
 	throttle_free(server->renewals);
-	pg_free(server->enroll.pg);
 	authority_close(&server->authority);
 	memset(server, 0, sizeof(*server));
 }

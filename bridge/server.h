@@ -1,5 +1,5 @@
-// The bridge as a whole: what its HTTP resources share. One event loop. Enrolment uses the database with short blocking
-// calls; whatever devices do all the time goes through the worker, so that nobody waits for a database that hangs.
+// The bridge as a whole: what its HTTP resources share. One event loop, in which nobody waits for the database: two threads
+// ask it, one for whatever devices do all the time, and one for enrolment, whose transactions take longer.
 #pragma once
 
 #include "bridge/authority.h"
@@ -32,7 +32,7 @@ struct answer_metrics {
 
 struct server {
 	const struct options *options;
-	struct enroll enroll;
+	struct enroll enroll; // without a connection: each errand has that of its thread
 	struct authority authority; // its ca is also enroll.ca, its trust_pem also ours
 	struct trust trust;
 	struct settle *settle;
@@ -41,7 +41,10 @@ struct server {
 	struct throttle *renewals; // by device
 	struct metrics *metrics;
 	struct link *link; // to the broker
-	struct worker *worker;
+	struct worker *worker;	 // for whatever devices do
+	struct worker *enroller; // for enrolment, see errand.h
+	size_t errands;		 // under way in it
+	struct cells cells;
 	struct quota *strangers; // requests of addresses without a credential
 	struct credentials *credentials;
 	struct relay *relay;
@@ -53,8 +56,7 @@ struct server {
 	struct answer_metrics answers[ANSWER_KINDS];
 	const char *trust_pem; // what devices are told to trust
 	int64_t started_ms;  // monotonic
-	int64_t checked_ms;  // monotonic; when the database was last asked, see health.c
-	bool database_ok;
+	bool database_silent; // and told so
 	struct log_fault database_fault, authority_fault, tls_fault;
 };
 
@@ -63,5 +65,5 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 	must_check;
 void server_done(struct server *server);
 
-// Writes into the history which tokens have expired; called by a timer, and when somebody comes with one of them.
-void server_expire_tokens(struct server *server);
+// The database has answered lately.
+bool server_database_ok(const struct server *server);

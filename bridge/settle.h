@@ -3,19 +3,19 @@
 // session, nor the commands, of before.
 #pragma once
 
+#include "bridge/worker.h"
 #include "common/error.h"
 #include "common/http.h"
 #include "common/json.h"
 #include "common/loop.h"
-#include "common/pg.h"
 
 struct settle;
 
-struct settle *settle_new(struct loop *loop, struct pg *pg, struct error *error) must_check;
+struct settle *settle_new(struct loop *loop, struct worker *worker, struct error *error) must_check;
 // Answers 503 to whoever still waits.
 void settle_free(struct settle *settle);
 
-// Answers with json, which it takes: at once when there is nothing to wait for, otherwise after the confirmation, or
+// Answers with json, which it takes: as soon as the database says that there is nothing to wait for (any more), or
 // 503 when there is none in time (the same key may ask again).
 void settle_reply_json(struct settle *settle, struct http_request *request, int status, const char *device,
 		       struct json *json);

@@ -5,19 +5,22 @@
 
 #include "bridge/authority.h"
 #include "bridge/link.h"
+#include "bridge/worker.h"
+#include "common/log.h"
 #include "common/metrics.h"
-#include "common/pg.h"
 
 struct trust {
-	struct pg *pg;
+	struct worker *worker;
 	struct link *link;
 	const struct authority *authority;
 	struct metric *told;
 	long rate_per_s; // devices
 	int64_t next_ms; // monotonic; when to look again
+	bool busy;	 // looking, or noting what was told
+	struct log_fault *fault; // of the database
 };
 
-// Looks and tells, when it is time; to be called once a second. False when the database failed; it is tried again.
-bool trust_tick(struct trust *trust, int64_t now_ms, struct error *error) must_check;
+// Looks and tells, when it is time; to be called once a second.
+void trust_tick(struct trust *trust, int64_t now_ms);
 // The bundle has changed: look at the next call.
 void trust_changed(struct trust *trust);

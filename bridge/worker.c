@@ -203,7 +203,7 @@ static void on_done(int fd, int ready, void *user)
 		if (notified & (1U << i))
 			worker->options.notified(i, worker->options.user);
 	}
-	if (notified & CONNECTED)
+	if (notified & CONNECTED && worker->options.connected)
 		worker->options.connected(worker->options.user);
 }
 
@@ -228,6 +228,11 @@ bool worker_fresh(struct worker *worker)
 	return answered_ms > 0 && clock_mono_ms() - answered_ms < WORKER_FRESH_MS;
 }
 
+bool worker_silent(struct worker *worker)
+{
+	return atomic_load(&worker->answered_ms) > 0 && !worker_fresh(worker);
+}
+
 // ---- making ----
 
 static bool make_listen(struct worker *worker, struct error *error)
@@ -235,7 +240,7 @@ static bool make_listen(struct worker *worker, struct error *error)
 	auto_buf struct buf sql = {0};
 
 	buf_init(&sql, LISTEN_MAX_BYTES - 1);
-	for (const char *const *channel = worker->options.channels; *channel; channel++) {
+	for (const char *const *channel = worker->options.channels; channel && *channel; channel++) {
 		worker->channel_count++;
 		(void)buf_addf(&sql, "listen %s; ", *channel);
 	}

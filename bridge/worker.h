@@ -26,7 +26,8 @@ struct worker_job {
 struct worker_options {
 	const char *conninfo;
 	const char *application_name;
-	// NULL-terminated, at most WORKER_CHANNELS_MAX: what to listen to.
+	// NULL-terminated, at most WORKER_CHANNELS_MAX: what to listen to. NULL: to nothing, and then neither of the
+	// functions is needed.
 	const char *const *channels;
 	// In the loop: the channel (by its index) was notified, or may have been while there was no connection.
 	void (*notified)(size_t channel, void *user);
@@ -43,3 +44,5 @@ DEFINE_CLEANUP(struct worker, worker_free)
 bool worker_submit(struct worker *worker, struct worker_job *job) must_check;
 // The database has answered within the last WORKER_FRESH_MS, so that notifications come.
 bool worker_fresh(struct worker *worker);
+// There is a connection, and whatever the database was asked last on it, it has not answered for WORKER_FRESH_MS.
+bool worker_silent(struct worker *worker);

@@ -392,6 +392,44 @@ def test_503_while_the_database_is_away(stack):
     wait_for(lambda: phone.beat(load1=3) == 200, "the database to be back", 60)
 
 
+def test_nobody_waits_for_a_hung_database_that_enrolment_asks(stack):
+    """Enrolments that hang in PostgreSQL hold nobody else up: not /health, not a heartbeat, not each other for long."""
+    wait_ready(stack)
+    phone = Phone(stack, "away-3")
+    tokens = [stack.token("--device", f"hang-{i}") for i in range(8)]
+    csr = stack.csr("hang")[1]
+    bodies = [("/v1/enroll", {"token": token, "csr": csr}) for token in tokens[:4]]
+    bodies += [("/v1/register", {"token": token}) for token in tokens[4:]]
+    bodies += [("/v1/registration", {"csr": csr, "secret": "A" * 43})]
+    hung = [stack.pid("postgres"), *map(int, run("pgrep", "-P", stack.pid("postgres")).stdout.split())]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        for pid in hung:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            asked = [pool.submit(stack.post, path, body) for path, body in bodies]
+            longest = 0
+            while not all(answer.done() for answer in asked):
+                began = time.monotonic()
+                assert health(stack)["version"]
+                longest = max(longest, time.monotonic() - began)
+                began = time.monotonic()
+                status, headers, _ = phone.ask("POST", "/v1/heartbeat", {"load1": 2})
+                assert status == 503 and int(headers["Retry-After"]) >= 1
+                assert time.monotonic() - began < 7, "stored_timeout_s, and not behind the enrolments"
+            assert longest < 1, f"/health took {longest} s"
+            assert {answer.result()[0] for answer in asked} == {503}
+            wait_for(lambda: health(stack)["database"] == "unreachable", "/health to say so", 5)
+            assert stack.post(*bodies[0])[0] == 503
+        finally:
+            for pid in hung:
+                os.kill(pid, signal.SIGCONT)
+    # Each token is still good for one device, whatever became of the first try.
+    wait_for(lambda: health(stack)["database"] == "ok", "the database to be back", 60)
+    for (path, body), i in zip(bodies[:4], range(4)):
+        status, answer = stack.post(path, body)
+        assert status in (200, 201) and answer["device"] == f"hang-{i}", answer
+
+
 def test_control_answering_at_puback_would_be_found(stack):
     """The same kills, with a publisher that takes PUBACK for stored: the count must find the loss."""
     wait_ready(stack)

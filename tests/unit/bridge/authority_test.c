@@ -32,9 +32,16 @@ static void what_changes_is_taken_over(void **state)
 	assert_true(file_write(cert, both, strlen(both), 0600, &error));
 	assert_true(authority_refresh(&authority, &changed, &error) && changed);
 	assert_string_equal(authority.info.common_name, "One");
-	// The key is what changes it.
+	// The key is what changes it. Whoever has the former one in hand can go on with it.
+	const struct authority in_hand = authority;
+	struct pki_certificate_info info;
 	assert_int_equal(rename(next_key, key), 0);
 	assert_true(authority_refresh(&authority, &changed, &error) && changed);
+	assert_string_equal(authority.info.common_name, "Two");
+	assert_true(pki_ca_info(in_hand.ca, &info, &error));
+	assert_string_equal(info.common_name, "One");
+	assert_string_equal(in_hand.trust_pem, one);
+	authority_forget(&authority);
 	assert_string_equal(authority.info.common_name, "Two");
 
 	// What cannot be used changes nothing, and is looked at again.

@@ -12,7 +12,7 @@ static int setup(void **state)
 {
 	struct fixture *fixture = *state;
 
-	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->enroll.cells, NULL) &&
+	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->cells, NULL) &&
 		  pg_exec(fixture->admin,
 			  "truncate device, certificate, enrollment_token, enrollment_event, signing_key,"
 			  " revocation, reenrollment", NULL);
@@ -391,7 +391,7 @@ static void test_devices_are_divided_among_the_cells(void **state)
 	char *const lines[] = {first, second, NULL};
 	struct fixture *fixture = *state;
 
-	assert_true(cells_parse(lines, "unused", 1, &fixture->enroll.cells, NULL));
+	assert_true(cells_parse(lines, "unused", 1, &fixture->cells, NULL));
 	const char *token = make_token(fixture, NULL, "10");
 	assert_int_equal(cell_of(fixture, token, "a"), 2);
 	assert_int_equal(cell_of(fixture, token, "b"), 5);

@@ -13,6 +13,7 @@ struct fixture {
 	char domain[16];
 	char cert[128], key[128];
 	struct pg *admin; // sees and makes everything
+	struct cells cells;
 	struct enroll enroll;
 	unsigned keys; // made so far
 };
@@ -58,6 +59,7 @@ static inline int group_setup(void **state)
 	fixture.enroll.ca = pki_ca_load(fixture.cert, fixture.key, &error);
 	fixture.options = (struct options){.ca_domain = fixture.domain, .device_lifetime_s = 7L * 86400, .credential_days = 30};
 	fixture.enroll.options = &fixture.options;
+	fixture.enroll.cells = &fixture.cells;
 	return fixture.enroll.ca ? 0 : -1;
 }
 

@@ -81,9 +81,12 @@ static void a_hung_database_is_noticed(void **state)
 	assert_int_equal(kill((pid_t)backend.value, SIGSTOP), 0);
 	struct sum late = sum_of("select 1");
 	assert_true(worker_submit(worker, &late.job));
+	assert_false(worker_silent(worker));
 	UNTIL(!worker_fresh(worker));
+	assert_true(worker_silent(worker));
 	UNTIL(late.done); // its time was over
 	assert_false(late.ok);
+	assert_false(worker_silent(worker)); // there is no connection any more: another may be made
 	assert_int_equal(kill((pid_t)backend.value, SIGCONT), 0);
 	UNTIL(connected > connections && notified[0] > before);
 	assert_true(worker_fresh(worker));
