@@ -22,16 +22,6 @@ static bool is_serial(const char *text)
 	return length >= 1 && length <= APPLICATION_SERIAL_MAX && text[0] != ' ' && text[length - 1] != ' ';
 }
 
-static bool is_secret(const char *text)
-{
-	uint8_t bytes[TOKEN_BYTES];
-	size_t count = 0;
-	bool ok = crypto_base64url_decode(text, strlen(text), bytes, sizeof(bytes), &count) && count == sizeof(bytes);
-
-	crypto_wipe(bytes, sizeof(bytes));
-	return ok;
-}
-
 static bool take_info(struct json *body, const char **out)
 {
 	struct json *info = (struct json *)json_member(body, "info");
@@ -58,8 +48,8 @@ const char *application_parse(struct json *body, struct registration_request *ou
 	request.fingerprint = claim.fingerprint;
 	if (!claim_optional_string(body, "serial", &request.serial) || (request.serial && !is_serial(request.serial)))
 		return "\"serial\" must be a string of 1 to 128 bytes without control characters";
-	if (!claim_optional_string(body, "secret", &request.secret) || (request.secret && !is_secret(request.secret)))
-		return "\"secret\" must be 32 random bytes in base64url (43 characters); leave it out to be given one";
+	if (!claim_optional_string(body, "secret", &request.secret) || (request.secret && !claim_is_secret(request.secret)))
+		return CLAIM_BAD_SECRET_DETAIL "; leave it out to be given one";
 	if (!take_info(body, &request.info))
 		return "\"info\" must be an object of at most 4 kB";
 	*out = request;
@@ -73,7 +63,7 @@ const char *application_bearer(const char *authorization)
 	if (!authorization || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
 		return NULL;
 	const char *secret = authorization + sizeof(scheme) - 1;
-	return is_secret(secret) ? secret : NULL;
+	return claim_is_secret(secret) ? secret : NULL;
 }
 
 // ---- answers ----

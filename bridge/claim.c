@@ -14,6 +14,16 @@ static bool is_hex_sha256(const char *text)
 	return strlen(text) == SHA256_HEX_BYTES - 1 && strspn(text, "0123456789abcdef") == SHA256_HEX_BYTES - 1;
 }
 
+bool claim_is_secret(const char *text)
+{
+	uint8_t bytes[TOKEN_BYTES];
+	size_t count = 0;
+	bool ok = crypto_base64url_decode(text, strlen(text), bytes, sizeof(bytes), &count) && count == sizeof(bytes);
+
+	crypto_wipe(bytes, sizeof(bytes));
+	return ok;
+}
+
 bool claim_optional_string(const struct json *body, const char *name, const char **out)
 {
 	const struct json *value = json_member(body, name);
@@ -67,9 +77,17 @@ const char *claim_parse(const struct json *body, struct enroll_claim *out)
 	return parse_token(body, out, claim_parse_common);
 }
 
+static const char *parse_bearer(const struct json *body, struct enroll_claim *claim)
+{
+	if (!claim_optional_string(body, "secret", &claim->secret) ||
+	    (claim->secret && !claim_is_secret(claim->secret)))
+		return CLAIM_BAD_SECRET_DETAIL "; without one, an answer that is lost takes the token with it";
+	return parse_device(body, claim);
+}
+
 const char *claim_parse_credential(const struct json *body, struct enroll_claim *out)
 {
-	return parse_token(body, out, parse_device);
+	return parse_token(body, out, parse_bearer);
 }
 
 static void count(struct server *server, const char *outcome)
@@ -136,6 +154,7 @@ static bool is_throttled(struct server *server, struct http_request *request, co
 static void answer_credential(struct server *server, struct http_request *request, const struct enroll_claim *claim,
 			      struct enroll_result *result)
 {
+	bool issued = result->outcome == ENROLL_ISSUED;
 	char expires[CLOCK_RFC3339_BYTES];
 	struct json *answer = json_new_object();
 
@@ -144,10 +163,10 @@ static void answer_credential(struct server *server, struct http_request *reques
 	json_set_string(answer, "credential", result->credential);
 	json_set_string(answer, "expires", expires);
 	json_set(answer, "command_keys", steal(result->command_keys));
-	log_info("register.success", "device", result->device, "token", result->token_id, "peer", claim->peer,
-		 "request_id", claim->request_id, "kind", "credential");
-	count(server, "issued");
-	settle_reply_json(server->settle, request, 201, result->device, answer);
+	log_info(issued ? "register.success" : "register.repeated", "device", result->device, "token",
+		 result->token_id, "peer", claim->peer, "request_id", claim->request_id, "kind", "credential");
+	count(server, issued ? "issued" : "repeated");
+	settle_reply_json(server->settle, request, issued ? 201 : 200, result->device, answer);
 }
 
 struct json *claim_answer(const struct server *server, struct enroll_result *result)
@@ -214,7 +233,7 @@ static void claim_done(struct errand *errand, bool ok, const struct error *error
 
 	if (!ok) {
 		count(server, "failed");
-		errand_reply_failed(errand, "enrolment is not possible at the moment; try again with the same key");
+		errand_reply_failed(errand, "enrolment is not possible at the moment; try again with the same key, or secret");
 	} else if (is_refused(&claiming->result)) {
 		answer_refused(server, request, &claiming->claim, &claiming->result);
 	} else if (claiming->claim.csr) {

@@ -41,6 +41,10 @@ static const char sql_bearer[] =
 	"insert into bearer (token_hash, device, expires_at)"
 	" values (decode($1, 'hex'), $2, now() + make_interval(days => $3::integer))"
 	" returning extract(epoch from expires_at)::bigint";
+static const char sql_same_secret[] =
+	"select b.device, b.revoked_at is null and b.expires_at > now() and d.enabled, d.fingerprint,"
+	" extract(epoch from b.expires_at)::bigint"
+	" from bearer b join device d on d.device = b.device where b.token_hash = decode($1, 'hex')";
 static const char sql_consume[] =
 	"update enrollment_token set uses_left = uses_left - 1 where token_hash = decode($1, 'hex')";
 static const char sql_event[] =
@@ -234,6 +238,50 @@ static bool write_certificate(struct attempt *attempt, const struct pki_certific
 			result->certificate, ca.sha256);
 }
 
+// What the device brought makes the credential, so that asking again gets it again although only its hash is kept; the
+// token is in it, so that the same secret elsewhere gets another.
+static void make_credential(const struct enroll_claim *claim, char out[TOKEN_TEXT_BYTES])
+{
+	uint8_t secret[TOKEN_BYTES];
+	uint8_t key[CRYPTO_KEY_BYTES];
+	size_t bytes = 0;
+
+	if (!claim->secret || !crypto_base64url_decode(claim->secret, strlen(claim->secret), secret, sizeof(secret), &bytes)) {
+		crypto_random_token(out);
+		return;
+	}
+	crypto_hkdf(secret, bytes, claim->token, strlen(claim->token), "muster bearer credential 1", key);
+	crypto_base64url(key, sizeof(key), out);
+	crypto_wipe(secret, sizeof(secret));
+	crypto_wipe(key, sizeof(key));
+}
+
+// As enroll_again, by the secret.
+static bool find_credential(struct attempt *attempt, bool *found, struct error *error)
+{
+	struct enroll_result *result = attempt->result;
+	const struct enroll_claim *claim = attempt->claim;
+	auto_pg_result struct pg_result *rows = NULL;
+	char sha256[SHA256_HEX_BYTES];
+
+	make_credential(claim, result->credential);
+	crypto_sha256_hex(result->credential, strlen(result->credential), sha256);
+	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql_same_secret, sha256))
+		return false;
+	*found = pg_rows(rows) == 1;
+	if (!*found)
+		return true;
+	const char *bound = pg_text(rows, 0, 2);
+	(void)snprintf(result->device, sizeof(result->device), "%s", pg_text(rows, 0, 0));
+	result->not_after_s = pg_int(rows, 0, 3);
+	if (!pg_bool(rows, 0, 1))
+		return deny(result, "credential revoked or expired, or device disabled");
+	if (bound && claim->fingerprint && !same_text(bound, claim->fingerprint))
+		return deny(result, "another fingerprint");
+	result->outcome = ENROLL_REPEATED;
+	return read_keys(attempt, error);
+}
+
 static bool issue_credential(struct attempt *attempt, struct error *error)
 {
 	struct enroll_result *result = attempt->result;
@@ -241,7 +289,7 @@ static bool issue_credential(struct attempt *attempt, struct error *error)
 	char sha256[SHA256_HEX_BYTES];
 	char days[24];
 
-	crypto_random_token(result->credential);
+	make_credential(attempt->claim, result->credential);
 	crypto_sha256_hex(result->credential, strlen(result->credential), sha256);
 	(void)snprintf(days, sizeof(days), "%ld", attempt->enroll->options->credential_days);
 	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql_bearer, sha256, result->device, days))
@@ -312,13 +360,26 @@ static bool consume(struct enroll *enroll, const struct enroll_claim *claim, con
 			claim->request_id, result->revoked ? "re-enrolment" : "");
 }
 
-// A token that is used up or expired still answers the key that it was used with: the first answer may be lost.
+// Whether the key, or the secret, of this claim has used the token already.
+static bool find_again(struct enroll *enroll, const struct enroll_claim *claim, const struct enroll_grant *grant,
+		       struct enroll_result *result, bool *found, struct error *error)
+{
+	struct attempt attempt = {.enroll = enroll, .claim = claim, .grant = grant, .result = result};
+	char key_sha256[SHA256_HEX_BYTES];
+
+	if (!claim->csr)
+		return !claim->secret || find_credential(&attempt, found, error);
+	if (!pki_csr_key_sha256(claim->csr, key_sha256, NULL))
+		return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
+	return enroll_again(enroll, claim, grant, key_sha256, result, found, error);
+}
+
+// A token that is used up or expired still answers whom it let in: the first answer may be lost.
 static bool decide(struct enroll *enroll, const struct enroll_claim *claim, struct enroll_result *result,
 		   struct error *error)
 {
 	auto_pg_result struct pg_result *token = NULL;
 	char token_sha256[SHA256_HEX_BYTES];
-	char key_sha256[SHA256_HEX_BYTES];
 	bool found = false;
 
 	crypto_sha256_hex(claim->token, strlen(claim->token), token_sha256);
@@ -336,11 +397,9 @@ static bool decide(struct enroll *enroll, const struct enroll_claim *claim, stru
 	};
 	if (pg_bool(token, 0, TOKEN_REVOKED))
 		return deny(result, "token revoked");
-	if (claim->csr && !pki_csr_key_sha256(claim->csr, key_sha256, NULL))
-		return refuse(result, ENROLL_BAD_CSR, "refused", "certificate request refused");
-	if (claim->csr && !enroll_again(enroll, claim, &grant, key_sha256, result, &found, error))
+	if (!find_again(enroll, claim, &grant, result, &found, error))
 		return false;
-	if (found)
+	if (found || result->event)
 		return true;
 	if (!pg_bool(token, 0, TOKEN_USABLE))
 		return deny(result, "token used up");

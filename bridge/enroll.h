@@ -22,6 +22,7 @@ struct enroll {
 struct enroll_claim {
 	const char *token;
 	const char *csr;         // NULL: a bearer credential is asked for instead of a certificate
+	const char *secret;      // with that: 32 bytes in base64url, by which the device may ask again; NULL: none
 	const char *device;      // a wish; NULL: the server makes an id
 	const char *fingerprint; // NULL: none told
 	const char *peer;
@@ -30,7 +31,7 @@ struct enroll_claim {
 
 enum enroll_outcome {
 	ENROLL_ISSUED,
-	ENROLL_REPEATED, // the same key with the same token: the certificate that it has already
+	ENROLL_REPEATED, // the same key or secret with the same token: what it has already
 	ENROLL_DENIED,   // the token does not hold; event and reason say why, the device is not told
 	ENROLL_EXPIRED,  // the same because its time has passed
 	ENROLL_TAKEN,    // the wished id belongs to another device

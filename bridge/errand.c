@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define WAIT_MS 5000 // behind others: whoever asked is then told to come back
+#define WAIT_MS 10000 // behind others: whoever asked is then told to come back
 
 void *errand_new(size_t bytes, struct server *server, struct http_request *request)
 {

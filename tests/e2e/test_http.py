@@ -65,8 +65,10 @@ def register(stack, name, token=None):
 
 
 def health(stack):
-    return json.loads(run("curl", "-sS", "--cacert", stack.state / "ca/service.crt",
-                          f"https://localhost:{stack.ports['bridge']}/health").stdout)
+    """What /health says; nothing while the bridge does not listen."""
+    done = run("curl", "-sS", "--cacert", stack.state / "ca/service.crt",
+               f"https://localhost:{stack.ports['bridge']}/health", check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {"broker": "no bridge", "database": "no bridge"}
 
 
 def wait_ready(stack, seconds=60):
@@ -225,8 +227,47 @@ def test_64_claims_of_one_token_give_one_credential(stack):
     assert Phone(stack, "race-9", granted[0]).beat(load1=1) == 200
 
 
-def test_the_older_credential_ends_with_the_newer(stack):
+def make_secret():
+    return base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+
+
+def test_64_claims_with_one_secret_get_one_answer(stack):
     set_limit(stack, address_per_min=600000)  # and forget the failed claims of the test before
+    token, secret = stack.token("--device", "race-10"), make_secret()
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda _: stack.post("/v1/register", {"token": token, "secret": secret}), range(64)))
+    assert sorted({status for status, _ in answers}) == [200, 201]
+    assert sum(status == 201 for status, _ in answers) == 1
+    assert len({body["credential"] for _, body in answers}) == 1
+    assert stack.value("select count(*) from bearer where device = 'race-10'") == 1
+    assert stack.value("select count(*) from enrollment_event where device = 'race-10' and type = 'consume'") == 1
+    assert stack.post("/v1/register", {"token": token, "secret": make_secret()})[0] == 403
+    assert stack.post("/v1/register", {"token": token, "secret": "short"})[0] == 400
+    assert Phone(stack, "race-10", answers[0][1]["credential"]).beat(load1=1) == 200
+
+
+@pytest.mark.parametrize("lost", ["the client goes away", "the bridge is killed"])
+def test_a_lost_answer_takes_nothing_with_it(stack, lost):
+    name = f"lost-{lost.split()[1]}"
+    token, secret = stack.token("--device", name), make_secret()
+    body = json.dumps({"token": token, "secret": secret})
+    with socket.create_connection(("localhost", stack.ports["bridge"])) as plain:
+        with ssl.create_default_context(cafile=stack.state / "ca/service.crt").wrap_socket(
+                plain, server_hostname="localhost") as wire:
+            wire.sendall(f"POST /v1/register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            if lost == "the bridge is killed":
+                wait_for(lambda: stack.value("select count(*) from bearer where device = %s", name), "the COMMIT")
+                stack.kill("bridge")
+    wait_for(lambda: stack.value("select count(*) from bearer where device = %s", name), "the COMMIT")
+    wait_for(lambda: health(stack)["database"] == health(stack)["broker"] == "ok", "the bridge")
+    status, answer = stack.post("/v1/register", {"token": token, "secret": secret})
+    assert status == 200 and answer["device"] == name
+    assert Phone(stack, name, answer["credential"]).beat(load1=1) == 200
+    assert stack.value("select count(*) from bearer where device = %s", name) == 1
+
+
+def test_the_older_credential_ends_with_the_newer(stack):
     old = Phone(stack, "again-1")
     assert old.beat(load1=1) == 200
     new = Phone(stack, "again-1")

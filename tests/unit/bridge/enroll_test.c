@@ -140,6 +140,49 @@ static void test_issues_once(void **state)
 	assert_int_equal(count(fixture, "select count(*) from device"), 1);
 }
 
+static struct enroll_result ask_credential(struct fixture *fixture, const char *token, const char *secret)
+{
+	const struct enroll_claim claim = {.token = token, .secret = secret, .peer = "192.0.2.1", .request_id = "r"};
+	struct error error = {.kind = ERROR_NONE};
+
+	return enroll_run(&fixture->enroll, &claim, &error);
+}
+
+static void test_same_secret_gets_the_same_credential(void **state)
+{
+	struct fixture *fixture = *state;
+	char token[TOKEN_TEXT_BYTES];
+	char secret[TOKEN_TEXT_BYTES];
+	char other[TOKEN_TEXT_BYTES];
+
+	(void)snprintf(token, sizeof(token), "%s", make_token(fixture, "scale-9", "1"));
+	crypto_random_token(secret);
+	crypto_random_token(other);
+	auto_enroll_result struct enroll_result first = ask_credential(fixture, token, secret);
+	assert_int_equal(first.outcome, ENROLL_ISSUED);
+	auto_enroll_result struct enroll_result again = ask_credential(fixture, token, secret);
+	assert_int_equal(again.outcome, ENROLL_REPEATED);
+	assert_string_equal(again.credential, first.credential);
+	assert_string_equal(again.device, "scale-9");
+	assert_int_equal(again.not_after_s, first.not_after_s);
+	assert_non_null(again.command_keys);
+	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-9'"), 1);
+	assert_int_equal(count(fixture,
+			       "select count(*) from enrollment_event where type = 'consume' and device = 'scale-9'"), 1);
+
+	auto_enroll_result struct enroll_result stranger = ask_credential(fixture, token, other);
+	assert_int_equal(stranger.outcome, ENROLL_DENIED);
+	// The same secret with another token is another credential, with which the first ends.
+	const char *next = make_token(fixture, "scale-9", "1");
+	auto_enroll_result struct enroll_result second = ask_credential(fixture, next, secret);
+	assert_int_equal(second.outcome, ENROLL_ISSUED);
+	assert_string_not_equal(second.credential, first.credential);
+	auto_enroll_result struct enroll_result ended = ask_credential(fixture, token, secret);
+	assert_int_equal(ended.outcome, ENROLL_DENIED);
+	assert_int_equal(count(fixture,
+			       "select count(*) from bearer where device = 'scale-9' and revoked_at is null"), 1);
+}
+
 static void test_same_key_gets_the_same_certificate(void **state)
 {
 	struct fixture *fixture = *state;
@@ -432,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_makes_ids_of_the_grammar),
 		cmocka_unit_test_setup(test_issues_once, setup),
 		cmocka_unit_test_setup(test_a_credential_in_place_of_a_certificate, setup),
+		cmocka_unit_test_setup(test_same_secret_gets_the_same_credential, setup),
 		cmocka_unit_test_setup(test_same_key_gets_the_same_certificate, setup),
 		cmocka_unit_test_setup(test_bad_tokens_are_denied, setup),
 		cmocka_unit_test_setup(test_a_bad_request_uses_up_nothing, setup),
