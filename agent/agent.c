@@ -501,8 +501,11 @@ static bool open_credential(struct agent *agent, const char *host, struct error 
 		.user = agent,
 	};
 	bool hidden = false;
-	if (!renew_init(&agent->renew, &store, agent->identity.device, &port, &agent->crash, &credential, error))
+	if (!renew_init(&agent->renew, &store, agent->identity.device, &port, &agent->crash, &credential, error)) {
+		if (error && error->kind == ERROR_DENIED)
+			identity_is_copy(&agent->identity, error); // then it knows better
 		return false;
+	}
 	if (!identity_fingerprint(&agent->identity, credential.parts, agent->fingerprint, &hidden))
 		agent->fingerprint[0] = '\0'; // nothing to tell the machine by
 	agent->renew.fingerprint = agent->fingerprint;

@@ -42,8 +42,9 @@ static void check_certificate(struct check_report *report, const struct credenti
 	clock_format_rfc3339(info->not_after_s * 1000, until);
 	if (left_s <= 0)
 		add(report, "certificate", CHECK_WRONG, CHECK_EXIT_FAILED,
-		    "%s expired at %s: enrol this device again (muster-agent unenroll, then enroll with a new token)",
-		    info->serial, until);
+		    "%s expired at %s: stop the agent and run muster-agent enroll --again with a token for this device (from "
+		    "its page, or muster token create --device %s)",
+		    info->serial, until, report->device);
 	else if (info->not_before_s > now_s)
 		add(report, "certificate", CHECK_WRONG, CHECK_EXIT_FAILED,
 		    "%s is valid from %s only, and this device's clock says less: set the clock", info->serial, from);
@@ -61,6 +62,7 @@ static void check_fingerprint(struct check_report *report, const struct identity
 			      const struct credential *credential)
 {
 	char now[SHA256_HEX_BYTES];
+	struct error copy = {0};
 	bool hidden = false;
 	if (!*identity->fingerprint)
 		add(report, "fingerprint", CHECK_NOTE, CHECK_EXIT_OK,
@@ -69,9 +71,11 @@ static void check_fingerprint(struct check_report *report, const struct identity
 		 strcmp(now, identity->fingerprint) == 0)
 		add(report, "fingerprint", CHECK_OK, CHECK_EXIT_OK, "the hardware is the one that was enrolled%s",
 		    hidden ? " (as far as this user may read it)" : "");
+	else if (identity_is_copy(identity, &copy))
+		add(report, "fingerprint", CHECK_WRONG, CHECK_EXIT_NOT_ALLOWED, "%s", copy.what);
 	else
 		add(report, "fingerprint", CHECK_WRONG, CHECK_EXIT_NOT_ALLOWED,
-		    "the hardware differs from the one that was enrolled (%s): enrol this device again", now);
+		    "this machine has nothing to tell it by any more, and had when it was enrolled");
 }
 
 static void check_outbox(struct check_report *report, const struct identity *identity)
@@ -143,10 +147,9 @@ void check(const struct agent_options *options, struct check_report *out)
 	else if (!credential.certificate)
 		add(out, "certificate", CHECK_WRONG, CHECK_EXIT_FAILED,
 		    "there is a key, and no certificate: enrol this device again");
-	if (credential.certificate) {
+	if (credential.certificate)
 		check_certificate(out, &credential);
-		check_fingerprint(out, &identity, &credential);
-	}
+	check_fingerprint(out, &identity, &credential);
 	check_outbox(out, &identity);
 	if (credential.certificate)
 		check_broker(out, options, &identity, &credential);

@@ -175,7 +175,7 @@ static bool sealed_elsewhere(unsigned missing, struct error *error)
 				 fingerprint_part_name(missing));
 	return error_set(error, ERROR_DENIED,
 			 "it was sealed on other hardware, or is damaged: enrol this device again (muster-agent "
-			 "unenroll, then enroll with a new token)");
+			 "enroll --again with a token for it)");
 }
 
 static bool open_file(const struct credential_store *store, const uint8_t *file, size_t len_bytes,

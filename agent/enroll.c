@@ -1,5 +1,6 @@
 #include "agent/enroll.h"
 
+#include "agent/lock.h"
 #include "agent/provision.h"
 #include "common/file.h"
 #include "common/http_client.h"
@@ -82,17 +83,24 @@ static bool ask(const struct agent_options *options, const char *request, struct
 	return status == 200 || status == 201 || refused(status, response, error);
 }
 
-bool enroll(const struct agent_options *options, const char *token, const char *wish, struct identity *identity,
-	    bool *already, struct error *error)
+bool enroll(const struct agent_options *options, const char *token, const char *wish, bool again,
+	    struct identity *identity, bool *already, struct error *error)
 {
 	identity_init(identity, options->state_dir, options->root);
-	*already = identity_exists(identity);
-	if (*already)
+	*already = false;
+	again = again && identity_exists(identity);
+	auto_close int lock_fd = again ? lock_take(identity->state_dir, error) : -1;
+	if (again && (lock_fd < 0 || !identity_load(identity, error)))
+		return error_prefix(error, "stop the agent first, if it runs");
+	if (!again && identity_exists(identity)) {
+		*already = true;
 		return identity_load(identity, error);
+	}
 	if (!options->bridge_url)
 		return error_set(error, ERROR_INVALID,
 				 "there is no bridge to ask: set bridge.url in the configuration");
-	struct json *request auto_json = provision_request(identity, wish, error);
+	struct json *request auto_json =
+		again ? provision_request_again(identity, error) : provision_request(identity, wish, error);
 	if (!request)
 		return false;
 	json_set_string(request, "token", token);
@@ -101,7 +109,8 @@ bool enroll(const struct agent_options *options, const char *token, const char *
 	if (!ask(options, json_text(request), &response, error))
 		return false;
 	struct json *answer auto_json = json_parse(buf_str(&response), response.len_bytes, error);
-	if (!answer || !provision_install(identity, answer, error))
+	if (!answer || !(again ? provision_install_again(identity, answer, error) :
+				 provision_install(identity, answer, error)))
 		return error_prefix(error,
 				    "the bridge answered with something that can't be used (is its version that of "
 				    "this agent, %s?)",

@@ -23,12 +23,12 @@ static int usage(const char *what)
 	return 2;
 }
 
-static int run(const struct agent_options *options, const char *token, const char *wish)
+static int run(const struct agent_options *options, const char *token, const char *wish, bool again)
 {
 	struct error error = {0};
 	struct identity identity auto_identity = {0};
 	bool already = false;
-	if (!enroll(options, token, wish, &identity, &already, &error)) {
+	if (!enroll(options, token, wish, again, &identity, &already, &error)) {
 		(void)fprintf(stderr, "muster-agent enroll: %s\n", error.what);
 		return 1;
 	}
@@ -43,16 +43,20 @@ static int enroll_main(int argc, char **argv)
 		"Gets this device a certificate from the bridge. The key is made here and stays here.\n\n"
 		"  --token-file FILE  file with the enrolment token, not readable by others; - is standard input\n"
 		"  --token TOKEN      the token itself; others on this machine may see it for a moment\n"
-		"  --device ID        the name to ask for; otherwise the server chooses\n";
+		"  --device ID        the name to ask for; otherwise the server chooses\n"
+		"  --again            for a device that is enrolled, and whose certificate does not hold any more: with a\n"
+		"                     token bound to its id. What it has not reported yet stays. Stop the agent first\n";
 	struct agent_options options;
 	struct daemon daemon = {"muster-agent enroll", summary, &agent_options_table, &options};
 	const char *token_text = NULL;
 	const char *token_file = NULL;
 	const char *wish = NULL;
+	bool again = false;
 	const struct argument arguments[] = {
 		{"--token", &token_text, NULL},
 		{"--token-file", &token_file, NULL},
 		{"--device", &wish, NULL},
+		{"--again", NULL, &again},
 	};
 	int exit_code = 0;
 
@@ -68,18 +72,19 @@ static int enroll_main(int argc, char **argv)
 	struct error error = {0};
 	struct identity known auto_identity = {0};
 	identity_init(&known, options.state_dir, options.root);
+	bool needed = again || !identity_exists(&known);
 	if (token && token_file) {
 		exit_code = usage("give --token or --token-file, not both");
-	} else if (!token && !token_file && !identity_exists(&known)) {
+	} else if (!token && !token_file && needed) {
 		exit_code =
 			usage("give the enrolment token with --token-file FILE (- is standard input) or --token TOKEN");
 	} else {
-		if (token_file && !identity_exists(&known)) {
+		if (token_file && needed) {
 			token = enroll_read_token(token_file, &error);
 			if (!token)
 				(void)fprintf(stderr, "muster-agent enroll: the token can't be read: %s\n", error.what);
 		}
-		exit_code = token || identity_exists(&known) ? run(&options, token, wish) : 1;
+		exit_code = token || !needed ? run(&options, token, wish, again) : 1;
 	}
 	if (token)
 		crypto_wipe(token, strlen(token));

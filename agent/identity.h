@@ -45,6 +45,8 @@ struct credential_store identity_store(const struct identity *identity);
 // another. False when there is none.
 bool identity_fingerprint(const struct identity *identity, unsigned parts, char out[SHA256_HEX_BYTES], bool *hidden)
 	must_check;
+// The files are a copy on another machine: then error names both, and the ways on.
+bool identity_is_copy(const struct identity *identity, struct error *error);
 bool identity_exists(const struct identity *identity);
 // ERROR_NOT_FOUND before enrolment.
 bool identity_load(struct identity *identity, struct error *error) must_check;

@@ -24,7 +24,7 @@ static const char summary[] =
 	"Commands:\n"
 	"  run        run until SIGTERM (needs an enrolled device)\n"
 	"  enroll     get this device a certificate: --token-file FILE (- is standard input) or --token TOKEN,\n"
-	"             and --device ID to wish for a name\n"
+	"             and --device ID to wish for a name; --again where the certificate does not hold any more\n"
 	"  register   ask for one without a token, and wait until a person has decided: --device ID, --serial SERIAL,\n"
 	"             --wait SECONDS, --run\n"
 	"  request    print what to ask the bridge for, less the token: for a device that another machine enrols;\n"
@@ -106,7 +106,9 @@ static int run(const struct agent_options *options)
 	}
 	if (!ok)
 		log_error("agent.failed", "error", error.what, "where", error.where[0] ? error.where : NULL);
-	return ok ? 0 : 1;
+	if (ok)
+		return 0;
+	return error.kind == ERROR_DENIED ? CHECK_EXIT_NOT_ALLOWED : 1;
 }
 
 // What set_config has changed counts for more than the file; if it can't be read, the file is all there is.

@@ -311,14 +311,14 @@ bool renew_answer(struct renew *renew, bool https, const char *text, size_t len_
 
 static void tell_expired(struct renew *renew, int64_t wall_s)
 {
-	char text[256];
+	char text[320];
 	if (wall_s < renew->info.not_after_s || renew->expired_told)
 		return;
 	renew->expired_told = true;
 	(void)snprintf(text, sizeof(text),
-		       "the certificate expired at %s: enrol this device again (muster-agent unenroll, then enroll with a "
-		       "new token), or set its clock if that is wrong",
-		       renew->not_after);
+		       "the certificate expired at %s, and no server takes it: set this device's clock if that is wrong, or stop "
+		       "the agent and run muster-agent enroll --again with a token for %s",
+		       renew->not_after, renew->device);
 	renew->port.tell(renew->port.user, "certificate.expired", text);
 }
 

@@ -229,7 +229,7 @@ def test_enrolled_without_a_network_then_checked_and_unenrolled(place):
 def test_check_names_what_is_wrong(place):
     assert place.enroll(age_s=100, left_s=-10).returncode == 0
     done = place.command("check", check=False)
-    assert done.returncode == 1 and "expired" in done.stdout and "unenroll" in done.stdout
+    assert done.returncode == 1 and "expired" in done.stdout and "enroll --again" in done.stdout
     place.command("unenroll")
     assert place.enroll().returncode == 0
     place.broker.kill()
@@ -242,6 +242,31 @@ def test_check_names_what_is_wrong(place):
     assert place.enroll(ca=place.devices.pem()).returncode == 0  # which did not make the broker's certificate
     done = place.command("check", check=False)
     assert done.returncode == 4 and "not to be trusted" in done.stdout
+
+
+def test_a_copy_on_another_machine_says_so(place):
+    """The credential opens on its own hardware alone; whoever starts the copy is told that it is one, and the ways on."""
+    first = pathlib.Path(__file__).resolve().parents[1] / "fixtures/linux/laptop"
+    place.config.write_text(place.config.read_text() + f'root = "{first}";\n')
+    assert place.enroll().returncode == 0
+    place.command("check")
+    other = place.folder / "other"
+    (other / "etc").mkdir(parents=True)
+    (other / "etc/machine-id").write_text("f" * 32)
+    place.config.write_text(place.config.read_text().replace(str(first), str(other)))
+    done = place.command("run", check=False)
+    assert done.returncode == 4, done.stderr
+    for word in (f"files of {DEVICE} on another machine", "unenroll", "enroll --again"):
+        assert word in done.stderr + done.stdout, done.stderr
+    done = place.command("check", "--json", check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == report["exit_code"] == 4
+    assert report["fingerprint"]["state"] == report["certificate"]["state"] == "wrong"
+    assert f"files of {DEVICE} on another machine" in report["fingerprint"]["text"]
+    assert not place.hellos, "it never spoke to the broker"
+    (other / "etc/machine-id").unlink()  # and where there is nothing to tell a machine by
+    done = place.command("check", "--json", check=False)
+    assert done.returncode == 4 and json.loads(done.stdout)["fingerprint"]["state"] == "wrong"
 
 
 def test_a_foreign_certificate_is_not_taken_by_the_broker(place):

@@ -1,5 +1,7 @@
 #include "agent/enroll.h"
 
+#include "agent/lock.h"
+#include "agent/provision.h"
 #include "common/file.h"
 #include "common/http.h"
 #include "common/pki.h"
@@ -125,7 +127,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	static const char *const names[] = {
-		"state/credential", "state/credential.salt", "state/identity.json",
+		"state/credential", "state/credential.salt", "state/identity.json", "state/lock", "state/credential.next",
 		"ca.pem",	    "ca.key",		"stranger.key", "token"};
 	struct place *place = *state;
 	int status = 0;
@@ -170,7 +172,7 @@ static void enrols_once(void **state)
 	bool already = true;
 	struct identity identity auto_identity = {0};
 	assert_int_equal(mkdir(place->state_dir, 0755), 0);
-	if (!enroll(&place->options, "good", "kiosk-7", &identity, &already, &place->error))
+	if (!enroll(&place->options, "good", "kiosk-7", false, &identity, &already, &place->error))
 		fail_msg("%s", place->error.what);
 	assert_false(already);
 	assert_string_equal(identity.device, "kiosk-7");
@@ -181,9 +183,70 @@ static void enrols_once(void **state)
 	assert_mode(identity.identity_file, 0600);
 
 	struct identity again auto_identity = {0};
-	assert_true(enroll(&place->options, NULL, NULL, &again, &already, &place->error));
+	assert_true(enroll(&place->options, NULL, NULL, false, &again, &already, &place->error));
 	assert_true(already);
 	assert_string_equal(again.device, "kiosk-7");
+}
+
+static void again_takes_another_key_and_keeps_the_rest(void **state)
+{
+	struct place *place = *state;
+	bool already = false;
+	char outbox[160];
+	struct identity identity auto_identity = {0};
+	struct credential first auto_credential = {0};
+	assert_true(enroll(&place->options, "good", "kiosk-7", false, &identity, &already, &place->error));
+	load(&identity, &first);
+	(void)snprintf(outbox, sizeof(outbox), "%s/outbox.db", place->state_dir);
+	assert_true(file_write(outbox, "kept", 4, 0600, &place->error));
+
+	// What goes wrong leaves the credential as it was, and the key of the failed try is used again.
+	struct identity denied auto_identity = {0};
+	struct credential kept auto_credential = {0};
+	assert_false(enroll(&place->options, "bad", NULL, true, &denied, &already, &place->error));
+	load(&identity, &kept);
+	assert_string_equal(kept.certificate, first.certificate);
+	struct credential_store store = identity_store(&identity);
+	struct credential next auto_credential = {0};
+	assert_true(credential_load(&store, CREDENTIAL_NEXT, &next, &place->error));
+
+	int lock_fd = lock_take(place->state_dir, &place->error);
+	assert_true(lock_fd >= 0);
+	struct identity running auto_identity = {0};
+	assert_false(enroll(&place->options, "good", NULL, true, &running, &already, &place->error));
+	assert_non_null(strstr(place->error.what, "stop the agent"));
+	(void)close(lock_fd);
+
+	struct identity again auto_identity = {0};
+	struct credential second auto_credential = {0};
+	if (!enroll(&place->options, "good", NULL, true, &again, &already, &place->error))
+		fail_msg("%s", place->error.what);
+	assert_false(already);
+	assert_string_equal(again.device, "kiosk-7");
+	load(&again, &second);
+	assert_string_equal(second.key, next.key);
+	assert_string_not_equal(second.key, first.key);
+	assert_false(credential_exists(&store, CREDENTIAL_NEXT));
+	assert_true(file_exists(outbox));
+	assert_int_equal(unlink(outbox), 0);
+}
+
+// A token of another device: its answer is not taken.
+static void again_is_for_the_same_device(void **state)
+{
+	struct place *place = *state;
+	bool already = false;
+	struct identity identity auto_identity = {0};
+	struct credential first auto_credential = {0};
+	struct credential kept auto_credential = {0};
+	assert_true(enroll(&place->options, "good", "kiosk-7", false, &identity, &already, &place->error));
+	load(&identity, &first);
+	struct json *answer auto_json = json_new_object();
+	json_set_string(answer, "device", "kiosk-8");
+	assert_false(provision_install_again(&identity, answer, &place->error));
+	assert_non_null(strstr(place->error.what, "made for kiosk-8, and this device is kiosk-7"));
+	load(&identity, &kept);
+	assert_string_equal(kept.certificate, first.certificate);
 }
 
 static void the_server_may_choose_the_name(void **state)
@@ -191,7 +254,7 @@ static void the_server_may_choose_the_name(void **state)
 	struct place *place = *state;
 	bool already = false;
 	struct identity identity auto_identity = {0};
-	assert_true(enroll(&place->options, "good", NULL, &identity, &already, &place->error));
+	assert_true(enroll(&place->options, "good", NULL, false, &identity, &already, &place->error));
 	assert_string_equal(identity.device, "d-0123456789ab");
 }
 
@@ -211,7 +274,7 @@ static void says_what_went_wrong_and_what_to_do(void **state)
 		bool already = false;
 		struct identity identity auto_identity = {0};
 		assert_false(
-			enroll(&place->options, cases[i].token, cases[i].wish, &identity, &already, &place->error));
+			enroll(&place->options, cases[i].token, cases[i].wish, false, &identity, &already, &place->error));
 		if (!strstr(place->error.what, cases[i].says))
 			fail_msg("\"%s\" does not say \"%s\"", place->error.what, cases[i].says);
 		assert_false(identity_exists(&identity));
@@ -229,7 +292,7 @@ static void says_what_went_wrong_and_what_to_do(void **state)
 	struct credential after auto_credential = {0};
 	load(&identity, &before);
 	identity_done(&identity);
-	assert_true(enroll(&place->options, "good", NULL, &identity, &already, &place->error));
+	assert_true(enroll(&place->options, "good", NULL, false, &identity, &already, &place->error));
 	load(&identity, &after);
 	assert_string_equal(before.key, after.key);
 	assert_non_null(after.certificate);
@@ -242,11 +305,11 @@ static void an_absent_bridge_is_named(void **state)
 	bool already = false;
 	struct identity identity auto_identity = {0};
 	place->options.bridge_url = nowhere;
-	assert_false(enroll(&place->options, "good", NULL, &identity, &already, &place->error));
+	assert_false(enroll(&place->options, "good", NULL, false, &identity, &already, &place->error));
 	assert_non_null(strstr(place->error.what, "check that the bridge runs"));
 	struct identity none auto_identity = {0};
 	place->options.bridge_url = NULL;
-	assert_false(enroll(&place->options, "good", NULL, &none, &already, &place->error));
+	assert_false(enroll(&place->options, "good", NULL, false, &none, &already, &place->error));
 	assert_non_null(strstr(place->error.what, "set bridge.url"));
 }
 
@@ -268,6 +331,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(enrols_once),
+		TEST(again_takes_another_key_and_keeps_the_rest),
+		TEST(again_is_for_the_same_device),
 		TEST(the_server_may_choose_the_name),
 		TEST(says_what_went_wrong_and_what_to_do),
 		TEST(an_absent_bridge_is_named),

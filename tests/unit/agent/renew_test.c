@@ -474,7 +474,7 @@ static void expiry_is_told_once_with_the_cure(void **state)
 	pass((int64_t)LIFETIME_S * 1000 + 1000);
 	tick(false);
 	assert_string_equal(place.told, "certificate.expired");
-	assert_non_null(strstr(place.reason, "unenroll"));
+	assert_non_null(strstr(place.reason, "enroll --again"));
 	place.told[0] = '\0';
 	tick(false);
 	assert_string_equal(place.told, "");
