@@ -29,7 +29,7 @@
 
 #define MQTT_RECEIVE_MAXIMUM 5000           // unacknowledged messages in flight, so the largest batch
 #define MQTT_PROPERTIES_MAX 8               // user properties of a message that are looked at
-#define MQTT_KEEPALIVE_S 60                 // x 1.5 must exceed the longest stall of the database
+#define MQTT_KEEPALIVE_S 60                 // a broker or client that is gone is noticed in 1.5 times this
 #define MQTT_BACKOFF_BASE_MS 500
 #define MQTT_BACKOFF_MAX_MS 30000
 #define MQTT_BACKOFF_SERVICE_MAX_MS 2000    // of a service, for which all devices wait
@@ -37,7 +37,8 @@
 #define MQTT_STABLE_MS 10000                // a shorter connection does not reset the backoff
 
 #define PG_CONNECT_TIMEOUT_S 5              // each host of a list
-#define PG_ANSWER_TIMEOUT_MS 60000          // below MQTT_KEEPALIVE_S x 1.5, so that a stall costs no session
+#define PG_ANSWER_TIMEOUT_MS 60000          // a loaded server may stall for long; a stopped one never answers
+#define PG_WAITING_MS 1000                  // between two calls of pg_while_waiting
 #define PG_BACKOFF_BASE_MS 200
 #define PG_BACKOFF_MAX_MS 2000             // a few services: draining is to begin within 5 s of the cure
 #define PG_STABLE_MS 5000                   // a shorter connection does not reset the backoff

@@ -53,7 +53,8 @@ struct mqtt {
 	void *user;
 	char *host;
 	int port;
-	int keepalive_s;
+	int keepalive_s;        // as asked for
+	int agreed_keepalive_s; // CONNECTED: as the broker has it (MQTT 5 section 3.2.2.3.14)
 	int connect_timeout_ms;
 	int backoff_max_ms;
 
@@ -62,11 +63,12 @@ struct mqtt {
 	int64_t next_try_ms;  // WAITING
 	int64_t deadline_ms;  // CONNECTING, GREETING
 	int64_t connected_ms; // CONNECTED: since when
+	int64_t spoke_ms;     // CONNECTED: when the broker was last sent something
 	enum family family;   // of the next try
 	bool second;	      // of the two tries of one round
 
 	bool reading;	     // inside mosquitto_loop_read
-	bool blocked;	     // GREETING: the socket did not take all of CONNECT
+	bool blocked;	     // the socket did not take all of the last write
 	bool rest;	     // dropped in this turn: mqtt_fd shows -1 for one turn before the next connect
 	size_t received;     // messages in this mqtt_read
 	bool called_back;    // any callback ran in this library call
@@ -132,7 +134,10 @@ static void on_connect(struct mosquitto *mosq, void *user, int reason_code, int 
 		describe(&mqtt->reason, reason_code, 0, "", "the broker refused the session");
 	} else {
 		mqtt->state = CONNECTED;
-		mqtt->connected_ms = clock_mono_ms();
+		mqtt->connected_ms = mqtt->spoke_ms = clock_mono_ms();
+		uint16_t keepalive_s = (uint16_t)mqtt->keepalive_s;
+		(void)mosquitto_property_read_int16(properties, MQTT_PROP_SERVER_KEEP_ALIVE, &keepalive_s, false);
+		mqtt->agreed_keepalive_s = keepalive_s;
 		if (mqtt->handlers.on_connect)
 			mqtt->handlers.on_connect(mqtt->user, flags & 1);
 	}
@@ -536,8 +541,9 @@ int mqtt_timeout_ms(const struct mqtt *mqtt)
 		if (mqtt->more)
 			return 0;
 		// PINGREQ may be late by a quarter: the broker waits for one and a half.
-		return mqtt->keepalive_s == 0 ? CHECK_MAX_MS
-					      : clamp((int64_t)mqtt->keepalive_s * 250, CHECK_MIN_MS, CHECK_MAX_MS);
+		return mqtt->agreed_keepalive_s == 0
+			       ? CHECK_MAX_MS
+			       : clamp((int64_t)mqtt->agreed_keepalive_s * 250, CHECK_MIN_MS, CHECK_MAX_MS);
 	default:
 		return -1;
 	}
@@ -615,8 +621,29 @@ void mqtt_write(struct mqtt *mqtt)
 	mqtt->blocked = errno == EAGAIN;
 	if (!end_call(mqtt, rc))
 		return;
+	mqtt->spoke_ms = clock_mono_ms();
 	on = 0;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+// The library would send all that is queued before it. By hand it may stand between two packets: not behind one of
+// which the socket took a part only.
+void mqtt_ping(struct mqtt *mqtt)
+{
+	static const uint8_t pingreq[] = {0xc0, 0x00}; // MQTT 5 section 3.12
+	int64_t now_ms = clock_mono_ms();
+	if (mqtt->state != CONNECTED || mqtt->blocked || mqtt->agreed_keepalive_s == 0 ||
+	    now_ms - mqtt->spoke_ms < (int64_t)mqtt->agreed_keepalive_s * 500)
+		return;
+	struct pollfd watch = {.fd = mosquitto_socket(mqtt->mosq), .events = POLLOUT};
+	if (poll(&watch, 1, 0) <= 0 || watch.revents != POLLOUT)
+		return; // two bytes would fit: the broker does not read, or is gone
+	void *ssl = mosquitto_ssl_get(mqtt->mosq);
+	bool sent = ssl ? tls_write(ssl, pingreq, sizeof(pingreq))
+			: send(watch.fd, pingreq, sizeof(pingreq), MSG_NOSIGNAL) == (ssize_t)sizeof(pingreq);
+	mqtt->spoke_ms = now_ms;
+	if (!sent)
+		(void)shutdown(watch.fd, SHUT_RDWR); // found out by the next read
 }
 
 bool mqtt_unsent(const struct mqtt *mqtt)

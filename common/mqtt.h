@@ -14,7 +14,8 @@
 //   }
 //
 // The order matters: PINGREQ is queued by mqtt_tick and leaves with the next mqtt_write, so it too waits for a commit,
-// and mqtt_tick after mqtt_read has seen the PINGRESP. While a commit has to wait, leave POLLOUT out of poll's events.
+// and mqtt_tick after mqtt_read has seen the PINGRESP. While a commit has to wait, leave POLLOUT out of poll's events and
+// call mqtt_ping.
 // QoS 1 publishes without a PUBACK are sent again after a reconnect, under the same mid: do not publish them anew
 // unless mqtt_free came between.
 #pragma once
@@ -101,6 +102,9 @@ bool mqtt_connected(const struct mqtt *mqtt);
 size_t mqtt_read(struct mqtt *mqtt, size_t max_messages);
 // Sends what is queued, PUBACKs included, until done or the socket is full.
 void mqtt_write(struct mqtt *mqtt);
+// PINGREQ past everything that is queued, when half of the keepalive has gone by without a word to the broker: for a
+// caller that may not write yet. Calls no handler. The answer is read with the rest.
+void mqtt_ping(struct mqtt *mqtt);
 // The socket was full, so that something still waits for mqtt_write.
 bool mqtt_unsent(const struct mqtt *mqtt);
 // Keepalive, connection timeouts, and (re)connecting with exponential backoff and full jitter.

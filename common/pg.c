@@ -20,6 +20,8 @@ struct pg {
 	void *on_connect_user;
 	int answer_timeout_ms; // 0: none
 	int interrupt_fd;      // -1: none
+	void (*waiting)(void *user);
+	void *waiting_user;
 	unsigned attempt;
 	int64_t next_try_ms;  // monotonic
 	int64_t connected_ms; // monotonic
@@ -240,6 +242,12 @@ void pg_on_connect(struct pg *pg, bool (*fn)(struct pg *pg, void *user, struct e
 	pg->on_connect_user = user;
 }
 
+void pg_while_waiting(struct pg *pg, void (*fn)(void *user), void *user)
+{
+	pg->waiting = fn;
+	pg->waiting_user = user;
+}
+
 enum wait { READY, LATE, INTERRUPTED, BROKEN };
 
 // Waits for the socket until deadline_ms (0: for ever).
@@ -252,17 +260,18 @@ static enum wait wait_socket(struct pg *pg, short events, int64_t deadline_ms)
 	if (watched[0].fd < 0)
 		return BROKEN;
 	for (;;) {
-		int64_t left_ms = -1;
-		if (deadline_ms > 0) {
-			left_ms = deadline_ms - clock_mono_ms();
-			if (left_ms <= 0)
-				return LATE;
-		}
-		int ready = poll(watched, 2, (int)(left_ms > INT_MAX ? INT_MAX : left_ms));
+		int64_t left_ms = deadline_ms > 0 ? deadline_ms - clock_mono_ms() : INT_MAX;
+		if (left_ms <= 0)
+			return LATE;
+		if (left_ms > PG_WAITING_MS)
+			left_ms = PG_WAITING_MS;
+		int ready = poll(watched, 2, (int)left_ms);
 		if (ready > 0)
 			return watched[1].revents ? INTERRUPTED : READY;
 		if (ready < 0 && errno != EINTR)
 			return BROKEN;
+		if (pg->waiting)
+			pg->waiting(pg->waiting_user);
 	}
 }
 

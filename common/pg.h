@@ -30,6 +30,9 @@ void pg_set_timeout(struct pg *pg, int timeout_ms);
 // While fd is readable, whatever waits for the server gives up, and the connection counts as lost: for a thread that
 // others want to end. -1 (as it is at first): none.
 void pg_interrupt_fd(struct pg *pg, int fd);
+// fn is called each second in which a call waits for the server, so that what else is due goes on. It must not use pg.
+// Making a connection is not such a call: that takes PG_CONNECT_TIMEOUT_S at most for each host.
+void pg_while_waiting(struct pg *pg, void (*fn)(void *user), void *user);
 
 bool pg_exec(struct pg *pg, const char *sql, struct error *error) must_check; // no parameters, no rows
 // Text parameters, $1 to $n; a NULL element is SQL null. *out may be NULL when rows do not matter.

@@ -201,6 +201,13 @@ bool tls_probe(struct tls *tls, const char *host, int port, int timeout_ms, stru
 	return true;
 }
 
+bool tls_write(void *connection, const void *data, int len_bytes)
+{
+	bool written = SSL_write(connection, data, len_bytes) == len_bytes;
+	ERR_clear_error();
+	return written;
+}
+
 void *tls_context(struct tls *tls)
 {
 	return tls->context;

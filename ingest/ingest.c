@@ -1,7 +1,7 @@
 // One turn of the loop: wait, read a batch, commit it, answer, write. Any write to the broker sends every queued PUBACK
-// with it, so nothing is written and no keepalive sent while a batch is not committed. While the database is away the
-// batch stays, nothing more is read, and the broker keeps the rest in our session; if it cuts us for keepalive, the
-// batch is thrown away, because all of it comes again.
+// with it, so nothing is written while a batch is not committed but a PINGREQ past the queue (mqtt_ping). While the
+// database is away the batch stays, nothing more is read, and the broker keeps the rest in our session; if the session
+// is cut meanwhile, the batch is thrown away, because all of it comes again.
 #include "ingest/ingest.h"
 
 #include "common/clock.h"
@@ -156,6 +156,12 @@ static void send_receipts(void *user, const char *topic, const char *payload, si
 		return;
 }
 
+static void keep_session(void *user)
+{
+	struct ingest *ingest = user;
+	mqtt_ping(ingest->mqtt);
+}
+
 static bool make_parts(struct ingest *ingest, struct error *error)
 {
 	const struct options *options = ingest->options;
@@ -165,6 +171,8 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.mismatch_max = options->mismatch_max,
 		.presence = &ingest->presence,
 		.metrics = ingest->metrics,
+		.waiting = keep_session,
+		.user = ingest,
 	};
 	const struct mqtt_options mqtt = {
 		.host = options->broker_host,
@@ -173,7 +181,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.ca_file = options->broker_ca_file,
 		.cert_file = options->broker_cert_file,
 		.key_file = options->broker_key_file,
-		.keepalive_s = MQTT_KEEPALIVE_S,
+		.keepalive_s = (int)options->broker_keepalive_s,
 		.clean_start = false,
 		// The broker goes on dealing messages to a member that is away: not for ever.
 		.session_expiry_s = options->subscription_group ? (uint32_t)options->session_expiry_s : UINT32_MAX,
@@ -248,6 +256,7 @@ static void on_committed(void *user, const struct summary *summary, const struct
 static void try_commit(struct ingest *ingest)
 {
 	struct error error = {0};
+	keep_session(ingest);
 	if (store_batch(ingest->store, &ingest->batch, on_committed, ingest, &error)) {
 		log_fault_over(&ingest->database_fault, "database.commit");
 		forget_batch(ingest);

@@ -17,6 +17,8 @@ static const struct config_option rows[] = {
 	{"broker.key_file", CONFIG_STRING, AT(broker_key_file), NULL, 0, 4000, false, "its private key, PEM"},
 	{"broker.client_id", CONFIG_STRING, AT(broker_client_id), "svc.ingest", 0, 100, false,
 	 "MQTT client id, which names the persistent session; each ingest has its own"},
+	{"broker.keepalive_s", CONFIG_INT, AT(broker_keepalive_s), "60", 5, 65535, false,
+	 "MQTT keepalive, in seconds: broker and ingest notice within one and a half times this that the other is gone"},
 	{"cell", CONFIG_INT, AT(cell), "1", 1, INT32_MAX, false,
 	 "which cell's broker this is; devices of another cell that report here are taken in, and noted"},
 	{"subscription.group", CONFIG_STRING, AT(subscription_group), NULL, 0, 63, false,

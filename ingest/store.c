@@ -111,6 +111,7 @@ struct store *store_new(const struct store_options *options, struct error *error
 		return NULL;
 	}
 	pg_on_connect(store->pg, on_connect, store);
+	pg_while_waiting(store->pg, options->waiting, options->user);
 	make_metrics(store, options->metrics);
 	binding_init(&store->binding, options->mismatch_max, options->metrics);
 	return store;

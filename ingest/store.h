@@ -19,6 +19,8 @@ struct store_options {
 	long mismatch_max;
 	struct presence *presence; // the caller's
 	struct metrics *metrics;
+	void (*waiting)(void *user); // called each second that the database keeps a call waiting; NULL: nothing
+	void *user;
 };
 
 struct store *store_new(const struct store_options *options, struct error *error) must_check;

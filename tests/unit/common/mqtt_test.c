@@ -184,18 +184,24 @@ static void peer_accept(struct peer *peer, struct client *client)
 	assert_true(peer->fd >= 0);
 }
 
-// Reads CONNECT into out and answers CONNACK.
-static size_t peer_greet(struct peer *peer, struct client *client, unsigned char *out, size_t out_bytes)
+// Reads CONNECT into out and answers.
+static size_t peer_greet_with(struct peer *peer, struct client *client, const unsigned char *connack,
+			      size_t connack_bytes, unsigned char *out, size_t out_bytes)
 {
-	static const unsigned char connack[] = {0x20, 0x03, 0x00, 0x00, 0x00};
 	peer_accept(peer, client);
 	UNTIL(client, peer_readable(peer->fd));
 	ssize_t got = recv(peer->fd, out, out_bytes, 0);
 	assert_true(got > 10);
 	assert_int_equal(out[0], 0x10);
-	assert_int_equal(send(peer->fd, connack, sizeof(connack), 0), sizeof(connack));
+	assert_int_equal(send(peer->fd, connack, connack_bytes, 0), connack_bytes);
 	UNTIL(client, client->connects == 1);
 	return (size_t)got;
+}
+
+static size_t peer_greet(struct peer *peer, struct client *client, unsigned char *out, size_t out_bytes)
+{
+	static const unsigned char connack[] = {0x20, 0x03, 0x00, 0x00, 0x00};
+	return peer_greet_with(peer, client, connack, sizeof(connack), out, out_bytes);
 }
 
 static void peer_publish(struct peer *peer, int count)
@@ -352,6 +358,36 @@ static void test_keepalive(void **state)
 	assert_int_equal(client.disconnects, 0);
 	UNTIL(&client, client.disconnects == 1);
 	assert_int_equal(client.reason.kind, ERROR_TIMEOUT);
+	client_close(&client);
+	peer_close(&peer);
+}
+
+// For a caller that may not write yet: PINGREQ alone, when half of the keepalive is over, and everything else stays.
+static void test_ping_past_the_queue(void **state)
+{
+	static const unsigned char connack[] = {0x20, 0x06, 0x00, 0x00, 0x03, 0x13, 0x00, 0x02}; // server keep alive: 2 s
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	unsigned char bytes[256];
+	struct mqtt_options options = plain("ping", peer.port);
+	client_open(&client, &options);
+	int64_t began_ms = clock_mono_ms();
+	peer_greet_with(&peer, &client, connack, sizeof(connack), bytes, sizeof(bytes));
+	peer_publish(&peer, 3);
+	while (client.messages < 3 && clock_mono_ms() - began_ms < PROCESS_DEADLINE_MS)
+		turn(&client, 10, false);
+	while (!peer_readable(peer.fd) && clock_mono_ms() - began_ms < PROCESS_DEADLINE_MS) {
+		mqtt_ping(client.mqtt);
+		process_pause();
+	}
+	assert_true(clock_mono_ms() - began_ms >= 1000);
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), MSG_DONTWAIT), 2);
+	assert_int_equal(bytes[0], 0xc0);
+	assert_int_equal(bytes[1], 0x00);
+	mqtt_ping(client.mqtt); // not again so soon
+	assert_false(peer_readable(peer.fd));
+	mqtt_write(client.mqtt);
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), 0), 3 * 4);
 	client_close(&client);
 	peer_close(&peer);
 }
@@ -618,6 +654,27 @@ static void test_tls_leaves_nothing_behind(void **state)
 	client_close(&sender);
 }
 
+static void test_tls_ping_past_the_queue(void **state)
+{
+	struct client client = {0};
+	struct mqtt_options options = over_tls("tls-ping");
+	options.keepalive_s = 5;
+	client_open(&client, &options);
+	UNTIL(&client, client.connects == 1);
+	publish(&client, "mqtt/waits", "x", 1, false);
+	int64_t began_ms = clock_mono_ms();
+	while (!peer_readable(mqtt_fd(client.mqtt)) && clock_mono_ms() - began_ms < PROCESS_DEADLINE_MS) {
+		mqtt_ping(client.mqtt);
+		process_pause();
+	}
+	assert_true(clock_mono_ms() - began_ms >= 2000); // PINGRESP, and nothing else:
+	assert_int_equal(mqtt_read(client.mqtt, 10), 0);
+	assert_int_equal(client.pubacks, 0);
+	UNTIL(&client, client.pubacks == 1); // what comes after it is understood too
+	assert_int_equal(client.disconnects, 0);
+	client_close(&client);
+}
+
 static void test_tls_refuses_other_authority(void **state)
 {
 	struct client client = {0};
@@ -793,12 +850,14 @@ int main(void)
 		cmocka_unit_test(test_connect_properties),
 		cmocka_unit_test(test_silent_peer_times_out),
 		cmocka_unit_test(test_keepalive),
+		cmocka_unit_test(test_ping_past_the_queue),
 		cmocka_unit_test(test_refused_connection_backs_off),
 		cmocka_unit_test(test_name_with_two_families),
 		cmocka_unit_test(test_message_and_properties),
 		cmocka_unit_test(test_unacknowledged_comes_back),
 		cmocka_unit_test(test_will),
 		cmocka_unit_test(test_tls_leaves_nothing_behind),
+		cmocka_unit_test(test_tls_ping_past_the_queue),
 		cmocka_unit_test(test_tls_refuses_other_authority),
 		cmocka_unit_test(test_tls_needs_a_certificate),
 		cmocka_unit_test(test_tls_from_memory),

@@ -323,6 +323,23 @@ static void test_silent_server(void **state)
 	(void)close(listener);
 }
 
+static void count_call(void *user)
+{
+	++*(int *)user;
+}
+
+static void test_while_waiting(void **state)
+{
+	struct pg *pg = connected();
+	int calls = 0;
+	pg_while_waiting(pg, count_call, &calls);
+	exec(pg, "select 1");
+	assert_int_equal(calls, 0);
+	exec(pg, "select pg_sleep(2.5)");
+	assert_in_range(calls, 1, 2);
+	pg_free(pg);
+}
+
 // A thread that waits for the server ends when others want it to.
 static void test_interrupted(void **state)
 {
@@ -381,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_copy),	      cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_notifications), cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_silent_server), cmocka_unit_test(test_server_restart),
+		cmocka_unit_test(test_while_waiting),
 		cmocka_unit_test(test_interrupted),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
