@@ -6,11 +6,11 @@
 #include "broker-conf/certificate.h"
 #include "broker-conf/control.h"
 #include "broker-conf/identity.h"
-#include "broker-conf/limiter.h"
 #include "broker-conf/revocations.h"
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/limiter.h"
 #include "common/topic.h"
 
 #include <mosquitto.h>
@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LIMITER_SWEEP_MS 60000
 #define LIMIT_MAX 1000000000 // of an option; products of it fit
 #define LOOK_EVERY_MS 1000   // at the list, besides at each login
 
@@ -203,8 +204,8 @@ static int on_publish(int event, void *event_data, void *user_data)
 		limits = &guard->device_limits;
 	else if (user && topic_is_operator(user))
 		limits = &guard->operator_limits;
-	if (!limits || limiter_take(guard->limiter, limits, user, message->payload, message->payloadlen,
-				     clock_mono_ms()))
+	if (!limits || limiter_take(guard->limiter, limits, user, limiter_weight(message->payload, message->payloadlen),
+				    message->payloadlen, clock_mono_ms()))
 		return MOSQ_ERR_SUCCESS;
 	return MOSQ_ERR_ACL_DENIED;
 }
@@ -517,7 +518,7 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 				 "plugin_opt_service_ca are needed");
 	if (!read_limits(guard, options, count, error))
 		return false;
-	guard->limiter = limiter_new(clock_mono_ms());
+	guard->limiter = limiter_new(LIMITER_SWEEP_MS, clock_mono_ms());
 	if (!guard->limiter)
 		return error_set(error, ERROR_FAILED, "out of memory");
 	guard->authorities = authorities_load(device_ca, service_ca, error);

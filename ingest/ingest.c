@@ -44,6 +44,7 @@ struct ingest {
 	struct health *health; // NULL: off
 	struct health_facts facts;
 	struct presence presence;
+	struct excess excess;
 	struct inlet inlet;
 	struct batch batch;
 	size_t subscribing; // SUBACKs still awaited since CONNACK
@@ -170,6 +171,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.auto_register = options->auto_register,
 		.mismatch_max = options->mismatch_max,
 		.presence = &ingest->presence,
+		.excess = &ingest->excess,
 		.metrics = ingest->metrics,
 		.waiting = keep_session,
 		.user = ingest,
@@ -193,6 +195,10 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 	if (options->subscription_group && !topic_is_device_id(options->subscription_group))
 		return error_set(error, ERROR_INVALID, "subscription.group \"%s\" is not of the form of a device id",
 				 options->subscription_group);
+	const struct limits limits = {options->messages_per_s, options->messages_burst, options->bytes_per_s,
+				      options->bytes_burst};
+	if (!excess_init(&ingest->excess, &limits, ingest->metrics, clock_mono_ms(), error))
+		return false;
 	if (!batch_init(&ingest->batch, (size_t)options->batch_max, error))
 		return false;
 	ingest->store = store_new(&store, error);
@@ -241,6 +247,7 @@ void ingest_free(struct ingest *ingest)
 	answers_free(ingest->answers);
 	receipts_free(ingest->receipts);
 	store_free(ingest->store);
+	excess_done(&ingest->excess);
 	batch_done(&ingest->batch);
 	metrics_free(ingest->metrics);
 	free(ingest);
@@ -305,6 +312,7 @@ static void sweep(struct ingest *ingest, int64_t now_ms, bool all)
 	struct error error = {0};
 	size_t lost = 0;
 	bool ok = !all || store_sweep_presence(ingest->store, now_ms, &error);
+	ok = ok && store_tell_excess(ingest->store, now_ms, &error);
 	if (ok && now_ms >= ingest->gaps_ms) {
 		int64_t often_ms = ingest->options->gap_lost_after_s * 1000 / 4;
 		watch_clock(ingest);

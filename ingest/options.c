@@ -7,6 +7,7 @@
 
 #define AT(member) offsetof(struct options, member)
 #define DAYS_MAX 3650
+#define LIMIT_MAX 1000000000 // products of it fit
 
 static const struct config_option rows[] = {
 	{"broker.host", CONFIG_STRING, AT(broker_host), "localhost", 0, 253, false, "broker's host name or address"},
@@ -39,6 +40,13 @@ static const struct config_option rows[] = {
 	 "how long messages may be missing before they are reported as lost, in seconds"},
 	{"offline_grace_s", CONFIG_INT, AT(offline_grace_s), "30", 0, 3600, false,
 	 "how long after a (re)connect to the broker devices may take to come back before they count as offline"},
+	{"limit.messages_per_s", CONFIG_INT, AT(messages_per_s), "800", 0, LIMIT_MAX, false,
+	 "messages a second, an array's readings each, beyond which a device's are reported, and stored; 0: no limit"},
+	{"limit.messages_burst", CONFIG_INT, AT(messages_burst), "8000", 1, LIMIT_MAX, false, "so many at once are none"},
+	{"limit.bytes_per_s", CONFIG_INT, AT(bytes_per_s), "1048576", 0, LIMIT_MAX, false,
+	 "the same for bytes of payload; 0: no limit"},
+	{"limit.bytes_burst", CONFIG_INT, AT(bytes_burst), "33554432", PAYLOAD_MAX_BYTES, LIMIT_MAX, false,
+	 "so many at once are none"},
 	{"rollup_every_s", CONFIG_INT, AT(rollup_every_s), "60", 10, 3600, false,
 	 "time between two additions to the hourly rollups, in seconds; longer costs the database less"},
 	{"retention.telemetry_days", CONFIG_INT, AT(telemetry_days), "2", 1, DAYS_MAX, false,

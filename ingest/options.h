@@ -14,6 +14,7 @@ struct options {
 	char *conninfo;
 	bool auto_register;
 	long mismatch_max;
+	long messages_per_s, messages_burst, bytes_per_s, bytes_burst; // of one device
 	long batch_max, stored_interval_ms, gap_lost_after_s, offline_grace_s;
 	long rollup_every_s;
 	long telemetry_days, event_days, rollup_days, quarantine_days, command_days; // retention

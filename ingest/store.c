@@ -35,6 +35,7 @@ struct store {
 	struct pg *pg;
 	bool auto_register;
 	struct presence *presence;
+	struct excess *excess;
 	struct binding binding;
 	struct copy copy;
 	struct summary summary;
@@ -65,7 +66,7 @@ static bool prepare_kind(struct pg *pg, size_t index, struct error *error)
 static bool on_connect(struct pg *pg, void *user, struct error *error)
 {
 	if (!pg_exec(pg, SESSION_SQL, error) || !ledger_prepare(pg, error) || !state_prepare(pg, error) ||
-	    !presence_prepare(pg, error) || !binding_prepare(pg, error))
+	    !presence_prepare(pg, error) || !binding_prepare(pg, error) || !excess_prepare(pg, error))
 		return false;
 	for (size_t i = 0; i < inlet_kind_count(); i++)
 		if (!prepare_kind(pg, i, error))
@@ -105,6 +106,7 @@ struct store *store_new(const struct store_options *options, struct error *error
 	summary_init(&store->summary);
 	store->auto_register = options->auto_register;
 	store->presence = options->presence;
+	store->excess = options->excess;
 	store->pg = pg_new(options->conninfo, "muster-ingest", error);
 	if (!store->pg) {
 		store_free(store);
@@ -140,6 +142,11 @@ bool store_connected(const struct store *store)
 bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *error)
 {
 	return presence_sweep(store->presence, store->pg, mono_ms, error);
+}
+
+bool store_tell_excess(struct store *store, int64_t mono_ms, struct error *error)
+{
+	return excess_tell(store->excess, store->pg, mono_ms, error);
 }
 
 bool store_sweep_gaps(struct store *store, int64_t lost_after_s, size_t *lost, struct error *error)
@@ -349,6 +356,7 @@ static bool commit_range(struct store *store, struct transaction transaction, st
 	if (outcome != COMMITTED)
 		return false;
 	count_transaction(store, &transaction, started_ms);
+	excess_count(store->excess, &store->summary, clock_mono_ms());
 	if (transaction.duplicates > 0)
 		store->careful = CAREFUL_TRANSACTIONS;
 	else if (store->careful > 0)

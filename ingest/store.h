@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ingest/batch.h"
+#include "ingest/excess.h"
 #include "ingest/presence.h"
 #include "ingest/summary.h"
 
@@ -17,7 +18,8 @@ struct store_options {
 	const char *conninfo;
 	bool auto_register;
 	long mismatch_max;
-	struct presence *presence; // the caller's
+	struct presence *presence; // the caller's, as is excess
+	struct excess *excess;
 	struct metrics *metrics;
 	void (*waiting)(void *user); // called each second that the database keeps a call waiting; NULL: nothing
 	void *user;
@@ -41,6 +43,7 @@ bool store_batch(struct store *store, struct batch *batch, store_committed_fn *c
 // What time alone brings about: devices that are gone for good, gaps that count as lost (*lost: how many became so).
 bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *error) must_check;
 bool store_sweep_gaps(struct store *store, int64_t lost_after_s, size_t *lost, struct error *error) must_check;
+bool store_tell_excess(struct store *store, int64_t mono_ms, struct error *error) must_check;
 // The server's clock was set back, or may have been.
 bool store_clock_jumped(struct store *store, struct error *error) must_check;
 

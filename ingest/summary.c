@@ -201,6 +201,8 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 		if (!message->device || message->foreign)
 			continue;
 		struct device_summary *device = device_of(summary, message->device);
+		device->messages += message->count > 0 ? message->count : 1;
+		device->bytes += message->payload_bytes;
 		if (message->alive && message->received_ms > device->seen_ms)
 			device->seen_ms = message->received_ms;
 		if (message->alive && !device->offline.firm)

@@ -21,6 +21,7 @@ struct evidence {
 struct device_summary {
 	const char *device;
 	int64_t seen_ms; // the latest sign of life; 0: none
+	size_t messages, bytes; // messages, an array's readings each, and bytes of payload
 	struct evidence online, offline; // offline is what came after online
 	int32_t interval_s;        // 0: nothing new
 	const char *agent_version; // NULL: nothing new

@@ -126,3 +126,58 @@ def test_an_operator_has_a_limit_of_its_own(strict):
               "--key", strict.state / "certs/ingest.key"]
     codes = publish_lines(strict, "svc.ingest.many", "fleet/v1/calm-1/stored", ["{}"] * 300, strict.ports["services"], ingest)
     assert len(codes) == 300 and all(code < 128 for code in codes)
+
+
+# ---- ingest's own, behind a broker that does not limit ----
+OWN = {"messages_per_s": 10, "messages_burst": 100, "bytes_per_s": 10_000, "bytes_burst": 300_000}
+
+
+@pytest.fixture(scope="module")
+def open_broker(stack):
+    """A broker without limits, and an ingest with ones that a test can reach."""
+    broker, ingest = stack.state / "broker/mosquitto.conf", stack.state / "conf/ingest.conf"
+    text, count = re.subn(r"^plugin_opt_(messages|bytes)_per_s \d+$", r"plugin_opt_\1_per_s 0", broker.read_text(), flags=re.M)
+    assert count == 2
+    broker.write_text(text)
+    ingest.write_text(ingest.read_text() + "limit = { " + "".join(f"{name} = {value}; " for name, value in OWN.items()) + "};\n")
+    stack.muster("stack", "restart", "broker")
+    stack.muster("stack", "restart", "ingest")
+    with Device(stack, "ready-2") as device:
+        device.publish("telemetry", device.next(load1=1))
+        device.wait_stored(60)
+    return stack
+
+
+def metric(stack, name):
+    text = run("curl", "-sS", f"http://localhost:{stack.ports['ingest_metrics']}/metrics").stdout
+    return float(re.search(rf"^{name} (\S+)$", text, flags=re.M).group(1))
+
+
+def test_what_gets_past_the_broker_is_stored_and_told(open_broker):
+    with Device(open_broker, "loud-1") as loud, Device(open_broker, "calm-2") as calm:
+        began = time.monotonic()
+        for n in range(60):
+            loud.publish("telemetry", [loud.next(n=n) for _ in range(10)])
+        calm.publish("telemetry", calm.next(load1=1))
+        loud.wait_stored()
+        took = time.monotonic() - began
+        calm.wait_stored()
+        told = wait_for(lambda: exceeded(open_broker, "loud-1"), "the event", 10)
+    assert readings(open_broker, "loud-1") == 600, "nothing is refused"
+    assert open_broker.rows("select received, duplicates, contiguous from ledger where device = 'loud-1'") == [(600, 0, 600)]
+    assert len(told) == 1
+    messages, _, body = told[0]
+    assert 0 < messages <= 500 and (took > 0.9 or messages >= 500 - 10 * took - 1)
+    assert (body["stored"], body["messages_per_s"], body["bytes_per_s"]) == (True, 10, 10_000)
+    assert metric(open_broker, "muster_ingest_limit_exceeded_messages_total") == messages
+    assert not exceeded(open_broker, "calm-2")
+
+
+def test_bytes_that_get_past_the_broker_too(open_broker):
+    with Device(open_broker, "loud-2") as loud:
+        for _ in range(8):
+            loud.publish("telemetry", loud.next(**{f"note{i}": "x" * 1000 for i in range(90)}))
+        loud.wait_stored()
+        messages, size, _ = wait_for(lambda: exceeded(open_broker, "loud-2"), "the event", 10)[0]
+    assert messages == 0 and 0 < size <= 8 * 95_000 - 300_000
+    assert readings(open_broker, "loud-2") == 8

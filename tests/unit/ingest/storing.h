@@ -17,6 +17,7 @@ static struct metrics *metrics;
 static struct batch batch;
 static struct inlet inlet;
 static struct presence presence;
+static struct excess excess;
 
 static inline void exec(const char *sql)
 {
@@ -52,7 +53,8 @@ static inline struct store *new_store(bool auto_register)
 	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster_ingest dbname=postgres",
 		       postgres.port);
 	const struct store_options options = {
-		.conninfo = conninfo, .auto_register = auto_register, .presence = &presence, .metrics = metrics,
+		.conninfo = conninfo, .auto_register = auto_register, .presence = &presence, .excess = &excess,
+		.metrics = metrics,
 		.mismatch_max = 5};
 	struct store *store = store_new(&options, &error);
 	if (!store)
@@ -99,7 +101,8 @@ static inline int group_setup(void **state)
 	admin = pg_new(conninfo, "store-test", &error);
 	metrics = metrics_new();
 	inlet_init(&inlet);
-	if (!admin || !metrics || !await_ready(&error) || !batch_init(&batch, BATCH_MAX, &error)) {
+	const struct limits limits = {0};
+	if (!admin || !metrics || !excess_init(&excess, &limits, metrics, 0, &error) || !await_ready(&error) || !batch_init(&batch, BATCH_MAX, &error)) {
 		(void)fprintf(stderr, "%s\n", error.what);
 		return -1;
 	}
@@ -109,6 +112,7 @@ static inline int group_setup(void **state)
 static inline int group_teardown(void **state)
 {
 	pg_free(admin);
+	excess_done(&excess);
 	metrics_free(metrics);
 	batch_done(&batch);
 	postgres_stop(&postgres);

@@ -1,7 +1,7 @@
 // How much each principal may publish: two token buckets, one of messages and one of bytes, which fill at a rate up to a
 // burst. An array of readings weighs as much as its readings sent one by one: otherwise a hundred empty ones in 301 bytes
-// would be a way round. A message that finds either too empty is refused and counted; the counts come out as notices, at most one for
-// a principal and minute. Pure: time is passed in.
+// would be a way round. What finds either too empty is over the limit, and counted; the counts come out as notices, at
+// most one for a principal and minute. The broker's guard refuses it, ingest only tells. Pure: time is passed in.
 //
 // Memory is bounded by who publishes: whoever has been idle long enough to have its buckets full again, and of whom
 // nothing is left to tell, is forgotten.
@@ -17,7 +17,6 @@
 
 #define LIMITER_NOTICE_FIRST_MS 1000 // after the first refusal, so that its notice has something to count
 #define LIMITER_NOTICE_EVERY_MS 60000
-#define LIMITER_SWEEP_MS 60000
 
 struct limits {
 	int64_t messages_per_s, messages_burst; // a rate of 0: no limit
@@ -29,7 +28,8 @@ bool limits_check(const struct limits *limits, struct error *error) must_check;
 
 struct limiter;
 
-struct limiter *limiter_new(int64_t now_ms);
+// sweep_ms: how often the idle are forgotten.
+struct limiter *limiter_new(int64_t sweep_ms, int64_t now_ms);
 void limiter_free(struct limiter *limiter);
 DEFINE_CLEANUP(struct limiter, limiter_free)
 
@@ -37,18 +37,21 @@ DEFINE_CLEANUP(struct limiter, limiter_free)
 // for others to find out.
 size_t limiter_weight(const char *payload, size_t bytes);
 
-// May name publish this message now? One heavier than the burst needs a full bucket. False also when memory ran out.
-// limits are looked at each time.
-bool limiter_take(struct limiter *limiter, const struct limits *limits, const char *name, const char *payload,
+// May so many messages of so many bytes of name go on now, all or none? More than the burst at once need a full bucket.
+// False also when memory ran out. limits are looked at each time.
+bool limiter_take(struct limiter *limiter, const struct limits *limits, const char *name, size_t messages,
 		  size_t bytes, int64_t now_ms) must_check;
+// They have gone on already: what the buckets do not hold of them is counted.
+void limiter_charge(struct limiter *limiter, const struct limits *limits, const char *name, size_t messages,
+		    size_t bytes, int64_t now_ms);
 
 struct limiter_notice {
 	char name[PRINCIPAL_MAX];
-	int64_t messages, bytes; // refused since the last notice
+	int64_t messages, bytes; // over the limit since the last notice
 	int64_t span_ms;         // since the first of these
 };
-// The next notice that is due; call until false. To be called often: it costs nothing while nobody is refused. Forgets
-// the idle once in LIMITER_SWEEP_MS.
+// The next notice that is due; call until false. To be called often: it costs nothing while nobody is over a limit.
+// Forgets the idle, when it is time.
 bool limiter_due(struct limiter *limiter, int64_t now_ms, struct limiter_notice *out);
 
 size_t limiter_count(const struct limiter *limiter); // principals that are remembered

@@ -1,4 +1,4 @@
-#include "broker-conf/limiter.h"
+#include "common/limiter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #define uthash_nonfatal_oom(element) ((element)->forgotten = true)
 #include <uthash.h>
 
-#define ELAPSED_MAX_MS 1000000 // no bucket takes longer to fill that matters, and no product overflows
+#define ELAPSED_MAX_MS 1000000000 // no bucket takes longer to fill that matters, and no product overflows
 
 // In thousandths, so that a millisecond earns a whole number.
 struct bucket {
@@ -20,18 +20,20 @@ struct account {
 	struct bucket messages, bytes;
 	int64_t filled_ms; // when the buckets were last looked at
 	int64_t messages_per_s, bytes_per_s;
-	int64_t refused_messages, refused_bytes; // since the last notice
-	int64_t refused_ms;                      // the first of these
-	int64_t notice_ms;                       // no notice before
-	struct account *next_refused;            // those with something to tell, in any order
-	bool forgotten;                          // there was no memory to enter it
+	bool over;                         // there is something to tell:
+	int64_t over_messages, over_bytes; // since the last notice
+	int64_t over_ms;                   // the first of these
+	int64_t notice_ms;                 // no notice before
+	struct account *next_over;
+	bool forgotten; // there was no memory to enter it
 	UT_hash_handle hh;
 };
 
 struct limiter {
 	struct account *accounts; // by name
-	struct account *refused;
-	int64_t sweep_ms;
+	struct account *over; // those with something to tell, in any order
+	int64_t sweep_every_ms;
+	int64_t sweep_ms; // the next
 };
 
 // ---- the table ----
@@ -73,12 +75,14 @@ bool limits_check(const struct limits *limits, struct error *error)
 	return true;
 }
 
-struct limiter *limiter_new(int64_t now_ms)
+struct limiter *limiter_new(int64_t sweep_ms, int64_t now_ms)
 {
 	struct limiter *limiter = calloc(1, sizeof(*limiter));
 
-	if (limiter)
-		limiter->sweep_ms = now_ms + LIMITER_SWEEP_MS;
+	if (!limiter)
+		return NULL;
+	limiter->sweep_every_ms = sweep_ms;
+	limiter->sweep_ms = now_ms + sweep_ms;
 	return limiter;
 }
 
@@ -183,51 +187,89 @@ size_t limiter_weight(const char *payload, size_t bytes)
 	return 1 + scan.commas;
 }
 
-static void refuse(struct limiter *limiter, struct account *account, size_t bytes, int64_t now_ms)
+static void count_over(struct limiter *limiter, struct account *account, size_t messages, size_t bytes, int64_t now_ms)
 {
-	if (account->refused_messages == 0) {
-		account->refused_ms = now_ms;
+	if (!account->over) {
+		account->over = true;
+		account->over_ms = now_ms;
 		if (account->notice_ms < now_ms + LIMITER_NOTICE_FIRST_MS)
 			account->notice_ms = now_ms + LIMITER_NOTICE_FIRST_MS;
-		account->next_refused = limiter->refused;
-		limiter->refused = account;
+		account->next_over = limiter->over;
+		limiter->over = account;
 	}
-	account->refused_messages++;
-	account->refused_bytes += (int64_t)bytes;
+	account->over_messages += (int64_t)messages;
+	account->over_bytes += (int64_t)bytes;
 }
 
-static int64_t price(const struct limits *limits, const char *payload, size_t bytes)
+static int64_t price(size_t amount, int64_t burst)
 {
-	int64_t weight = (int64_t)limiter_weight(payload, bytes);
-
-	return 1000 * (weight < limits->messages_burst ? weight : limits->messages_burst);
+	return 1000 * ((int64_t)amount < burst ? (int64_t)amount : burst);
 }
 
-bool limiter_take(struct limiter *limiter, const struct limits *limits, const char *name, const char *payload,
-		  size_t bytes, int64_t now_ms)
+// NULL when memory ran out.
+static struct account *open_account(struct limiter *limiter, const struct limits *limits, const char *name,
+				    int64_t now_ms)
 {
-	int64_t messages;
-	int64_t size = (int64_t)bytes * 1000;
-
-	if (limits->messages_per_s == 0 && limits->bytes_per_s == 0)
-		return true;
-	messages = price(limits, payload, bytes);
 	struct account *account = find(limiter, name);
+
 	if (!account)
 		account = account_new(limiter, limits, name, now_ms);
+	if (account)
+		fill(account, limits, now_ms);
+	return account;
+}
+
+static bool is_limited(const struct limits *limits)
+{
+	return limits->messages_per_s > 0 || limits->bytes_per_s > 0;
+}
+
+bool limiter_take(struct limiter *limiter, const struct limits *limits, const char *name, size_t messages,
+		  size_t bytes, int64_t now_ms)
+{
+	int64_t count = price(messages, limits->messages_burst);
+	int64_t size = price(bytes, limits->bytes_burst);
+
+	if (!is_limited(limits))
+		return true;
+	struct account *account = open_account(limiter, limits, name, now_ms);
 	if (!account)
 		return false;
-	fill(account, limits, now_ms);
-	if ((limits->messages_per_s > 0 && account->messages.level < messages) ||
+	if ((limits->messages_per_s > 0 && account->messages.level < count) ||
 	    (limits->bytes_per_s > 0 && account->bytes.level < size)) {
-		refuse(limiter, account, bytes, now_ms);
+		count_over(limiter, account, messages, bytes, now_ms);
 		return false;
 	}
 	if (limits->messages_per_s > 0)
-		account->messages.level -= messages;
+		account->messages.level -= count;
 	if (limits->bytes_per_s > 0)
 		account->bytes.level -= size;
 	return true;
+}
+
+// What is not in the bucket.
+static size_t draw(struct bucket *bucket, int64_t per_s, size_t amount)
+{
+	size_t there = (size_t)(bucket->level / 1000);
+	size_t drawn = amount < there ? amount : there;
+
+	if (per_s == 0)
+		return 0;
+	bucket->level -= 1000 * (int64_t)drawn;
+	return amount - drawn;
+}
+
+void limiter_charge(struct limiter *limiter, const struct limits *limits, const char *name, size_t messages,
+		    size_t bytes, int64_t now_ms)
+{
+	struct account *account = is_limited(limits) ? open_account(limiter, limits, name, now_ms) : NULL;
+
+	if (!account)
+		return;
+	messages = draw(&account->messages, limits->messages_per_s, messages);
+	bytes = draw(&account->bytes, limits->bytes_per_s, bytes);
+	if (messages > 0 || bytes > 0)
+		count_over(limiter, account, messages, bytes, now_ms);
 }
 
 // Nothing would be different if it came back as somebody new.
@@ -235,7 +277,7 @@ static bool is_idle(const struct account *account, int64_t now_ms)
 {
 	int64_t elapsed = elapsed_ms(account, now_ms);
 
-	return account->refused_messages == 0 && now_ms >= account->notice_ms &&
+	return !account->over && now_ms >= account->notice_ms &&
 	       account->messages.level + elapsed * account->messages_per_s >= account->messages.full &&
 	       account->bytes.level + elapsed * account->bytes_per_s >= account->bytes.full;
 }
@@ -249,26 +291,27 @@ static void sweep(struct limiter *limiter, int64_t now_ms)
 		if (is_idle(account, now_ms))
 			forget(limiter, account);
 	}
-	limiter->sweep_ms = now_ms + LIMITER_SWEEP_MS;
+	limiter->sweep_ms = now_ms + limiter->sweep_every_ms;
 }
 
 bool limiter_due(struct limiter *limiter, int64_t now_ms, struct limiter_notice *out)
 {
 	if (now_ms >= limiter->sweep_ms)
 		sweep(limiter, now_ms);
-	for (struct account **at = &limiter->refused; *at; at = &(*at)->next_refused) {
+	for (struct account **at = &limiter->over; *at; at = &(*at)->next_over) {
 		struct account *account = *at;
 
 		if (now_ms < account->notice_ms)
 			continue;
-		*at = account->next_refused;
+		*at = account->next_over;
 		*out = (struct limiter_notice){
-			.messages = account->refused_messages,
-			.bytes = account->refused_bytes,
-			.span_ms = now_ms - account->refused_ms,
+			.messages = account->over_messages,
+			.bytes = account->over_bytes,
+			.span_ms = now_ms - account->over_ms,
 		};
 		memcpy(out->name, account->name, sizeof(out->name));
-		account->refused_messages = account->refused_bytes = 0;
+		account->over_messages = account->over_bytes = 0;
+		account->over = false;
 		account->notice_ms = now_ms + LIMITER_NOTICE_EVERY_MS;
 		return true;
 	}

@@ -1,4 +1,4 @@
-#include "broker-conf/limiter.h"
+#include "common/limiter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,11 +16,9 @@ static const struct limits strict = {
 	.bytes_burst = 300000,
 };
 
-static const char zeros[100000];
-
 static int set_up(void **state)
 {
-	*state = limiter_new(0);
+	*state = limiter_new(60000, 0);
 	return *state == NULL;
 }
 
@@ -36,7 +34,7 @@ static int passed(struct limiter *limiter, const char *name, int tries, size_t b
 	int count = 0;
 
 	for (int i = 0; i < tries; i++)
-		count += limiter_take(limiter, &strict, name, zeros, bytes, now_ms);
+		count += limiter_take(limiter, &strict, name, 1, bytes, now_ms);
 	return count;
 }
 
@@ -90,20 +88,37 @@ static void an_array_weighs_what_it_holds(void **state)
 		{"[,,", 3},
 		{"[\"", 1},
 	};
-	static const char thirty[] = "[0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9]";
 	struct limiter *limiter = *state;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (limiter_weight(cases[i].payload, strlen(cases[i].payload)) != cases[i].weight)
 			fail_msg("%s", cases[i].payload);
 	for (int i = 0; i < 6; i++)
-		assert_true(limiter_take(limiter, &strict, "kiosk-7", "[0,1,2]", 7, 1000));
-	assert_false(limiter_take(limiter, &strict, "kiosk-7", "[0,1,2]", 7, 1000));
-	assert_true(limiter_take(limiter, &strict, "kiosk-7", "[0,1]", 5, 1000));
+		assert_true(limiter_take(limiter, &strict, "kiosk-7", 3, 7, 1000));
+	assert_false(limiter_take(limiter, &strict, "kiosk-7", 3, 7, 1000));
+	assert_true(limiter_take(limiter, &strict, "kiosk-7", 2, 5, 1000));
 	// Heavier than the burst: a full bucket lets it through, or it never would.
-	assert_false(limiter_take(limiter, &strict, "kiosk-7", thirty, strlen(thirty), 2900));
-	assert_true(limiter_take(limiter, &strict, "kiosk-7", thirty, strlen(thirty), 3000));
-	assert_false(limiter_take(limiter, &strict, "kiosk-7", "1", 1, 3000));
+	assert_false(limiter_take(limiter, &strict, "kiosk-7", 30, 61, 2900));
+	assert_true(limiter_take(limiter, &strict, "kiosk-7", 30, 61, 3000));
+	assert_false(limiter_take(limiter, &strict, "kiosk-7", 1, 1, 3000));
+}
+
+// What has happened already is counted beyond the bucket, exactly.
+static void a_charge_counts_what_is_over(void **state)
+{
+	struct limiter *limiter = *state;
+	struct limiter_notice notice;
+
+	limiter_charge(limiter, &strict, "kiosk-7", 15, 1000, 1000);
+	assert_false(limiter_due(limiter, 10000, &notice));
+	limiter_charge(limiter, &strict, "kiosk-7", 28, 300100, 10000); // 20 and 300,000
+	limiter_charge(limiter, &strict, "kiosk-7", 7, 0, 10200);	  // 2 more
+	assert_true(limiter_due(limiter, 11000, &notice));
+	assert_int_equal(notice.messages, 8 + 5);
+	assert_int_equal(notice.bytes, 100);
+	assert_int_equal(notice.span_ms, 1000);
+	assert_false(limiter_take(limiter, &strict, "kiosk-7", 9, 1, 11000));
+	assert_true(limiter_take(limiter, &strict, "kiosk-7", 8, 1, 11000)); // the same buckets
 }
 
 static void no_rate_no_limit(void **state)
@@ -113,10 +128,10 @@ static void no_rate_no_limit(void **state)
 	const struct limits only_bytes = {.bytes_per_s = 1, .bytes_burst = 1000000};
 
 	for (int i = 0; i < 100000; i++)
-		assert_true(limiter_take(limiter, &none, "kiosk-7", zeros, sizeof(zeros), 1));
+		assert_true(limiter_take(limiter, &none, "kiosk-7", 1, 100000, 1));
 	assert_int_equal(limiter_count(limiter), 0);
 	for (int i = 0; i < 100000; i++)
-		assert_true(limiter_take(limiter, &only_bytes, "kiosk-7", zeros, 1, 1));
+		assert_true(limiter_take(limiter, &only_bytes, "kiosk-7", 1, 1, 1));
 }
 
 static void a_notice_a_minute(void **state)
@@ -162,7 +177,7 @@ static void the_idle_are_forgotten(void **state)
 
 	for (int i = 0; i < 5000; i++) {
 		(void)snprintf(name, sizeof(name), "kiosk-%d", i);
-		assert_true(limiter_take(limiter, &strict, name, zeros, 10, 1000));
+		assert_true(limiter_take(limiter, &strict, name, 1, 10, 1000));
 	}
 	(void)passed(limiter, "flood", 100, 10, 1000);
 	assert_int_equal(limiter_count(limiter), 5001);
@@ -212,6 +227,7 @@ int main(void)
 		TEST(the_rate_itself_is_free),
 		TEST(bytes_count_too),
 		TEST(an_array_weighs_what_it_holds),
+		TEST(a_charge_counts_what_is_over),
 		TEST(no_rate_no_limit),
 		TEST(a_notice_a_minute),
 		TEST(the_idle_are_forgotten),
