@@ -25,7 +25,7 @@ static bool starts_with(const char *text, const char *prefix)
 }
 
 // A token must not cross a network in the clear.
-static bool acceptable(const char *url)
+bool http_client_url_ok(const char *url)
 {
 	static const char *const local[] = {"http://127.0.0.1", "http://[::1]", "http://localhost"};
 	if (starts_with(url, "https://"))
@@ -80,7 +80,7 @@ static bool fill(struct http_client *client, const char *base_url, const char *c
 struct http_client *http_client_new(const char *base_url, const char *ca_file, const char *bearer_token,
 				    struct error *error)
 {
-	if (!acceptable(base_url)) {
+	if (!http_client_url_ok(base_url)) {
 		error_set(error, ERROR_INVALID, "%.200s is no https:// address", base_url);
 		return NULL;
 	}
@@ -133,9 +133,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 	return buf_add(user, data, size * count) ? size * count : 0;
 }
 
-static enum error_kind kind_of(CURLcode code)
+enum error_kind http_client_error_kind(int code)
 {
-	switch (code) {
+	switch ((CURLcode)code) {
 	case CURLE_OPERATION_TIMEDOUT:
 		return ERROR_TIMEOUT;
 	case CURLE_WRITE_ERROR: // on_body refused: the buffer is full
@@ -229,7 +229,7 @@ bool http_client_request(struct http_client *client, const char *method, const c
 	if (code == CURLE_OK)
 		code = curl_easy_perform(client->curl);
 	if (code != CURLE_OK) {
-		error_set(error, kind_of(code), "%s %.200s: %.250s", method, url,
+		error_set(error, http_client_error_kind((int)code), "%s %.200s: %.250s", method, url,
 			  client->message[0] ? client->message : curl_easy_strerror(code));
 		if (error)
 			error->code = (int)code;

@@ -29,3 +29,7 @@ bool http_client_header(struct http_client *client, const char *name, const char
 // response->max_bytes) is appended to response. True for any HTTP answer; false only when none was had.
 bool http_client_request(struct http_client *client, const char *method, const char *path, const char *body,
 			 int *status, struct buf *response, struct error *error) must_check;
+
+// For common/http_multi.c. A token must not cross a network in the clear: https://, or http:// to this machine.
+bool http_client_url_ok(const char *url);
+enum error_kind http_client_error_kind(int code); // of a CURLcode

@@ -1,0 +1,312 @@
+// libcurl says which descriptors it watches (on_socket) and when it wants to be called (on_timer); the loop tells it what
+// became of them. Calls that have ended are handed over from a timer of their own, so that an answer_fn may start the
+// next one, and http_multi_start never calls back.
+#include "common/http_multi.h"
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/http_client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct call {
+	struct http_multi *multi;
+	CURL *curl;
+	struct curl_slist *headers;
+	struct buf body;
+	char message[CURL_ERROR_SIZE];
+	http_answer_fn *fn;
+	void *user;
+	int64_t started_ms;
+	CURLcode code; // once it ended
+	struct call *next, *previous;
+};
+
+struct http_multi {
+	struct loop *loop;
+	CURLM *curlm;
+	struct loop_timer *timer; // libcurl's
+	struct loop_timer *ended; // there are calls that have ended
+	char *ca_file;
+	size_t calls_max, answer_max_bytes;
+	struct call *calls;
+	size_t under_way;
+	uint64_t connections;
+};
+
+// ---- what libcurl asks for ----
+
+static void act(struct http_multi *multi, curl_socket_t fd, int mask)
+{
+	int running = 0;
+	(void)curl_multi_socket_action(multi->curlm, fd, mask, &running); // calls that fail tell by their message
+	loop_timer_once(multi->ended, 0);
+}
+
+static void on_ready(int fd, int ready, void *user)
+{
+	act(user, fd, ((ready & LOOP_READ) ? CURL_CSELECT_IN : 0) | ((ready & LOOP_WRITE) ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_timeout(void *user)
+{
+	act(user, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timer(CURLM *curlm, long timeout_ms, void *user)
+{
+	struct http_multi *multi = user;
+	if (timeout_ms < 0)
+		loop_timer_stop(multi->timer);
+	else
+		loop_timer_once(multi->timer, timeout_ms);
+	return 0;
+}
+
+static int on_socket(CURL *curl, curl_socket_t fd, int what, void *user, void *watched)
+{
+	struct http_multi *multi = user;
+	struct loop_watch *watch = watched;
+	int events = ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0);
+	if (what == CURL_POLL_REMOVE) {
+		loop_watch_free(watch);
+		(void)curl_multi_assign(multi->curlm, fd, NULL);
+		return 0;
+	}
+	if (watch)
+		return loop_watch_set(watch, events) ? 0 : -1;
+	watch = loop_watch_new(multi->loop, fd, events, on_ready, multi, NULL);
+	if (!watch)
+		return -1;
+	return curl_multi_assign(multi->curlm, fd, watch) == CURLM_OK ? 0 : -1;
+}
+
+// ---- calls ----
+
+static void call_free(struct call *call)
+{
+	if (!call)
+		return;
+	struct http_multi *multi = call->multi;
+	if (call->previous)
+		call->previous->next = call->next;
+	else if (multi->calls == call)
+		multi->calls = call->next;
+	if (call->next)
+		call->next->previous = call->previous;
+	if (call->curl) {
+		(void)curl_multi_remove_handle(multi->curlm, call->curl);
+		curl_easy_cleanup(call->curl);
+	}
+	curl_slist_free_all(call->headers);
+	buf_done(&call->body);
+	free(call);
+}
+DEFINE_CLEANUP(struct call, call_free)
+
+static size_t on_body(char *data, size_t size, size_t count, void *user)
+{
+	return buf_add(user, data, size * count) ? size * count : 0;
+}
+
+static bool add_header(struct call *call, const char *name, const char *value)
+{
+	auto_free char *line = NULL;
+	if (!value)
+		return true;
+	if (strpbrk(value, "\r\n") || asprintf(&line, "%s: %s", name, value) < 0)
+		return false;
+	struct curl_slist *longer = curl_slist_append(call->headers, line);
+	if (longer)
+		call->headers = longer;
+	return longer != NULL;
+}
+
+static bool add_headers(struct call *call, const struct http_call *asked)
+{
+	auto_free char *bearer = NULL;
+	if (asked->bearer_token && asprintf(&bearer, "Bearer %s", asked->bearer_token) < 0)
+		return false;
+	return add_header(call, "Accept", "application/json") && add_header(call, "Authorization", bearer) &&
+	       add_header(call, "Content-Type", asked->content_type) &&
+	       add_header(call, "X-Request-ID", asked->request_id) && add_header(call, "Expect", "");
+}
+
+static CURLcode set_options(struct call *call, const struct http_call *asked)
+{
+	CURL *curl = call->curl;
+	const char *ca_file = call->multi->ca_file;
+	CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, asked->url);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http");
+	if (code == CURLE_OK && ca_file) {
+		code = curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+		if (code == CURLE_OK)
+			code = curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+	}
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	if (code == CURLE_OK && asked->body)
+		code = curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, asked->body);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, asked->method);
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(curl, CURLOPT_USERAGENT, "muster/" MUSTER_VERSION);
+	// The rest cannot fail: plain numbers and memory of our own. Until the server has said which HTTP it speaks,
+	// the next call waits for it instead of making a connection of its own (PIPEWAIT).
+	(void)curl_easy_setopt(curl, CURLOPT_PIPEWAIT, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, call->headers);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &call->body);
+	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->message);
+	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)asked->timeout_ms);
+	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)curl_easy_setopt(curl, CURLOPT_PRIVATE, call);
+	return code;
+}
+
+bool http_multi_start(struct http_multi *multi, const struct http_call *asked, http_answer_fn *fn, void *user,
+		      struct error *error)
+{
+	if (!http_client_url_ok(asked->url))
+		return error_set(error, ERROR_INVALID, "%.200s is no https:// address", asked->url);
+	if (multi->under_way >= multi->calls_max)
+		return error_set(error, ERROR_LIMIT, "%zu HTTP requests are under way already", multi->under_way);
+	struct call *call cleanup(call_free_cleanup) = calloc(1, sizeof(*call));
+	if (!call)
+		return error_errno(error, ENOMEM, "cannot make an HTTP request");
+	call->multi = multi;
+	call->fn = fn;
+	call->user = user;
+	call->started_ms = clock_mono_ms();
+	buf_init(&call->body, multi->answer_max_bytes);
+	call->curl = curl_easy_init();
+	if (!call->curl || !add_headers(call, asked) || set_options(call, asked) != CURLE_OK ||
+	    curl_multi_add_handle(multi->curlm, call->curl) != CURLM_OK)
+		return error_set(error, ERROR_FAILED, "cannot make an HTTP request to %.200s", asked->url);
+	call->next = multi->calls;
+	if (call->next)
+		call->next->previous = call;
+	multi->calls = steal(call);
+	multi->under_way++;
+	return true;
+}
+
+// ---- answers ----
+
+static void hand_over(struct call *call)
+{
+	struct http_answer answer = {
+		.body = buf_str(&call->body),
+		.body_bytes = call->body.len_bytes,
+		.retry_after_s = -1,
+		.duration_ms = clock_mono_ms() - call->started_ms,
+	};
+	long status = 0, version = 0, connects = 0;
+	curl_off_t retry_after_s = 0;
+	(void)curl_easy_getinfo(call->curl, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(call->curl, CURLINFO_HTTP_VERSION, &version);
+	(void)curl_easy_getinfo(call->curl, CURLINFO_NUM_CONNECTS, &connects);
+	(void)curl_easy_getinfo(call->curl, CURLINFO_RETRY_AFTER, &retry_after_s); // 0: not given, or at once
+	call->multi->connections += (uint64_t)connects;
+	answer.http2 = version == CURL_HTTP_VERSION_2_0;
+	if (retry_after_s > 0)
+		answer.retry_after_s = retry_after_s;
+	if (call->code == CURLE_OK)
+		answer.status = (int)status;
+	else
+		(void)error_set(&answer.error, http_client_error_kind((int)call->code), "%.300s",
+				call->message[0] ? call->message : curl_easy_strerror(call->code));
+	call->fn(call->user, &answer);
+}
+
+static void on_ended(void *user)
+{
+	struct http_multi *multi = user;
+	int left = 0;
+	for (CURLMsg *message; (message = curl_multi_info_read(multi->curlm, &left));) {
+		struct call *call cleanup(call_free_cleanup) = NULL;
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		CURLcode code = message->data.result;
+		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+		call->code = code;
+		multi->under_way--;
+		hand_over(call);
+	}
+}
+
+// ---- making ----
+
+static bool fill(struct http_multi *multi, const struct http_multi_options *options, struct error *error)
+{
+	multi->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
+	multi->curlm = curl_multi_init();
+	multi->timer = loop_timer_new(multi->loop, on_timeout, multi, error);
+	multi->ended = multi->timer ? loop_timer_new(multi->loop, on_ended, multi, error) : NULL;
+	if (!multi->ended)
+		return false;
+	// One connection even to a server that speaks HTTP/1.1 only: requests then go one after the other.
+	if ((options->ca_file && !multi->ca_file) || !multi->curlm ||
+	    curl_multi_setopt(multi->curlm, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
+	    curl_multi_setopt(multi->curlm, CURLMOPT_SOCKETDATA, multi) != CURLM_OK ||
+	    curl_multi_setopt(multi->curlm, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
+	    curl_multi_setopt(multi->curlm, CURLMOPT_TIMERDATA, multi) != CURLM_OK ||
+	    curl_multi_setopt(multi->curlm, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) != CURLM_OK ||
+	    curl_multi_setopt(multi->curlm, CURLMOPT_MAX_HOST_CONNECTIONS, 1L) != CURLM_OK)
+		return error_set(error, ERROR_FAILED, "cannot make the HTTP client");
+	return true;
+}
+
+struct http_multi *http_multi_new(struct loop *loop, const struct http_multi_options *options, struct error *error)
+{
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		(void)error_set(error, ERROR_FAILED, "cannot initialise the HTTP client");
+		return NULL;
+	}
+	struct http_multi *multi = calloc(1, sizeof(*multi));
+	if (!multi) {
+		curl_global_cleanup();
+		(void)error_errno(error, ENOMEM, "cannot make the HTTP client");
+		return NULL;
+	}
+	multi->loop = loop;
+	multi->calls_max = options->calls_max;
+	multi->answer_max_bytes = options->answer_max_bytes;
+	if (!fill(multi, options, error)) {
+		http_multi_free(multi);
+		return NULL;
+	}
+	return multi;
+}
+
+void http_multi_free(struct http_multi *multi)
+{
+	if (!multi)
+		return;
+	while (multi->calls)
+		call_free(multi->calls);
+	if (multi->curlm)
+		(void)curl_multi_cleanup(multi->curlm);
+	loop_timer_free(multi->timer);
+	loop_timer_free(multi->ended);
+	free(multi->ca_file);
+	free(multi);
+	curl_global_cleanup();
+}
+
+size_t http_multi_under_way(const struct http_multi *multi)
+{
+	return multi->under_way;
+}
+
+uint64_t http_multi_connections(const struct http_multi *multi)
+{
+	return multi->connections;
+}
