@@ -49,7 +49,7 @@ char *file_read(const char *path, size_t max_bytes, size_t *len_bytes, struct er
 	return read_all(fd, path, max_bytes, len_bytes, error);
 }
 
-char *file_read_secret(const char *path, size_t max_bytes, struct error *error)
+static char *read_secret(const char *path, mode_t refused, size_t max_bytes, struct error *error)
 {
 	int fd auto_close = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
@@ -66,10 +66,10 @@ char *file_read_secret(const char *path, size_t max_bytes, struct error *error)
 		(void)error_set(error, ERROR_INVALID, "%s is not a regular file", path);
 		return NULL;
 	}
-	if (status.st_mode & (S_IRWXG | S_IRWXO)) {
+	if (status.st_mode & refused) {
 		(void)error_set(error, ERROR_DENIED,
-				"%s holds a secret and is open to others (mode %04o): chmod 600 it", path,
-				(unsigned)(status.st_mode & 07777));
+				"%s holds a secret and is open to others (mode %04o): chmod %s it", path,
+				(unsigned)(status.st_mode & 07777), refused & S_IRGRP ? "600" : "640");
 		return NULL;
 	}
 	size_t len = 0;
@@ -85,6 +85,16 @@ char *file_read_secret(const char *path, size_t max_bytes, struct error *error)
 		return NULL;
 	}
 	return secret;
+}
+
+char *file_read_secret(const char *path, size_t max_bytes, struct error *error)
+{
+	return read_secret(path, S_IRWXG | S_IRWXO, max_bytes, error);
+}
+
+char *file_read_group_secret(const char *path, size_t max_bytes, struct error *error)
+{
+	return read_secret(path, S_IWGRP | S_IXGRP | S_IRWXO, max_bytes, error);
 }
 
 static bool write_all(int fd, const void *data, size_t len_bytes)

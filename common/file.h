@@ -13,6 +13,8 @@
 char *file_read(const char *path, size_t max_bytes, size_t *len_bytes, struct error *error) must_check;
 // As file_read, for secrets: refuses a file that group or others can read; strips one trailing newline.
 char *file_read_secret(const char *path, size_t max_bytes, struct error *error) must_check;
+// As file_read_secret, where the group may read: for a secret that several daemons share.
+char *file_read_group_secret(const char *path, size_t max_bytes, struct error *error) must_check;
 // Writes beside path, fsyncs, renames over it and fsyncs the folder: after a crash the old or the new is there.
 bool file_write(const char *path, const void *data, size_t len_bytes, mode_t mode, struct error *error) must_check;
 // rename(2), durably: after a crash one of the two is at to, whole.

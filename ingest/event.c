@@ -1,6 +1,7 @@
 // Events (docs/protocol.md, section 5). hello is stored like any other, and also tells about the device.
 #include "ingest/event.h"
 
+#include "common/push_token.h"
 #include "ingest/binding.h"
 #include "ingest/kind.h"
 
@@ -27,7 +28,7 @@ static bool is_body_member(const char *name)
 
 static bool is_hello_member(const char *name)
 {
-	return is_body_member(name) || strcmp(name, "latest") == 0;
+	return is_body_member(name) || strcmp(name, "latest") == 0 || strcmp(name, "push_token") == 0;
 }
 
 // A reading that waits in the outbox behind many others, and comes in its turn with its own seq.
@@ -84,6 +85,19 @@ static bool parse_identity(const struct json *object, struct arena *arena, struc
 	return true;
 }
 
+static bool parse_push_token(const struct json *object, struct arena *arena, struct hello *hello, struct error *error)
+{
+	const struct json *token = json_member(object, "push_token");
+	const char *text;
+	if (!token)
+		return true;
+	if (!json_as_string(token, &text) || (*text && !push_token_ok(text)))
+		return error_set(error, ERROR_INVALID, "push_token is not up to %d letters, digits and - _ : . ~ = + /",
+				 PUSH_TOKEN_MAX);
+	hello->push_token = arena_string(arena, text);
+	return true;
+}
+
 static bool parse_hello(const struct json *object, const struct input *in, const struct stamp *stamp,
 			struct arena *arena, const struct hello **out, struct error *error)
 {
@@ -103,7 +117,7 @@ static bool parse_hello(const struct json *object, const struct input *in, const
 					 INTERVAL_MAX_S);
 		hello->interval_s = (int32_t)seconds;
 	}
-	if (!parse_identity(object, arena, hello, error))
+	if (!parse_identity(object, arena, hello, error) || !parse_push_token(object, arena, hello, error))
 		return false;
 	if (version) {
 		const char *text;

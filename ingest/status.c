@@ -13,7 +13,7 @@ static bool is_text(const struct input *in, const char *text)
 
 static const char *why_of(const struct input *in)
 {
-	static const char *const known[] = {"will", "goodbye"};
+	static const char *const known[] = {"will", "goodbye", "sleep"};
 	for (size_t i = 0; in->why && i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(in->why, known[i]) == 0)
 			return known[i];
@@ -41,6 +41,12 @@ static bool status_parse(const struct input *in, struct arena *arena, struct mes
 	return true;
 }
 
+// Said by the device itself, with time to say it.
+static bool is_firm(const struct status *status)
+{
+	return !status->retained && (strcmp(status->why, "goodbye") == 0 || strcmp(status->why, "sleep") == 0);
+}
+
 static void status_tell(const struct message *message, size_t row, struct device_summary *device)
 {
 	const struct status *status = &((const struct status *)message->rows)[row];
@@ -48,7 +54,7 @@ static void status_tell(const struct message *message, size_t row, struct device
 		device_summary_online(device, "status", status->session, message->received_ms, !status->retained);
 	else
 		device_summary_offline(device, status->why, status->session, message->received_ms,
-				       strcmp(status->why, "goodbye") == 0 && !status->retained);
+				       is_firm(status));
 }
 
 const struct kind status_kind = {

@@ -6,7 +6,7 @@
 
 struct status {
 	bool online;
-	const char *why; // what kind of "offline": will, goodbye, or status when the sender did not say
+	const char *why; // what kind of "offline": will, goodbye, sleep, or status when the sender did not say
 	int64_t session; // which connection of the device it is about; 0: it does not count them
 	bool retained;   // told again by the broker
 };

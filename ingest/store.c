@@ -6,6 +6,7 @@
 #include "ingest/inlet.h"
 #include "ingest/kind.h"
 #include "ingest/ledger.h"
+#include "ingest/push.h"
 #include "ingest/quarantine.h"
 #include "ingest/repetition.h"
 #include "ingest/state.h"
@@ -66,7 +67,8 @@ static bool prepare_kind(struct pg *pg, size_t index, struct error *error)
 static bool on_connect(struct pg *pg, void *user, struct error *error)
 {
 	if (!pg_exec(pg, SESSION_SQL, error) || !ledger_prepare(pg, error) || !state_prepare(pg, error) ||
-	    !presence_prepare(pg, error) || !binding_prepare(pg, error) || !excess_prepare(pg, error))
+	    !presence_prepare(pg, error) || !binding_prepare(pg, error) || !excess_prepare(pg, error) ||
+	    !push_prepare(pg, error))
 		return false;
 	for (size_t i = 0; i < inlet_kind_count(); i++)
 		if (!prepare_kind(pg, i, error))
@@ -304,7 +306,8 @@ static enum outcome run_transaction(struct store *store, struct transaction *tra
 	    !insert_all(store, transaction, error) || !ledger_close_gaps(&store->copy, store->pg, summary, error))
 		return FAILED;
 	if (summary->hellos > 0 &&
-	    !binding_check(&store->binding, store->pg, transaction->messages, transaction->count, error))
+	    (!binding_check(&store->binding, store->pg, transaction->messages, transaction->count, error) ||
+	     !push_store(store->pg, transaction->messages, transaction->count, error)))
 		return FAILED;
 	presence_params(store->presence, clock_mono_ms(), &params);
 	if (summary->device_count > 0 &&

@@ -66,6 +66,19 @@ static void test_hello(void **state)
 	refuses(&event_kind, "{\"type\":\"hello\",\"agent_version\":7}", "agent_version");
 }
 
+static void test_hello_tells_where_a_push_reaches_it(void **state)
+{
+	accepts(&event_kind, "{\"type\":\"hello\",\"push_token\":\"dQw4:APA91b-x_Y\",\"boot_id\":\"b\"}");
+	assert_string_equal(parsing.message.hello->push_token, "dQw4:APA91b-x_Y");
+	assert_string_equal(event()->body, "{\"boot_id\":\"b\"}"); // shown to nobody
+	accepts(&event_kind, "{\"type\":\"hello\",\"push_token\":\"\"}");
+	assert_string_equal(parsing.message.hello->push_token, "");
+	accepts(&event_kind, "{\"type\":\"hello\"}");
+	assert_null(parsing.message.hello->push_token);
+	refuses(&event_kind, "{\"type\":\"hello\",\"push_token\":7}", "push_token");
+	refuses(&event_kind, "{\"type\":\"hello\",\"push_token\":\"a\\\"b\"}", "push_token");
+}
+
 #define SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static void test_hello_tells_the_certificate_in_use(void **state)
@@ -133,6 +146,7 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_hello_tells_where_a_push_reaches_it),
 		cmocka_unit_test(test_hello_tells_the_certificate_in_use),
 		cmocka_unit_test(test_hello_tells_presence),
 		cmocka_unit_test(test_hello_shows_the_latest_reading),

@@ -41,6 +41,8 @@ static void test_offline(void **state)
 	assert_false(parsing.message.alive);
 	assert_true(told("offline", false, "goodbye", "7").offline.firm);
 	assert_false(told("offline", true, "goodbye", "7").offline.firm);
+	assert_string_equal(told("offline", false, "sleep", "7").offline.why, "sleep");
+	assert_true(told("offline", false, "sleep", "7").offline.firm);
 	assert_string_equal(told("offline", false, NULL, NULL).offline.why, "status"); // it may be the will
 	assert_string_equal(told("offline", false, "lunch", NULL).offline.why, "status");
 }
