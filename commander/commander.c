@@ -50,7 +50,7 @@ static bool register_key(struct commander *commander, struct pg *pg, struct erro
 // commander. All our statements fetch a few rows by key: a plan that reads whole tables, made while they were small,
 // must not stay.
 static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
-				  " listen muster_revocation; listen muster_kick; set enable_seqscan = off;"
+				  " listen muster_revocation; listen muster_kick; listen muster_wake; set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)
@@ -62,6 +62,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 	commander->pg_changed = true;
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
 					 DUE_RESEND_ALL | DUE_REVOCATION);
+	wake_look_all(&commander->wake);
 	return true;
 }
 
@@ -152,6 +153,7 @@ static void on_message(void *user, const struct mqtt_message *message)
 	} else if (topic.kind == TOPIC_STATUS && !message->retain && message->payload_bytes == strlen("online") &&
 		   memcmp(message->payload, "online", message->payload_bytes) == 0) {
 		// A retained status is old news, told at our own SUBSCRIBE.
+		wake_contact(&commander->wake, topic.principal);
 		if (!devices_add(&commander->online, topic.principal))
 			commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
 	}
@@ -229,6 +231,7 @@ static void on_expiry(void *user)
 
 	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE);
 	revocation_tick(commander);
+	wake_look(&commander->wake);
 	take_turn(commander);
 }
 
@@ -280,7 +283,8 @@ static void set_timers(struct commander *commander)
 {
 	int timeout_ms = mqtt_timeout_ms(commander->mqtt);
 	bool more = !commander->failed &&
-		    (commander->due != 0 || commander->online.count > 0 || commander->freed.count > 0);
+		    (commander->due != 0 || commander->online.count > 0 || commander->freed.count > 0 ||
+		     wake_is_due(&commander->wake));
 
 	if (timeout_ms < 0 || timeout_ms > TICK_MAX_MS)
 		timeout_ms = TICK_MAX_MS;
@@ -370,6 +374,7 @@ bool commander_init(struct commander *commander, const struct options *options, 
 	if (!commander->pg)
 		return false;
 	pg_on_connect(commander->pg, on_database, commander);
+	wake_init(commander);
 	return make_broker(commander, error) && make_timers(commander, error) && status_start(commander, error);
 }
 
@@ -385,6 +390,7 @@ void commander_done(struct commander *commander)
 	}
 	loop_watch_free(commander->mqtt_watch);
 	loop_watch_free(commander->pg_watch);
+	wake_done(&commander->wake); // before the loop that its connections are watched by
 	loop_timer_free(commander->tick);
 	loop_timer_free(commander->retry);
 	loop_timer_free(commander->expiry);

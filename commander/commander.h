@@ -14,6 +14,7 @@
 #include "commander/options.h"
 #include "commander/outgoing.h"
 #include "commander/revocation.h"
+#include "commander/wake.h"
 
 #include "common/http.h"
 #include "common/jws.h"
@@ -53,6 +54,7 @@ struct commander {
 	struct devices freed;  // answered, so the next command may go
 	struct devices kicks;  // their sessions are to be cut, once
 	struct revocation revocation;
+	struct wake wake;
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set
 	bool moved;	       // commands changed in this transaction: one NOTIFY

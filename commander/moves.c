@@ -50,6 +50,10 @@ static bool follow(struct commander *commander, const struct pg_result *moved, s
 		return false;
 	if (pg_text(moved, row, MOVED_REPLY_TOPIC) && !reply_moved(&commander->outgoing, moved, row, error))
 		return false;
+	if (move->to == STATE_SENT)
+		wake_sent(&commander->wake, device);
+	else if (strcmp(move->cause, "result") == 0)
+		wake_contact(&commander->wake, device);
 	if (may_free(move) && !devices_add(&commander->freed, device))
 		commander->due |= DUE_DISPATCH;
 	count_move(commander, move->to);

@@ -15,6 +15,10 @@ struct options {
 	char *signing_key_file;
 	long resend_s;
 	bool share_requests;
+	char *fcm_credentials_file; // NULL: nobody is woken
+	char *fcm_endpoint, *fcm_ca_file;
+	long fcm_timeout_s, fcm_device_per_hour, fcm_project_per_minute, fcm_breaker_failures, fcm_breaker_open_s;
+	long wake_after_s, wake_retry_s, wake_retry_max_s;
 	char *http_address;
 	long http_port;
 	char *log_level;

@@ -8,6 +8,7 @@
 #include "commander/result.h"
 #include "commander/retell.h"
 #include "commander/revocation.h"
+#include "commander/wake.h"
 
 #include "common/topic.h"
 
@@ -18,7 +19,7 @@
 static bool is_due(const struct commander *commander)
 {
 	return commander->due != 0 || commander->inbox.count > 0 || commander->online.count > 0 ||
-	       commander->freed.count > 0;
+	       commander->freed.count > 0 || wake_is_due(&commander->wake);
 }
 
 static bool run_steps(struct commander *commander, struct error *error)
@@ -32,6 +33,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
 	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
+	       wake_run(commander, error) &&
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
 }
 
@@ -46,11 +48,13 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	if (pg_begin(commander->pg, error) && run_steps(commander, error) && pg_commit(commander->pg, error)) {
 		outgoing_commit(&commander->outgoing);
 		operator_inbox_clear(&commander->inbox);
+		wake_committed(commander);
 		return true;
 	}
 	pg_rollback(commander->pg);
 	outgoing_rollback(&commander->outgoing);
 	revocation_rolled_back(commander);
+	wake_rolled_back(&commander->wake);
 	commander->due |= due;
 	if (listed)
 		commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
@@ -67,6 +71,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_CANCEL;
 	else if (strcmp(channel, "muster_result") == 0)
 		commander->due |= DUE_RESULTS;
+	else if (strcmp(channel, "muster_wake") == 0)
+		wake_look(&commander->wake);
 	else if (strcmp(channel, "muster_revocation") == 0 ||
 		 (strcmp(channel, "muster_kick") == 0 && topic_is_device_id(payload) &&
 		  devices_add(&commander->kicks, payload)))
