@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/limits.h"
+#include "common/mqtt_error.h"
 #include "common/tls.h"
 
 #include <arpa/inet.h>
@@ -78,44 +79,6 @@ struct mqtt {
 	char detail[256];    // the library's last error line
 };
 
-static enum error_kind kind_of(int code)
-{
-	switch (code) {
-	case MQTT_RC_BAD_USERNAME_OR_PASSWORD:
-	case MQTT_RC_NOT_AUTHORIZED:
-	case MQTT_RC_BANNED:
-	case MQTT_RC_CLIENTID_NOT_VALID:
-		return ERROR_DENIED;
-	case MOSQ_ERR_INVAL:
-	case MOSQ_ERR_MALFORMED_UTF8:
-	case MOSQ_ERR_MALFORMED_PACKET:
-		return ERROR_INVALID;
-	case MOSQ_ERR_PAYLOAD_SIZE:
-	case MOSQ_ERR_OVERSIZE_PACKET:
-		return ERROR_LIMIT;
-	case MOSQ_ERR_KEEPALIVE:
-		return ERROR_TIMEOUT;
-	case MOSQ_ERR_NOMEM:
-		return ERROR_FAILED;
-	default:
-		return ERROR_UNREACHABLE;
-	}
-}
-
-// code is the library's MOSQ_ERR_ (below 0x80) or the broker's reason code.
-static bool describe(struct error *error, int code, int saved_errno, const char *detail, const char *doing)
-{
-	if (code == MOSQ_ERR_ERRNO && saved_errno != 0 && saved_errno != EPROTO)
-		return error_errno(error, saved_errno, "%s", doing);
-	if (code == MOSQ_ERR_EAI)
-		return error_set(error, ERROR_UNREACHABLE, "%s: the name does not resolve", doing);
-	const char *text = code >= 0x80 ? mosquitto_reason_string(code) : mosquitto_strerror(code);
-	error_set(error, kind_of(code), "%s: %s%s%s", doing, text, detail[0] ? ": " : "", detail);
-	if (error)
-		error->code = code;
-	return false;
-}
-
 // --- the library's callbacks -----------------------------------------------------------------------------------
 
 static void on_log(struct mosquitto *mosq, void *user, int level, const char *text)
@@ -131,7 +94,7 @@ static void on_connect(struct mosquitto *mosq, void *user, int reason_code, int 
 	struct mqtt *mqtt = user;
 	mqtt->called_back = true;
 	if (reason_code != 0) {
-		describe(&mqtt->reason, reason_code, 0, "", "the broker refused the session");
+		mqtt_describe(&mqtt->reason, reason_code, 0, "", "the broker refused the session");
 	} else {
 		mqtt->state = CONNECTED;
 		mqtt->connected_ms = mqtt->spoke_ms = clock_mono_ms();
@@ -151,7 +114,7 @@ static void on_disconnect(struct mosquitto *mosq, void *user, int code, const mo
 	mqtt->called_back = true;
 	mqtt->closed = true;
 	if (mqtt->reason.kind == ERROR_NONE)
-		describe(&mqtt->reason, code, saved_errno, mqtt->detail,
+		mqtt_describe(&mqtt->reason, code, saved_errno, mqtt->detail,
 			 code >= 0x80 ? "the broker ended the session" : "the broker's connection is lost");
 	errno = 0;
 }
@@ -318,7 +281,7 @@ static bool configure(struct mqtt *mqtt, const struct mqtt_options *options, str
 	if (rc == MOSQ_ERR_SUCCESS)
 		rc = store_properties(mqtt, options);
 	if (rc != MOSQ_ERR_SUCCESS)
-		return describe(error, rc, errno, "", "cannot set up the MQTT session");
+		return mqtt_describe(error, rc, errno, "", "cannot set up the MQTT session");
 
 	mosquitto_log_callback_set(mosq, on_log);
 	mosquitto_connect_v5_callback_set(mosq, on_connect);
@@ -446,7 +409,7 @@ static bool end_call(struct mqtt *mqtt, int rc)
 	if (rc == MOSQ_ERR_SUCCESS && !mqtt->closed)
 		return true;
 	if (mqtt->reason.kind == ERROR_NONE)
-		describe(&mqtt->reason, rc, saved_errno, mqtt->detail, "the broker's connection is lost");
+		mqtt_describe(&mqtt->reason, rc, saved_errno, mqtt->detail, "the broker's connection is lost");
 	drop(mqtt);
 	return false;
 }
@@ -466,7 +429,7 @@ static void start(struct mqtt *mqtt)
 	if (rc == MOSQ_ERR_SUCCESS)
 		rc = mosquitto_connect_bind_async(mqtt->mosq, mqtt->host, mqtt->port, mqtt->keepalive_s, NULL);
 	if (rc != MOSQ_ERR_SUCCESS) {
-		describe(&mqtt->reason, rc, errno, mqtt->detail, "cannot connect to the broker");
+		mqtt_describe(&mqtt->reason, rc, errno, mqtt->detail, "cannot connect to the broker");
 		drop(mqtt);
 		return;
 	}
@@ -736,7 +699,7 @@ bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, int qos, struct error
 	if (mqtt->state != CONNECTED)
 		return error_set(error, ERROR_UNREACHABLE, "cannot subscribe: there is no connection to the broker");
 	int rc = mosquitto_subscribe_v5(mqtt->mosq, NULL, filter, qos, 0, NULL);
-	return rc == MOSQ_ERR_SUCCESS || describe(error, rc, errno, "", "cannot subscribe");
+	return rc == MOSQ_ERR_SUCCESS || mqtt_describe(error, rc, errno, "", "cannot subscribe");
 }
 
 bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct error *error)
@@ -744,7 +707,7 @@ bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct error *error
 	if (mqtt->state != CONNECTED)
 		return error_set(error, ERROR_UNREACHABLE, "cannot unsubscribe: there is no connection to the broker");
 	int rc = mosquitto_unsubscribe_v5(mqtt->mosq, NULL, filter, NULL);
-	return rc == MOSQ_ERR_SUCCESS || describe(error, rc, errno, "", "cannot unsubscribe");
+	return rc == MOSQ_ERR_SUCCESS || mqtt_describe(error, rc, errno, "", "cannot unsubscribe");
 }
 
 static int publish_properties(const struct mqtt_publish *publish, mosquitto_property **out)
@@ -777,7 +740,7 @@ bool mqtt_set_will(struct mqtt *mqtt, const struct mqtt_publish *will, struct er
 	if (rc == MOSQ_ERR_SUCCESS)
 		return true;
 	mosquitto_property_free_all(&properties);
-	return describe(error, rc, errno, "", "cannot set the will");
+	return mqtt_describe(error, rc, errno, "", "cannot set the will");
 }
 
 bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mid, struct error *error)
@@ -794,7 +757,7 @@ bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mi
 					  publish->payload, publish->qos, publish->retain, properties);
 	mosquitto_property_free_all(&properties);
 	if (rc != MOSQ_ERR_SUCCESS)
-		return describe(error, rc, errno, "", "cannot publish");
+		return mqtt_describe(error, rc, errno, "", "cannot publish");
 	if (mid)
 		*mid = given;
 	return true;

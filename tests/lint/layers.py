@@ -13,7 +13,7 @@ FOLDERS = ["common", *PROGRAMS]
 
 # Header pattern -> the only files that may include it, with the reason in the style guide: one opaque owner each.
 OWNERS = {
-    r"mosquitto\.h": ["common/mqtt.c", "broker-conf/guard.c"],
+    r"mosquitto\.h": ["common/mqtt.c", "common/mqtt_error.c", "broker-conf/guard.c"],
     r"mosquitto_(broker|plugin)\.h": ["broker-conf/guard.c"],
     r"libpq-fe\.h": ["common/pg.c"],
     r"json-c/.*|json\.h": ["common/json.c"],
