@@ -405,7 +405,7 @@ static int output_run(struct cli *cli)
 	int exit_code = CLI_OK;
 	bool ended = !args_has(&cli->args, "follow");
 	const char *id = cli->args.operands[0];
-	if (!is_uuid(id)) {
+	if (!crypto_is_uuid(id)) {
 		error_set(&error, ERROR_INVALID, "\"%s\" is no command id", id);
 		return cli_usage(cli, &error);
 	}
