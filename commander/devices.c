@@ -42,6 +42,8 @@ void devices_literal(const struct devices *devices, size_t count, struct buf *ou
 
 void devices_drop(struct devices *devices, size_t count)
 {
+	if (count == 0)
+		return; // there may be no list yet
 	if (count > devices->count)
 		count = devices->count;
 	memmove(devices->ids, devices->ids + count, (devices->count - count) * sizeof(devices->ids[0]));
