@@ -11,6 +11,8 @@
 // - During the TLS handshake mosquitto_loop_read() drives SSL_connect, whatever poll said, and mosquitto_loop_write()
 //   does nothing. A reset is success the first time and an error the next. A connection refused at once, as on
 //   loopback, is swallowed by the first try to write ClientHello, and is success for ever: give_up_greeting() sees it.
+// - With a log callback it formats two lines for each message. So there is one only until CONNACK, where its errors say
+//   what the handshake failed for.
 // - No call closes the socket short of mosquitto_destroy(): drop() shuts it down, the next connect closes it.
 // - Each queued packet writes a byte into a socket pair meant for the library's own thread; new_session() keeps it
 //   from being made.
@@ -97,6 +99,7 @@ static void on_connect(struct mosquitto *mosq, void *user, int reason_code, int 
 		mqtt_describe(&mqtt->reason, reason_code, 0, "", "the broker refused the session");
 	} else {
 		mqtt->state = CONNECTED;
+		mosquitto_log_callback_set(mosq, NULL);
 		mqtt->connected_ms = mqtt->spoke_ms = clock_mono_ms();
 		uint16_t keepalive_s = (uint16_t)mqtt->keepalive_s;
 		(void)mosquitto_property_read_int16(properties, MQTT_PROP_SERVER_KEEP_ALIVE, &keepalive_s, false);
@@ -283,7 +286,6 @@ static bool configure(struct mqtt *mqtt, const struct mqtt_options *options, str
 	if (rc != MOSQ_ERR_SUCCESS)
 		return mqtt_describe(error, rc, errno, "", "cannot set up the MQTT session");
 
-	mosquitto_log_callback_set(mosq, on_log);
 	mosquitto_connect_v5_callback_set(mosq, on_connect);
 	mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
 	mosquitto_message_v5_callback_set(mosq, on_message);
@@ -421,6 +423,7 @@ static void start(struct mqtt *mqtt)
 	mqtt->reason = (struct error){0};
 	mqtt->detail[0] = '\0';
 	mqtt->blocked = false;
+	mosquitto_log_callback_set(mqtt->mosq, on_log);
 	begin_call(mqtt);
 	int rc = MOSQ_ERR_SUCCESS;
 	if (mqtt->family != ANY)

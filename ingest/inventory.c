@@ -31,8 +31,8 @@ const struct kind inventory_kind = {
 	.topic = TOPIC_INVENTORY,
 	.detail = "+",
 	.parse = inventory_parse,
-	.stage_sql = "create temporary table stage_inventory (like inventory) on commit delete rows",
-	.copy_sql = "copy stage_inventory (" COLUMNS ") from stdin (format binary)",
+	.stage_sql = "create temporary table stage_inventory (like inventory)",
+	.copy_sql = "truncate stage_inventory; copy stage_inventory (" COLUMNS ") from stdin (format binary)",
 	// A redelivered older one does not replace a newer one; a clock that once ran ahead does not outrank all
 	// that follows.
 	.insert_sql = "insert into inventory (" COLUMNS ") select distinct on (device, kind) " COLUMNS

@@ -18,7 +18,7 @@ struct kind {
 
 	// Rows are copied to a temporary table and inserted from there. All NULL for a kind without a table.
 	const char *stage_sql; // makes the temporary table
-	const char *copy_sql;
+	const char *copy_sql;  // empties it first
 	const char *insert_sql;
 	// The same COPY straight into the table, which is the fast way: it fails where a row is stored already. NULL
 	// for a kind whose rows replace others.

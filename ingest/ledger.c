@@ -3,9 +3,10 @@
 #include "ingest/gap.h"
 #include "ingest/repetition.h"
 
-#define STAGE_SQL                                                                                                  \
-	"create temporary table stage_epoch (number integer, device text, epoch text, first bigint, last bigint, " \
-	"highest bigint, received bigint, repeated bigint, late bigint) on commit delete rows"
+#define STAGE_SQL                                                                                          \
+	"create temporary table stage_epoch (number integer, device " DEVICE_TYPE ", epoch " EPOCH_TYPE ", " \
+	"first bigint, last bigint, highest bigint, received bigint, repeated bigint, late bigint) "       \
+	"on commit delete rows"
 
 #define COPY_EPOCH_SQL "copy stage_epoch from stdin (format binary)"
 

@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#define STAGE_SQL                                                                                              \
-	"create temporary table stage_repetition (number integer, device text, epoch text, first bigint, last bigint) " \
-	"on commit delete rows"
+#define STAGE_SQL                                                                                               \
+	"create temporary table stage_repetition (number integer, device " DEVICE_TYPE ", epoch " EPOCH_TYPE ", " \
+	"first bigint, last bigint) on commit delete rows"
 
 #define COPY_SQL "copy stage_repetition from stdin (format binary)"
 

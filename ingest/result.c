@@ -67,8 +67,8 @@ static void result_write(struct copy *copy, const struct message *message, size_
 const struct kind result_kind = {
 	.topic = TOPIC_RESULT,
 	.parse = result_parse,
-	.stage_sql = "create temporary table stage_command_result (like command_result) on commit delete rows",
-	.copy_sql = "copy stage_command_result (" COLUMNS ") from stdin (format binary)",
+	.stage_sql = "create temporary table stage_command_result (like command_result)",
+	.copy_sql = "truncate stage_command_result; copy stage_command_result (" COLUMNS ") from stdin (format binary)",
 	.insert_sql = "insert into command_result (" COLUMNS ") select " COLUMNS
 		      " from stage_command_result on conflict do nothing",
 	.write = result_write,

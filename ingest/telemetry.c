@@ -106,8 +106,8 @@ const struct kind telemetry_kind = {
 	.topic = TOPIC_TELEMETRY,
 	.parse = telemetry_parse,
 	.tell = telemetry_tell,
-	.stage_sql = "create temporary table stage_telemetry (like telemetry) on commit delete rows",
-	.copy_sql = "copy stage_telemetry (" COLUMNS ") from stdin (format binary)",
+	.stage_sql = "create temporary table stage_telemetry (like telemetry)",
+	.copy_sql = "truncate stage_telemetry; copy stage_telemetry (" COLUMNS ") from stdin (format binary)",
 	.insert_sql = "insert into telemetry (" COLUMNS ") select " COLUMNS
 		      " from stage_telemetry on conflict do nothing",
 	.direct_sql = "copy telemetry (" COLUMNS ") from stdin (format binary)",
