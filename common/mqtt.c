@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/mqtt_error.h"
+#include "common/socket.h"
 #include "common/tls.h"
 
 #include <arpa/inet.h>
@@ -29,7 +30,6 @@
 #include <limits.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -346,26 +346,10 @@ void mqtt_free(struct mqtt *mqtt)
 
 // --- losing and finding the connection ----------------------------------------------------------------------------
 
-static bool has_both_families(const char *host)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *list = NULL;
-	bool ipv4 = false;
-	bool ipv6 = false;
-	if (getaddrinfo(host, NULL, &hints, &list) != 0)
-		return false;
-	for (const struct addrinfo *at = list; at; at = at->ai_next) {
-		ipv4 = ipv4 || at->ai_family == AF_INET;
-		ipv6 = ipv6 || at->ai_family == AF_INET6;
-	}
-	freeaddrinfo(list);
-	return ipv4 && ipv6;
-}
-
 // Whether the next try, to the other family, comes at once.
 static bool try_other_family(struct mqtt *mqtt)
 {
-	if (mqtt->family == ANY && !has_both_families(mqtt->host))
+	if (mqtt->family == ANY && !socket_has_both_families(mqtt->host))
 		return false;
 	mqtt->family = mqtt->family == ONLY_IPV4 ? ONLY_IPV6 : ONLY_IPV4;
 	mqtt->second = !mqtt->second;
@@ -531,17 +515,9 @@ static bool read_once(struct mqtt *mqtt)
 	return end_call(mqtt, rc) && !drained;
 }
 
-// Nothing more will come, and what is written is refused.
-static bool peer_gone(int fd)
-{
-	char byte;
-	ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static void give_up_greeting(struct mqtt *mqtt)
 {
-	if (!peer_gone(mosquitto_socket(mqtt->mosq)))
+	if (!socket_peer_gone(mosquitto_socket(mqtt->mosq)))
 		return;
 	(void)read_once(mqtt); // what the TLS layer may still hold says more
 	if (mqtt->state != GREETING)
@@ -664,23 +640,6 @@ static void flush_disconnect(struct mqtt *mqtt, int64_t deadline_ms)
 	}
 }
 
-// Lets the broker close first. The library closes at once, and then whatever the broker still sends is answered with a
-// reset, at which Mosquitto forgets what it has not read yet: the DISCONNECT, say, and it publishes the will.
-static void await_close(int fd, int64_t deadline_ms)
-{
-	char ignored[4096];
-	(void)shutdown(fd, SHUT_WR);
-	for (;;) {
-		int64_t left_ms = deadline_ms - clock_mono_ms();
-		struct pollfd watch = {.fd = fd, .events = POLLIN};
-		int ready = left_ms > 0 ? poll(&watch, 1, clamp(left_ms, 0, INT_MAX)) : 0;
-		if (ready < 0 && errno == EINTR)
-			continue;
-		if (ready <= 0 || recv(fd, ignored, sizeof(ignored), MSG_DONTWAIT) <= 0)
-			return;
-	}
-}
-
 void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms)
 {
 	int fd = mosquitto_socket(mqtt->mosq);
@@ -689,7 +648,9 @@ void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms)
 		auto_close int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0); // outlives the library's own close
 		flush_disconnect(mqtt, deadline_ms);
 		if (kept >= 0 && mqtt->closed)
-			await_close(kept, deadline_ms);
+			// The library closed at once, and Mosquitto, at the reset that answers what it still sends, would
+			// forget what it has not read yet: the DISCONNECT, say, and publish the will.
+			socket_await_close(kept, deadline_ms);
 	}
 	fd = mosquitto_socket(mqtt->mosq);
 	if (fd >= 0)

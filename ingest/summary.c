@@ -43,6 +43,7 @@ static struct device_summary *device_of(struct summary *summary, const char *nam
 		return summary->devices[number];
 	struct device_summary *device = arena_alloc(&summary->arena, sizeof(*device));
 	device->device = name;
+	device->first = device->last = SUMMARY_END;
 	summary->devices = grown((void *)summary->devices, summary->device_count, &summary->device_max);
 	summary->devices[summary->device_count++] = device;
 	return device;
@@ -187,6 +188,16 @@ static int by_epoch(const void *a, const void *b)
 	return order ? order : strcmp((*x)->epoch, (*y)->epoch);
 }
 
+static void chain(struct summary *summary, struct device_summary *device, size_t place)
+{
+	if (device->last == SUMMARY_END)
+		device->first = place;
+	else
+		summary->next[device->last] = place;
+	device->last = place;
+	summary->next[place] = SUMMARY_END;
+}
+
 void summary_make(struct summary *summary, const struct message *messages, size_t count)
 {
 	arena_reset(&summary->arena);
@@ -194,6 +205,7 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 	index_clear(&summary->epoch_index);
 	summary->device_count = summary->epoch_count = summary->refused = summary->hellos = 0;
 	summary->held = false;
+	summary->next = arena_alloc(&summary->arena, count * sizeof(*summary->next));
 	for (size_t i = 0; i < count; i++) {
 		const struct message *message = &messages[i];
 		if (message->refusal)
@@ -201,6 +213,7 @@ void summary_make(struct summary *summary, const struct message *messages, size_
 		if (!message->device || message->foreign)
 			continue;
 		struct device_summary *device = device_of(summary, message->device);
+		chain(summary, device, i);
 		device->messages += message->count > 0 ? message->count : 1;
 		device->bytes += message->payload_bytes;
 		if (message->alive && message->received_ms > device->seen_ms)

@@ -22,6 +22,7 @@ struct device_summary {
 	const char *device;
 	int64_t seen_ms; // the latest sign of life; 0: none
 	size_t messages, bytes; // messages, an array's readings each, and bytes of payload
+	size_t first, last;     // of its messages, by place in the range: see summary.next
 	struct evidence online, offline; // offline is what came after online
 	int32_t interval_s;        // 0: nothing new
 	const char *agent_version; // NULL: nothing new
@@ -54,6 +55,8 @@ struct epoch_summary {
 	bool revived;
 };
 
+#define SUMMARY_END SIZE_MAX
+
 struct reply_link {
 	const struct reply *reply;
 	struct reply_link *next;
@@ -65,6 +68,7 @@ struct summary {
 	struct device_summary **devices;
 	struct epoch_summary **epochs;
 	size_t device_count, epoch_count, device_max, epoch_max;
+	size_t *next; // of each message: the place of its device's next; SUMMARY_END behind the last
 	size_t refused;
 	size_t hellos;
 	bool held; // there is evidence that a device has gone, other than its own word

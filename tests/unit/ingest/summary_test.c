@@ -47,6 +47,35 @@ static void seqs(const char *device, const char *epoch, const int *list, size_t 
 	}
 }
 
+// Each device's messages can be walked in the order in which they came; a stranger's cannot.
+static void test_messages_of_a_device(void **state)
+{
+	static const struct {
+		const char *device;
+		size_t places[3], count;
+	} expected[] = {{"d1", {1, 4}, 2}, {"d2", {0, 2, 5}, 3}};
+	seqs("d2", "e", (const int[]){1}, 1);
+	seqs("d1", "e", (const int[]){1}, 1);
+	seqs("d2", "e", (const int[]){2}, 1);
+	seqs("gone", "e", (const int[]){1}, 1);
+	batch.messages[3].foreign = true;
+	seqs("d1", "f", (const int[]){1}, 1);
+	seqs("d2", "e", (const int[]){3}, 1);
+	(void)take("nonsense", "", false, NULL);
+	summary_make(&summary, batch.messages, batch.count);
+	assert_int_equal(summary.device_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		size_t count = 0;
+		assert_string_equal(summary.devices[i]->device, expected[i].device);
+		for (size_t at = summary.devices[i]->first; at != SUMMARY_END; at = summary.next[at]) {
+			assert_true(count < expected[i].count);
+			assert_int_equal(at, expected[i].places[count++]);
+		}
+		assert_int_equal(count, expected[i].count);
+		assert_int_equal(summary.devices[i]->messages, expected[i].count);
+	}
+}
+
 static void test_runs(void **state)
 {
 	seqs("d2", "e", (const int[]){7, 8, 3, 8, 9, 1, 2, 20}, 8);
@@ -190,6 +219,7 @@ static void test_replies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_messages_of_a_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hello_and_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_life_and_presence, setup, teardown),
