@@ -62,6 +62,7 @@ struct agent {
 	int64_t session;          // number of the connection, or of the try to make one
 	int64_t session_reserved; // the highest that may be given without a write
 	bool settle; // a connection was made since the last heartbeat
+	bool first_told; // of the readings of this run, for "muster-agent check"
 
 	struct log_fault renew_fault, broker_fault, outbox_fault, send_fault, stored_fault, refused_fault, counter_fault;
 };
@@ -113,7 +114,10 @@ static void heartbeat(struct agent *agent, int64_t now_ms)
 	struct error error = {0};
 	struct json *reading auto_json = collect_reading(&agent->collect, clock_wall_ms());
 	json_set_int(reading, "outbox_dropped", outbox_dropped(agent->outbox));
-	bool ok = outbox_push(agent->outbox, agent->telemetry_topic, reading, NULL, &error);
+	int64_t seq = 0;
+	bool ok = outbox_push(agent->outbox, agent->telemetry_topic, reading, &seq, &error);
+	if (ok && !agent->first_told)
+		ok = agent->first_told = outbox_set_int(agent->outbox, OUTBOX_READING, seq, &error);
 	outbox_result(agent, ok, &error);
 	uplink_latest(&agent->uplink, reading);
 
@@ -241,6 +245,7 @@ static void on_stored(struct agent *agent, const char *payload, size_t payload_b
 		log_fault(&agent->stored_fault, "outbox.stored", &error);
 	if (strcmp(epoch, outbox_epoch(agent->outbox)) != 0) {
 		log_error("outbox.reset", "cause", reason, "epoch", outbox_epoch(agent->outbox));
+		agent->first_told = false;
 		(void)push_event(agent, "outbox.reset", "reason", reason);
 	}
 }
@@ -409,6 +414,7 @@ static bool replace_damaged(struct agent *agent, struct error *error)
 	if (!outbox_reset(agent->outbox, error))
 		return error_prefix(error, "the outbox is damaged, and a new one can't be made");
 	log_error("outbox.reset", "cause", "damaged while in use", "epoch", outbox_epoch(agent->outbox));
+	agent->first_told = false;
 	(void)push_event(agent, "outbox.reset", "reason", "damaged while in use");
 	agent->executor.counter_unsaved = true;
 	return outbox_set_int(agent->outbox, "counter", agent->executor.counter_high, error) &&

@@ -81,13 +81,18 @@ static void check_fingerprint(struct check_report *report, const struct identity
 static void check_outbox(struct check_report *report, const struct identity *identity)
 {
 	struct error error = {0};
-	int64_t rows = 0;
-	if (outbox_peek(identity->outbox_file, &rows, &error))
-		add(report, "outbox", CHECK_OK, CHECK_EXIT_OK, "%" PRId64 " messages wait to be stored", rows);
-	else if (error.kind == ERROR_NOT_FOUND)
+	struct outbox_state outbox;
+	if (outbox_peek(identity->outbox_file, &outbox, &error)) {
+		bool stored = outbox.reading_seq > 0 && outbox.reading_seq <= outbox.gone_seq;
+		add(report, "outbox", CHECK_OK, CHECK_EXIT_OK, "%" PRId64 " messages wait to be stored", outbox.rows);
+		add(report, "stored", stored ? CHECK_OK : CHECK_NOTE, CHECK_EXIT_OK,
+		    "messages up to %" PRId64 "; the first reading since the agent started is %" PRId64, outbox.gone_seq,
+		    outbox.reading_seq);
+	} else if (error.kind == ERROR_NOT_FOUND) {
 		add(report, "outbox", CHECK_NOTE, CHECK_EXIT_OK, "there is none yet: the agent has not run");
-	else
+	} else {
 		add(report, "outbox", CHECK_WRONG, CHECK_EXIT_FAILED, "%s", error.what);
+	}
 }
 
 static void check_broker(struct check_report *report, const struct agent_options *options,

@@ -25,7 +25,7 @@ struct check_finding {
 	char text[640];
 };
 
-#define CHECK_FINDINGS_MAX 6
+#define CHECK_FINDINGS_MAX 7
 #define CHECK_EXPIRES_SOON_DAYS 7 // renewal, due at two thirds of the lifetime, does not get through
 
 struct check_report {

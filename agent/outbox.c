@@ -755,18 +755,22 @@ bool outbox_command_open(struct outbox *outbox, bool *found, struct outbox_comma
 	return read_command(outbox, ready(outbox, COMMAND_OPEN), found, out, error);
 }
 
-bool outbox_peek(const char *path, int64_t *rows, struct error *error)
+bool outbox_peek(const char *path, struct outbox_state *out, struct error *error)
 {
+	static const char sql[] =
+		"select count(*), coalesce(min(seq), (select value from value where name = 'next_seq'), 1) - 1,"
+		" coalesce((select value from value where name = '" OUTBOX_READING "'), 0) from message";
 	sqlite3 *db = NULL;
 	sqlite3_stmt *statement = NULL;
 	if (access(path, F_OK) < 0)
 		return error_errno(error, errno, "there is no outbox %s", path);
 	bool ok = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
 		  sqlite3_busy_timeout(db, PEEK_TIMEOUT_MS) == SQLITE_OK &&
-		  sqlite3_prepare_v2(db, "select count(*) from message", -1, &statement, NULL) == SQLITE_OK &&
-		  sqlite3_step(statement) == SQLITE_ROW;
+		  sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW;
 	if (ok)
-		*rows = sqlite3_column_int64(statement, 0);
+		*out = (struct outbox_state){.rows = sqlite3_column_int64(statement, 0),
+					     .gone_seq = sqlite3_column_int64(statement, 1),
+					     .reading_seq = sqlite3_column_int64(statement, 2)};
 	else
 		(void)error_set(error, ERROR_FAILED, "the outbox %s can't be read: %s", path, sqlite3_errmsg(db));
 	(void)sqlite3_finalize(statement);

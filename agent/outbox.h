@@ -59,8 +59,14 @@ void outbox_rollback(struct outbox *outbox);                               // no
 bool outbox_push(struct outbox *outbox, const char *topic, struct json *body, int64_t *seq,
 		 struct error *error) must_check;
 
-// How many messages wait in the outbox at path, also while the agent has it open. ERROR_NOT_FOUND without one.
-bool outbox_peek(const char *path, int64_t *rows, struct error *error) must_check;
+struct outbox_state {
+	int64_t rows;      // messages that wait
+	int64_t gone_seq;  // all up to it have left the outbox; 0: none
+	int64_t reading_seq; // what OUTBOX_READING holds; 0: nothing
+};
+#define OUTBOX_READING "reading" // a named value: seq of the first reading since the agent was last started
+// Of the outbox at path, also while the agent has it open. ERROR_NOT_FOUND without one.
+bool outbox_peek(const char *path, struct outbox_state *out, struct error *error) must_check;
 
 struct outbox_message {
 	int64_t seq; // 0: there is none

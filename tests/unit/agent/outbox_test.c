@@ -329,6 +329,31 @@ static void forgets_only_old_finished_commands(void **state)
 	outbox_command_done(&command);
 }
 
+static void others_may_look(void **state)
+{
+	struct place *place = *state;
+	struct outbox_state seen = {.rows = -1};
+	struct json *body auto_json = json_new_object();
+	json_set_int(body, "ts", 1);
+	assert_true(outbox_peek(place->path, &seen, &place->error));
+	assert_int_equal(seen.rows, 0);
+	assert_int_equal(seen.gone_seq, 0);
+	assert_int_equal(seen.reading_seq, 0);
+	for (int i = 0; i < 3; i++)
+		assert_true(outbox_push(place->outbox, "t", body, NULL, &place->error));
+	assert_true(outbox_set_int(place->outbox, OUTBOX_READING, 2, &place->error));
+	assert_true(outbox_stored(place->outbox, outbox_epoch(place->outbox), 1, NULL, &place->error));
+	assert_true(outbox_peek(place->path, &seen, &place->error));
+	assert_int_equal(seen.rows, 2);
+	assert_int_equal(seen.gone_seq, 1);
+	assert_int_equal(seen.reading_seq, 2);
+	assert_true(outbox_stored(place->outbox, outbox_epoch(place->outbox), 3, NULL, &place->error));
+	assert_true(outbox_peek(place->path, &seen, &place->error));
+	assert_int_equal(seen.gone_seq, 3);
+	assert_false(outbox_peek("/nonexistent/outbox.db", &seen, &place->error));
+	assert_int_equal(place->error.kind, ERROR_NOT_FOUND);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -345,6 +370,7 @@ int main(void)
 		TEST(damage_makes_a_new_epoch),
 		TEST(an_older_copy_gets_a_new_epoch),
 		TEST(remembers_commands),
+		TEST(others_may_look),
 		TEST(forgets_only_old_finished_commands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
