@@ -166,41 +166,89 @@ static void report(struct http_request *request, int status)
 		server->options.after(request, status, now_us() - request->start_us, server->options.user);
 }
 
-static void send_answer(struct http_request *request, int status, const char *content_type, const void *body,
-			size_t len_bytes)
+// An answer's body. release NULL: it is copied; otherwise it stays the caller's until then.
+struct answer_body {
+	const void *data;
+	size_t len_bytes;
+	void (*release)(void *user);
+	void *user;
+};
+
+static void on_released(const void *data, size_t len_bytes, void *user)
+{
+	struct answer_body *body = user;
+	body->release(body->user);
+	free(body);
+}
+
+static bool add_body(struct evbuffer *answer, const struct answer_body *body)
+{
+	if (!body->release)
+		return evbuffer_add(answer, body->data, body->len_bytes) == 0;
+	struct answer_body *shared = malloc(sizeof(*shared));
+	if (!shared)
+		return false;
+	*shared = *body;
+	if (evbuffer_add_reference(answer, body->data, body->len_bytes, on_released, shared) == 0)
+		return true;
+	free(shared);
+	return false;
+}
+
+// Returns whether it has taken the body over.
+static bool send_answer(struct http_request *request, int status, const char *content_type,
+			const struct answer_body *body)
 {
 	struct http_connection *connection = request->connection;
 	struct buf auto_buf head;
 	buf_init(&head, HTTP_REPLY_HEADERS_MAX + 2048);
-	http_reply_head(request, &head, status, content_type, (int64_t)len_bytes, request->close);
+	http_reply_head(request, &head, status, content_type, (int64_t)body->len_bytes, request->close);
 
 	struct evbuffer *output = output_of(connection);
-	bool with_body = strcmp(request->head.method, "HEAD") != 0 && status != 204 && status != 304;
+	bool with_body = strcmp(request->head.method, "HEAD") != 0 && status != 204 && status != 304 &&
+			 body->len_bytes > 0;
 	// One piece, so that a small answer is one TLS record.
 	struct evbuffer *answer = evbuffer_new();
-	bool ok = answer && !head.overflowed && evbuffer_add(answer, head.data, head.len_bytes) == 0 &&
-		  (!with_body || len_bytes == 0 || evbuffer_add(answer, body, len_bytes) == 0) &&
-		  evbuffer_add_buffer(output, answer) == 0;
+	bool ok = answer && !head.overflowed && evbuffer_add(answer, head.data, head.len_bytes) == 0;
+	bool taken = ok && with_body && add_body(answer, body);
+	ok = ok && (taken || !with_body) && evbuffer_add_buffer(output, answer) == 0;
 	if (answer)
 		evbuffer_free(answer);
 	if (!ok)
 		request->close = true; // out of memory: the client sees the connection end
+	return taken;
 }
 
-void http_reply(struct http_request *request, int status, const char *content_type, const void *body, size_t len_bytes)
+static void reply_with(struct http_request *request, int status, const char *content_type, const struct answer_body *body)
 {
 	struct http_connection *connection = request->connection;
+	bool taken = false;
 	if (connection) {
 		if (connection->half_closed)
 			request->close = true;
-		send_answer(request, status, content_type, body, len_bytes);
+		taken = send_answer(request, status, content_type, body);
 		connection->request = NULL;
 	}
+	if (body->release && !taken)
+		body->release(body->user);
 	report(request, status);
 	bool close = request->close;
 	http_request_free(request);
 	if (connection)
 		finish_answer(connection, close);
+}
+
+void http_reply(struct http_request *request, int status, const char *content_type, const void *body, size_t len_bytes)
+{
+	const struct answer_body copied = {.data = body, .len_bytes = len_bytes};
+	reply_with(request, status, content_type, &copied);
+}
+
+void http_reply_shared(struct http_request *request, int status, const char *content_type, const void *body,
+		       size_t len_bytes, void (*release)(void *user), void *user)
+{
+	const struct answer_body shared = {body, len_bytes, release, user};
+	reply_with(request, status, content_type, &shared);
 }
 
 static void refuse(struct http_request *request, int status, const char *detail)

@@ -83,6 +83,10 @@ void *http_context(const struct http_request *request);
 void http_reply_header(struct http_request *request, const char *name, const char *value);
 void http_reply(struct http_request *request, int status, const char *content_type, const void *body,
 		size_t len_bytes);
+// For large bodies that many clients get: body is not copied, and must stay until release(user) is called, which happens
+// once in any case.
+void http_reply_shared(struct http_request *request, int status, const char *content_type, const void *body,
+		       size_t len_bytes, void (*release)(void *user), void *user);
 void http_reply_json(struct http_request *request, int status, struct json *json); // takes json
 // {"type":"about:blank","title":..,"status":..,"detail":..,"request_id":..}; detail says what to do.
 void http_reply_problem(struct http_request *request, int status, const char *detail);

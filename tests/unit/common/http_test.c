@@ -116,6 +116,30 @@ static void test_big_answer_and_half_close(void **state)
 	(void)close(fd);
 }
 
+// Released once: when the client has it all, when it only asks for the head, and when it goes away.
+static void test_shared_answer(void **state)
+{
+	struct buf auto_buf answer;
+	buf_init(&answer, 16 << 20);
+	assert_int_equal(ASK(HEAD("GET /shared") "Connection: close\r\n\r\n", true, &answer), 200);
+	assert_int_equal(strspn(body_of(&answer), "y"), 3 << 20);
+	UNTIL(released == 1);
+
+	struct buf auto_buf head;
+	assert_int_equal(ASK(HEAD("HEAD /shared") "Connection: close\r\n\r\n", true, &head), 200);
+	assert_true(has_header(&head, "Content-Length: 3145728"));
+	assert_string_equal(body_of(&head), "");
+	UNTIL(released == 2);
+
+	int fd = dial();
+	static const char text[] = HEAD("GET /shared") "\r\n";
+	say(fd, text, sizeof(text) - 1);
+	UNTIL(hear(fd, &head) > 0);
+	assert_int_equal(released, 2);
+	(void)close(fd);
+	UNTIL(released == 3);
+}
+
 static void start_hold(int *fd)
 {
 	static const char text[] = HEAD("GET /hold") "\r\n";
@@ -463,6 +487,7 @@ int main(void)
 		TEST(test_byte_by_byte),
 		TEST(test_pipeline_and_keep_alive),
 		TEST(test_big_answer_and_half_close),
+		TEST(test_shared_answer),
 		TEST(test_deferred_answer),
 		TEST(test_client_leaves_before_the_answer),
 		TEST(test_server_leaves_before_the_answer),

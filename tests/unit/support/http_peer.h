@@ -103,6 +103,23 @@ static inline void on_big(struct http_request *request, void *user)
 	free(text);
 }
 
+static int released;
+
+static inline void on_release(void *user)
+{
+	released++;
+	free(user);
+}
+
+static inline void on_shared(struct http_request *request, void *user)
+{
+	size_t len_bytes = 3 << 20;
+	char *text = malloc(len_bytes);
+	assert_non_null(text);
+	memset(text, 'y', len_bytes);
+	http_reply_shared(request, 200, "text/plain", text, len_bytes, on_release, text);
+}
+
 static inline void on_hold(struct http_request *request, void *user)
 {
 	handler_calls++;
@@ -149,6 +166,7 @@ static const struct http_route routes[] = {
 	{"POST", "/json", on_json, 0},
 	{"GET", "/headers", on_headers, 0},
 	{"GET", "/big", on_big, 0},
+	{"GET", "/shared", on_shared, 0},
 	{"GET", "/hold", on_hold, 0},
 	{"GET", "/stream", on_stream, 0},
 };
@@ -173,7 +191,7 @@ static inline int open_server(const struct http_options *given)
 		fail_msg("%s", error.what);
 	held = NULL;
 	held_stream = NULL;
-	closed_calls = handler_calls = after_calls = freed_contexts = 0;
+	released = closed_calls = handler_calls = after_calls = freed_contexts = 0;
 	return 0;
 }
 
