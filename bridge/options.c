@@ -62,6 +62,8 @@ static const struct config_option rows[] = {
 	       "days after which a waiting device that does not ask any more makes room when there is none"),
 	OPTION("registration.poll_s", CONFIG_INT, registration_poll_s, "30", 1, 3600, false,
 	       "seconds after which a waiting device is told to ask again"),
+	OPTION("agents_dir", CONFIG_STRING, agents_dir, NULL, 0, 4000, false,
+	       "folder with packages of the agent and their manifests, for enrolment over adb; none: none are given out"),
 	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false,
 	       "error, warn, info (the default) or debug"),
 };

@@ -35,6 +35,7 @@ struct options {
 	long registration_per_minute;
 	long registration_keep_days;
 	long registration_poll_s;
+	char *agents_dir; // NULL: no packages of the agent are given out
 	char *log_level;
 };
 

@@ -2,6 +2,7 @@
 
 #include "bridge/application.h"
 #include "bridge/claim.h"
+#include "bridge/download.h"
 #include "bridge/health.h"
 #include "bridge/note.h"
 #include "bridge/renewal.h"
@@ -33,6 +34,7 @@ static const struct http_route routes[] = {
 	{"POST", "/v1/registration", application_ask, ROAD_OPEN},
 	{"GET", "/v1/registration", application_poll, ROAD_OPEN},
 	{"POST", "/v1/renew", renewal_handle, ROAD_OPEN},
+	{"GET", "/v1/agents/{file}", download_handle, ROAD_STRANGER},
 	{"GET", "/health", health_handle, 0},
 	{"GET", "/ready", health_handle_ready, 0},
 	{"GET", "/metrics", health_handle_metrics, 0},
@@ -297,6 +299,9 @@ static bool open_parts(struct server *server, struct loop *loop, struct error *e
 	server->throttle = throttle_new(ENROLL_ADDRESSES_MAX, ENROLL_FAILURES_MAX, ENROLL_WINDOW_MS);
 	server->askers = throttle_new(ENROLL_ADDRESSES_MAX, (unsigned)options->registration_per_minute, ENROLL_WINDOW_MS);
 	server->metrics = metrics_new();
+	server->packages = packages_new(options->agents_dir, error);
+	if (!server->packages)
+		return false;
 	server->renewals = throttle_new(ENROLL_ADDRESSES_MAX, RENEWALS_MAX, ENROLL_WINDOW_MS);
 	if (!server->throttle || !server->askers || !server->renewals || !server->metrics)
 		return error_set(error, ERROR_FAILED, "no memory for the tables of the server");
@@ -357,6 +362,7 @@ void server_done(struct server *server)
 	contacts_free(server->contacts);
 	link_free(server->link);
 	quota_free(server->strangers);
+	packages_free(server->packages);
 	metrics_free(server->metrics);
 	throttle_free(server->throttle);
 	throttle_free(server->askers);

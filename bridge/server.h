@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
+#include "common/package.h"
 
 enum { ANSWER_KINDS = 64 };
 
@@ -50,6 +51,7 @@ struct server {
 	struct relay *relay;
 	struct poll *poll;
 	struct contacts *contacts;
+	struct packages *packages; // of the agent
 	struct http_server *http;
 	struct loop_timer *expiry; // of tokens
 	struct loop_timer *tick;   // once a second: looks at the files, tells devices

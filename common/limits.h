@@ -73,6 +73,9 @@
 #define OUTBOX_BYTES_MAX 67108864           // 64 MiB
 #define OUTBOX_IN_FLIGHT_MAX 500            // sent and not yet stored
 
+#define PACKAGE_MANIFEST_MAX_BYTES 16384    // of a package of the agent
+#define PACKAGE_MAX_BYTES 33554432          // the archive; ten times what it has
+
 #define ENROLL_FAILURES_MAX 10              // failed enrolments per address and window, then 429
 #define ENROLL_WINDOW_MS 60000
 #define RENEWALS_MAX 10                     // renewal requests of one device and window
