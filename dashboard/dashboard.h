@@ -20,10 +20,15 @@ struct dashboard_config {
 	char *database_conninfo;
 	char *admin_key_file; // NULL: no signed requests
 	long session_hours;
+	// For enrolment over adb: what computers and devices are told.
+	char *enrollment_bridge_url, *enrollment_ca_file, *enrollment_agents_dir;
+	char **enrollment_broker_addresses;
+	long enrollment_interval_s;
 	char *log_level;
 };
 
 struct overview;
+struct packages;
 struct streams;
 
 struct dashboard {
@@ -35,6 +40,7 @@ struct dashboard {
 	struct lockout *lockout;
 	bool admin; // signed requests are taken
 	uint8_t admin_master[CRYPTO_KEY_BYTES];
+	struct packages *packages; // of the agent
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct overview *overview;
 	struct streams *streams;

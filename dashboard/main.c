@@ -3,6 +3,7 @@
 #include "common/daemon.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/package.h"
 #include "common/password.h"
 #include "dashboard/admin.h"
 #include "dashboard/api.h"
@@ -30,6 +31,16 @@ static const struct config_option options[] = {
 	{"admin_key_file", CONFIG_STRING, OPTION(admin_key_file), NULL, 0, 4095, false,
 	 "32 random bytes in base64url, mode 0600, from which the keys of POST /admin/command come; unset: off"},
 	{"session_hours", CONFIG_INT, OPTION(session_hours), "12", 1, 720, false, "how long a login lasts, in hours"},
+	{"enrollment.bridge_url", CONFIG_STRING, OPTION(enrollment_bridge_url), NULL, 0, 1000, false,
+	 "bridge that enrolment scripts name: https://<host>:<port>"},
+	{"enrollment.ca_file", CONFIG_STRING, OPTION(enrollment_ca_file), NULL, 0, 4000, false,
+	 "authority of its certificate, PEM"},
+	{"enrollment.agents_dir", CONFIG_STRING, OPTION(enrollment_agents_dir), NULL, 0, 4000, false,
+	 "folder with the packages of the agent that the bridge gives out (its agents_dir)"},
+	{"enrollment.broker_addresses", CONFIG_LIST, OPTION(enrollment_broker_addresses), NULL, 0, 0, false,
+	 "numeric addresses of the broker, where devices can't resolve its name"},
+	{"enrollment.interval_s", CONFIG_INT, OPTION(enrollment_interval_s), "30", 1, 86400, false,
+	 "seconds between two heartbeats of a device that a script enrols"},
 	{"log_level", CONFIG_STRING, OPTION(log_level), NULL, 0, 16, false, "error, warn, info or debug"},
 };
 static const struct config_table table = {"dashboard", options, sizeof(options) / sizeof(options[0])};
@@ -65,9 +76,10 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	dashboard->nobody_hash = password_hash(secret, error);
 	dashboard->metrics = metrics_new();
 	dashboard->lockout = lockout_new();
+	dashboard->packages = packages_new(dashboard->config.enrollment_agents_dir, error);
 	dashboard->loop = loop_new(error);
 	dashboard->pg = pg_new(dashboard->config.database_conninfo, "muster-dashboard", error);
-	if (!dashboard->nobody_hash || !dashboard->loop || !dashboard->pg)
+	if (!dashboard->nobody_hash || !dashboard->loop || !dashboard->pg || !dashboard->packages)
 		return false;
 	if (!dashboard->metrics || !dashboard->lockout)
 		return error_set(error, ERROR_FAILED, "out of memory");
@@ -151,6 +163,7 @@ int main(int argc, char **argv)
 	pg_free(dashboard.pg);
 	loop_free(dashboard.loop);
 	lockout_free(dashboard.lockout);
+	packages_free(dashboard.packages);
 	metrics_free(dashboard.metrics);
 	free(dashboard.nobody_hash);
 	config_done(&table, &dashboard.config);

@@ -6,6 +6,7 @@
 #include "dashboard/auth.h"
 #include "dashboard/commands.h"
 #include "dashboard/devices.h"
+#include "dashboard/enrollment.h"
 #include "dashboard/events.h"
 #include "dashboard/health.h"
 #include "dashboard/outputs.h"
@@ -51,6 +52,8 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/tokens", tokens_create, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/tokens/{id}", tokens_get, ROLE_ADMINISTRATOR},
 	{"DELETE", "/api/v1/tokens/{id}", tokens_revoke, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/enrollment/script", enrollment_script_get, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/enrollment/script", enrollment_script_post, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/stream", stream_open, ACCESS_READ},
 	{"GET", "/health", health_live, ACCESS_PUBLIC},
 	{"GET", "/ready", health_ready, ACCESS_PUBLIC},
