@@ -87,6 +87,19 @@ struct json *api_request(struct api *api, const char *method, const char *path, 
 	return steal(json);
 }
 
+bool api_fetch(struct api *api, const char *method, const char *path, const char *body, struct buf *out,
+	       struct error *error)
+{
+	int status = 0;
+	if (!http_client_request(api->client, method, path, body, &status, out, error))
+		return false;
+	if (status < 400)
+		return true;
+	auto_json struct json *problem = json_parse(buf_str(out), out->len_bytes, NULL);
+	set_problem(problem, status, error);
+	return false;
+}
+
 // ---- for the verbs ----
 
 struct api *api_open(struct cli *cli, int *exit_code)

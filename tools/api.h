@@ -1,6 +1,7 @@
 // The dashboard's HTTP API, as the local administrator: the same door that every other client has.
 #pragma once
 
+#include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/json.h"
@@ -23,6 +24,9 @@ bool api_idempotency_key(struct api *api, const char *key, struct error *error) 
 // that fits and the status as its code. The answer is the caller's.
 struct json *api_request(struct api *api, const char *method, const char *path, const char *body,
 			 struct error *error) must_check;
+// As api_request, for an answer that is no JSON: appended to out.
+bool api_fetch(struct api *api, const char *method, const char *path, const char *body, struct buf *out,
+	       struct error *error) must_check;
 // Follows the pages of a listing and appends all that they hold to items, an array. filter: "" or "&name=value...", for
 // URLs.
 bool api_list(struct api *api, const char *path, const char *filter, struct json *items, struct error *error) must_check;

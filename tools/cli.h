@@ -51,6 +51,7 @@ extern const struct cli_verb cmd_command[];
 extern const struct cli_verb cmd_command_queue[];
 extern const struct cli_verb cmd_admin_key[];
 extern const struct cli_verb cmd_token[];
+extern const struct cli_verb cmd_enroll[];
 extern const struct cli_verb cmd_user[];
 extern const struct cli_verb cmd_operator[];
 extern const struct cli_verb cmd_ca[];

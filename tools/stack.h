@@ -75,6 +75,12 @@ bool stack_ports_load(struct stack *stack, struct error *error) must_check;
 // but random ones below the kernel's ephemeral range, so that no outgoing connection can take them between restarts.
 bool stack_ports_choose(struct stack *stack, bool any, struct error *error) must_check;
 
+// ---- stack_agents.c ----
+
+// Brings the packages of the agent for Android, as far as they were built, into <state>/agents, from where bridge and
+// dashboard give them out.
+bool stack_agents_copy(const struct stack *stack, struct error *error) must_check;
+
 // ---- stack_database.c ----
 
 bool stack_database_exists(const struct stack *stack);

@@ -119,6 +119,8 @@ static void bridge(struct conf *conf)
 	begin(conf, "limits");
 	buf_addf(conf->text, "address_per_min = %d; ", STACK_ADDRESS_PER_MIN);
 	end(conf);
+	add_path(conf, "agents_dir", "agents");
+	buf_add_str(conf->text, "\n");
 }
 
 static void dashboard(struct conf *conf)
@@ -127,6 +129,12 @@ static void dashboard(struct conf *conf)
 	add_tls(conf);
 	add_database(conf, "muster_dashboard");
 	add_path(conf, "admin_key_file", "keys/admin.key");
+	begin(conf, "enrollment");
+	buf_addf(conf->text, "bridge_url = \"https://localhost:%d\"; ", conf->stack->ports[STACK_BRIDGE]);
+	add_path(conf, "ca_file", "ca/service.crt");
+	add_path(conf, "agents_dir", "agents");
+	buf_add_str(conf->text, "broker_addresses = [ \"" STACK_LISTEN "\" ]; ");
+	end(conf);
 }
 
 // Where devices enrol and connect. The broker's port may move between starts; what enrolment said would then be out of

@@ -172,6 +172,12 @@ static bool copy_programs(const struct stack *stack, const struct identity *who,
 	return ok;
 }
 
+static bool copy_all(const struct stack *stack, const struct identity *who, struct error *error)
+{
+	return copy_programs(stack, who, error) && make_folder(stack_path(stack, "agents").text, who, error) &&
+	       stack_agents_copy(stack, error);
+}
+
 // Everything that root has to do.
 static bool prepare(struct stack *stack, struct identity *who, struct error *error)
 {
@@ -179,8 +185,8 @@ static bool prepare(struct stack *stack, struct identity *who, struct error *err
 		return false;
 	auto_free char *parent = strdup(stack->root);
 	if (!can_enter(dirname(parent), who))
-		return move_away(stack, who, error) && copy_programs(stack, who, error);
-	return make_folder(stack->root, who, error) && copy_programs(stack, who, error);
+		return move_away(stack, who, error) && copy_all(stack, who, error);
+	return make_folder(stack->root, who, error) && copy_all(stack, who, error);
 }
 
 void stack_hand_over(struct stack *stack, int argc, char **argv, struct error *error)

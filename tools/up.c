@@ -110,7 +110,8 @@ static bool servers(struct up *up, struct error *error)
 		return false;
 	if (!stack_identity_files(stack, error))
 		return error_prefix(error, "making keys and certificates");
-	if (!stack_broker_configure(stack, error) || !stack_config_write(stack, error) || !broker_start(up, error))
+	if (!stack_agents_copy(stack, error) || !stack_broker_configure(stack, error) ||
+	    !stack_config_write(stack, error) || !broker_start(up, error))
 		return false;
 	up_step(up, "keys and certificates");
 	if (up->first && (!supervisor_wait_end(up->supervisor, "initdb", UP_READY_TIMEOUT_MS, error) ||
