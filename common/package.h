@@ -1,5 +1,6 @@
-// Packages of the agent that devices are given: in one folder muster-agent-android-<abi>.tar.gz, each with its manifest
-// (agent/android/package.sh) beside it as muster-agent-android-<abi>.json. Kept in memory, and read again when they change.
+// Packages of the agent that devices are given: in one folder muster-agent-android-<abi>.tar.gz, each with its
+// manifest (agent/android/package.sh) beside it as muster-agent-android-<abi>.json. Kept in memory; a changed one is
+// read again.
 #pragma once
 
 #include "common/cleanup.h"
@@ -27,8 +28,8 @@ struct packages *packages_new(const char *folder, struct error *error) must_chec
 void packages_free(struct packages *packages);
 DEFINE_CLEANUP(struct packages, packages_free)
 
-// The package of this kind, 0 to PACKAGE_KINDS - 1, which package_release gives back, also after packages_free. NULL when
-// it is not there, or not to be given out: error says why.
+// The package of this kind, 0 to PACKAGE_KINDS - 1, which package_release gives back, also after packages_free. NULL
+// when it is not there, or not to be given out: error says why.
 struct package *packages_take(struct packages *packages, size_t kind, struct error *error) must_check;
 // The same by the name of its archive: ERROR_NOT_FOUND for any other name.
 struct package *packages_find(struct packages *packages, const char *file, struct error *error) must_check;

@@ -1,5 +1,5 @@
-// The scripts by which devices are enrolled over adb, from the templates in dashboard/script: computer.sh or computer.bat
-// for the computer, and in each of them the device's part, device.sh, and the table of faults. Pure.
+// The scripts by which devices are enrolled over adb, from the templates in dashboard/script: computer.sh or
+// computer.bat, and in each of them the device's part, device.sh, and the table of faults. Pure.
 #pragma once
 
 #include "common/buf.h"
@@ -21,7 +21,7 @@ struct script_values {
 
 bool script_kind_parse(const char *name, enum script_kind *out); // "bash", "windows"
 const char *script_file(enum script_kind kind);                  // "muster-enroll.sh"
-// Appends the script to out. Values stand in it as quoted texts of its language; ERROR_INVALID for one that is not printable
-// ASCII and line feeds.
+// Appends the script to out. Values stand in it as quoted texts of its language; ERROR_INVALID for one that is not
+// printable ASCII and line feeds.
 bool script_make(enum script_kind kind, const struct script_values *values, struct buf *out, struct error *error)
 	must_check;

@@ -33,8 +33,7 @@ static bool take_token(const struct cli *cli, char **out, struct error *error)
 	return true;
 }
 
-// Opened before the command becomes the stack's owner, who may not be allowed to write there. As nobody else may read or
-// replace it, it may hold a token.
+// Opened before the command becomes the stack's owner, who may not be allowed to write there. It may hold a token.
 static bool open_out(const char *path, int *out, struct error *error)
 {
 	*out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);

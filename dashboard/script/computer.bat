@@ -12,9 +12,9 @@ exit /b %MUSTER_CODE%
 #
 #   muster-enroll.bat [-All | -Serial SERIAL] [-Device ID] [-TokenFile FILE] [-Anew] [-Wait SECONDS]
 #
-# Needs adb in the PATH, and curl.exe, which Windows 10 (1803) and later have. A device makes its key itself and keeps it;
-# only this computer has to reach the bridge. May be run again: it repairs what is missing, and otherwise says "already
-# enrolled". Exit codes: 0 all are enrolled and heard, 1 none, 2 wrong usage, 7 some.
+# Needs adb in the PATH, and curl.exe, which Windows 10 (1803) and later have. A device makes its key itself and keeps
+# it; only this computer has to reach the bridge. May be run again: it repairs what is missing, and otherwise says
+# "already enrolled". Exit codes: 0 all are enrolled and heard, 1 none, 2 wrong usage, 7 some.
 param([switch]$All, [string]$Serial = '', [string]$Device = '', [string]$TokenFile = '', [switch]$Anew, [int]$Wait = 60,
 	[int]$Number = -1, [string]$State = '')
 
@@ -70,13 +70,16 @@ function Stop-Adb([string[]]$said) {
 	Stop-Device 'unplugged' $last
 }
 
+# What a device says is shown to people: nothing in it may steer their terminal.
+function Get-Printable([string]$text) { ($text -replace '[^ -~]', '').Trim() }
+
 function Push([string]$file, [string]$to) {
-	$said = @(& adb -s $Serial push $file $to 2>&1 | ForEach-Object { "$_" })
+	$said = @(& adb -s $Serial push $file $to 2>&1 | ForEach-Object { Get-Printable "$_" })
 	if ($LASTEXITCODE -ne 0) { Stop-Adb $said }
 }
 
 function On-Device([string]$words) { # words for enroll.sh; returns its answer
-	$said = @(& adb -s $Serial shell -n "sh $agentHome/enroll.sh $words" 2>&1 | ForEach-Object { "$_".Trim() })
+	$said = @(& adb -s $Serial shell -n "sh $agentHome/enroll.sh $words" 2>&1 | ForEach-Object { Get-Printable "$_" })
 	$code = $LASTEXITCODE
 	$answer = "$($said | Select-Object -Last 1)"
 	if ($answer.StartsWith('fault ')) {
@@ -93,23 +96,31 @@ function Fetch([string]$name, [string]$sum) {
 	$first = $true
 	try { New-Item -ItemType Directory -Path $folder -ErrorAction Stop | Out-Null } catch { $first = $false }
 	if ($first) {
-		$said = @(& curl.exe -sS --fail --ssl-no-revoke --cacert "$work\authority.pem" --max-time 300 -o "$folder\part" "$bridge/v1/agents/$name" 2>&1 | ForEach-Object { "$_" })
+		$words = '-sS', '--fail', '--ssl-no-revoke', '--cacert', "$work\authority.pem", '--max-time', '300'
+		$said = @(& curl.exe $words -o "$folder\part" "$bridge/v1/agents/$name" 2>&1 | ForEach-Object { "$_" })
 		if ($LASTEXITCODE -ne 0) { Set-Text "$folder\problem" "$($said | Select-Object -First 1) " }
 		elseif ((Get-FileHash -Algorithm SHA256 "$folder\part").Hash.ToLower() -ne $sum) {
 			Set-Text "$folder\problem" 'what came is not what this script was made for'
 		}
 		else { Move-Item "$folder\part" "$folder\package.tar.gz" }
 	}
-	while (-not (Test-Path "$folder\package.tar.gz") -and -not (Test-Path "$folder\problem")) { Start-Sleep -Milliseconds 200 }
-	if (-not (Test-Path "$folder\package.tar.gz")) { Stop-Device 'download' ([IO.File]::ReadAllText("$folder\problem")) }
+	while (-not (Test-Path "$folder\package.tar.gz") -and -not (Test-Path "$folder\problem")) {
+		Start-Sleep -Milliseconds 200
+	}
+	if (-not (Test-Path "$folder\package.tar.gz")) {
+		Stop-Device 'download' ([IO.File]::ReadAllText("$folder\problem"))
+	}
 }
 
-# The device's request: the bridge's answer goes into answer.json. A file, so that the token is in no program's arguments.
+# The device's request: the bridge's answer goes into answer.json. The question is a file, so that the token is in no
+# program's arguments.
 function Ask-Bridge([string]$request) {
 	if (-not $token) { Stop-Device 'no-token' '' }
 	for ($tries = 1; $tries -le 6; $tries++) {
 		Set-Text "$mine\question.json" ('{"token":"' + $token + '",' + $request.Substring(1))
-		$said = @(& curl.exe -sS --ssl-no-revoke --cacert "$work\authority.pem" --max-time 60 -H 'Content-Type: application/json' --data-binary "@$mine\question.json" -o "$mine\answer.json" -w '%{http_code}' "$bridge/v1/enroll" 2>&1 | ForEach-Object { "$_" })
+		$words = '-sS', '--ssl-no-revoke', '--cacert', "$work\authority.pem", '--max-time', '60', '-w', '%{http_code}',
+			'-H', 'Content-Type: application/json', '--data-binary', "@$mine\question.json"
+		$said = @(& curl.exe $words -o "$mine\answer.json" "$bridge/v1/enroll" 2>&1 | ForEach-Object { "$_" })
 		$code = $LASTEXITCODE
 		Remove-Item "$mine\question.json"
 		$status = "$($said | Select-Object -Last 1)"
@@ -176,13 +187,17 @@ if ($Number -ge 0) {
 # ---- all of them ----
 
 if ($All -and ($Serial -or $Device)) { Stop-Usage '-All goes without -Serial and -Device' }
-if ($Device -and $Device -cnotmatch '^[a-z0-9][a-z0-9-]{0,62}$') { Stop-Usage '-Device takes 1 to 63 of a-z, 0-9 and -' }
+if ($Device -and $Device -cnotmatch '^[a-z0-9][a-z0-9-]{0,62}$') {
+	Stop-Usage '-Device takes 1 to 63 of a-z, 0-9 and -'
+}
 foreach ($program in 'adb', 'curl.exe') {
 	if (-not (Get-Command $program -ErrorAction SilentlyContinue)) { Stop-Usage "$program is not in the PATH" }
 }
 if ($TokenFile) { $token = "$(Get-Content -LiteralPath $TokenFile -TotalCount 1)".Trim() }
 elseif (-not $token) { $token = (Read-Host 'enrolment token (none if all are enrolled already)').Trim() }
-if ($token -and $token -cnotmatch '^[A-Za-z0-9_-]{43}$') { Stop-Usage 'that is no enrolment token: one has 43 characters' }
+if ($token -and $token -cnotmatch '^[A-Za-z0-9_-]{43}$') {
+	Stop-Usage 'that is no enrolment token: one has 43 characters'
+}
 
 $work = Join-Path ([IO.Path]::GetTempPath()) ('muster-' + [Guid]::NewGuid().ToString('N'))
 New-Item -ItemType Directory -Path $work | Out-Null
@@ -194,7 +209,7 @@ try {
 	$env:MUSTER_WORK = $work
 	$env:MUSTER_TOKEN = $token # for the processes below, and not in their arguments
 
-	$found = @(& adb devices | ForEach-Object { "$_" } | Where-Object { $_.Contains($tab) } | ForEach-Object { , ($_ -split $tab) })
+	$found = @(& adb devices | Where-Object { "$_".Contains($tab) } | ForEach-Object { , ("$_" -split $tab) })
 	if ($Serial) { $found = @($found | Where-Object { $_[0] -eq $Serial }) }
 	if ($Serial -and $found.Count -eq 0) { $found = @(, @($Serial, 'missing')) }
 	if ($found.Count -eq 0) {
@@ -208,12 +223,14 @@ try {
 
 	$running = @()
 	for ($i = 0; $i -lt $found.Count; $i++) {
-		$words = "-Number $i -Serial '$($found[$i][0] -replace "'", "''")' -State '$($found[$i][1] -replace "'", "''")' -Wait $Wait"
+		$its = @($found[$i] | ForEach-Object { $_ -replace "'", "''" })
+		$words = "-Number $i -Serial '$($its[0])' -State '$($its[1])' -Wait $Wait"
 		if ($Device) { $words += " -Device $Device" }
 		if ($Anew) { $words += ' -Anew' }
 		$command = "& ([ScriptBlock]::Create([IO.File]::ReadAllText(`$env:MUSTER_SCRIPT))) $words"
 		$encoded = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($command))
-		$running += Start-Process powershell.exe -NoNewWindow -PassThru -ArgumentList '-NoLogo', '-NoProfile', '-ExecutionPolicy', 'Bypass', '-EncodedCommand', $encoded
+		$options = '-NoLogo', '-NoProfile', '-ExecutionPolicy', 'Bypass', '-EncodedCommand', $encoded
+		$running += Start-Process powershell.exe -NoNewWindow -PassThru -ArgumentList $options
 	}
 	$running | ForEach-Object { $_.WaitForExit() }
 

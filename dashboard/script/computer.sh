@@ -78,12 +78,13 @@ fi
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
+# shellcheck disable=SC2046 # process ids
+trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
 printf '%s' "$authority" >"$work/authority.pem"
 printf '%s' "$configuration" >"$work/muster-agent.conf.new"
 printf '%s\n' "$device_script" >"$work/enroll.sh"
 
-# ---- one device: in a subshell of its own, with $serial and $mine ----
+# ---- one device: in a process of its own, with $serial and $mine ----
 
 say() { printf '%s: %s\n' "$serial" "$1"; }
 
@@ -112,15 +113,20 @@ adb_failed() { # what adb said
 	esac
 }
 
-push() { # files..., where to
+# What a device says is shown to people: nothing in it may steer their terminal.
+adb_says() { # words
+	adb -s "$serial" "$@" 2>&1 </dev/null | LC_ALL=C tr -d '\000-\010\013-\037\177-\377'
+	return "${PIPESTATUS[0]}"
+}
+
+push() { # file, where to
 	local output
-	output=$(adb -s "$serial" push "$@" 2>&1 </dev/null) || adb_failed "${output//$'\r'/}"
+	output=$(adb_says push "$1" "$2") || adb_failed "$output"
 }
 
 on_device() { # words for enroll.sh: its answer is in $answer
 	local output code=0
-	output=$(adb -s "$serial" shell "sh $home/enroll.sh $*" 2>&1 </dev/null) || code=$?
-	output=${output//$'\r'/}
+	output=$(adb_says shell "sh $home/enroll.sh $*") || code=$?
 	answer=${output##*$'\n'}
 	if [[ $answer == "fault "* ]]; then
 		answer=${answer#fault }
@@ -137,15 +143,16 @@ sha256_of() {
 fetch() { # name, SHA-256
 	local folder=$work/$2 problem
 	if mkdir "$folder" 2>/dev/null; then
-		if ! problem=$(curl -sS --fail --cacert "$work/authority.pem" --max-time 300 -o "$folder/part" "$bridge/v1/agents/$1" 2>&1); then
+		if ! problem=$(curl -sS --fail --cacert "$work/authority.pem" --max-time 300 -o "$folder/part" \
+			"$bridge/v1/agents/$1" 2>&1); then
 			printf '%s\n' "${problem%%$'\n'*}" >"$folder/problem"
 		elif [ "$(sha256_of "$folder/part")" != "$2" ]; then
 			echo "what came is not what this script was made for" >"$folder/problem"
 		else
-			mv "$folder/part" "$folder/package.tar.gz"
+			mv "$folder/part" "$folder/package.tar.gz" || echo "it can't be kept in $folder" >"$folder/problem"
 		fi
 	fi
-	until [ -e "$folder/package.tar.gz" ] || [ -s "$folder/problem" ]; do sleep 0.2; done
+	until [ -e "$folder/package.tar.gz" ] || [ -e "$folder/problem" ]; do sleep 0.2; done
 	[ -e "$folder/package.tar.gz" ] || fail download "$(cat "$folder/problem")"
 }
 
@@ -210,11 +217,11 @@ start() { # serial, state as adb devices tells it, number
 	mine=$work/device-$3
 	mkdir "$mine"
 	case $2 in
-	device) (enroll) ;;
-	unauthorized | authorizing) (fail unauthorized) ;;
-	missing) (fail unplugged) ;;
-	*permissions*) (fail adb "$2") ;;
-	*) (fail offline "$2") ;;
+	device) enroll ;;
+	unauthorized | authorizing) fail unauthorized ;;
+	missing) fail unplugged ;;
+	*permissions*) fail adb "$2" ;;
+	*) fail offline "$2" ;;
 	esac
 }
 
@@ -249,7 +256,8 @@ wait
 failed=0
 printf '\n%-24s %-18s %s\n' DEVICE RESULT NAME
 for ((number = 0; number < ${#serials[@]}; number++)); do
-	row=$(cat "$work/device-$number/row" 2>/dev/null) || row="${serials[number]}"$'\tfailed\t-\tit was interrupted\trun this again'
+	row=$(cat "$work/device-$number/row" 2>/dev/null) ||
+		row="${serials[number]}"$'\tfailed\t-\tit was interrupted\trun this again'
 	IFS=$'\t' read -r serial result name what cure <<<"$row"
 	printf '%-24s %-18s %s\n' "$serial" "$result" "$name"
 	if [ "$result" = failed ]; then

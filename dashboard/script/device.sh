@@ -1,6 +1,6 @@
 #!/system/bin/sh
-# The device's part of enrolment over adb; the script on the computer pushes it and calls it. Needs Android's own programs
-# and no root. Its last line on standard output is the answer; "fault NAME DETAIL" is one whose cure the computer knows.
+# The device's part of enrolment over adb; the script on the computer pushes it and calls it. Needs Android's own
+# programs and no root. Its last line on standard output is the answer; the computer knows the cure of "fault NAME DETAIL".
 #
 #   enroll.sh probe                        device ABI PACKAGE VERSION: PACKAGE is the SHA-256 of what is installed, or -
 #   enroll.sh prepare PACKAGE anew|keep [ID]   enrolled ID, or request JSON: what the bridge is to be asked
@@ -24,7 +24,8 @@ fault() { # name, detail
 is_running() { sh "$home/service.sh" status >/dev/null 2>&1; }
 
 stop_agent() {
-	[ ! -f "$home/service.sh" ] || sh "$home/service.sh" stop >/dev/null 2>"$home/error" || fault agent "$(cat "$home/error")"
+	[ ! -f "$home/service.sh" ] || sh "$home/service.sh" stop >/dev/null 2>"$home/error" ||
+		fault agent "$(cat "$home/error")"
 }
 
 # What muster-agent check says: its exit code; the text in $home/check.
@@ -135,12 +136,12 @@ finish() { # seconds
 	done
 	id=$(finding identity ok | sed 's/^enrolled as //')
 	# A device that reports seldom may have nothing to say in this time.
-	if is_stored || { [ "$how" = kept ] && [ "$waiting" = 0 ] && [ "$reading" -gt 0 ] && [ -z "$(finding broker wrong)" ]; }; then
+	wrong=$(finding broker wrong)
+	if is_stored || { [ "$how$waiting$wrong" = kept0 ] && [ "$reading" -gt 0 ]; }; then
 		rm -f check error enroll.sh
 		printf 'stored %s %s\n' "$id" "$how"
 		exit 0
 	fi
-	wrong=$(finding broker wrong)
 	[ -z "$wrong" ] || fault broker "$wrong"
 	# What the agent last said of its connection, since it was started.
 	wrong=$(sed -n '/"event":"agent.started"/p; /"event":"broker.connect/p' "$log" | tail -n 1 |
