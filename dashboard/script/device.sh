@@ -1,6 +1,6 @@
 #!/system/bin/sh
 # The device's part of enrolment over adb; the script on the computer pushes it and calls it. Needs Android's own
-# programs and no root. Its last line on standard output is the answer; the computer knows the cure of "fault NAME DETAIL".
+# programs and no root. Its last line on standard output is the answer; "fault NAME DETAIL" has its cure in faults.
 #
 #   enroll.sh probe                        device ABI PACKAGE VERSION: PACKAGE is the SHA-256 of what is installed, or -
 #   enroll.sh prepare PACKAGE anew|keep [ID]   enrolled ID, or request JSON: what the bridge is to be asked

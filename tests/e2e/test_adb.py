@@ -6,6 +6,7 @@ import pytest
 from adb_device import Adb, AdbDevice
 from android_device import REPOSITORY, package
 from stack import run, wait_for
+from walkthrough import commands
 
 HOME = "/data/local/tmp/muster"
 
@@ -56,7 +57,7 @@ interval_s = 1;
 
 
 def test_the_walk_through_works_as_typed(stack, adb, tmp_path):
-    script = (REPOSITORY / "docs/enrolment.md").read_text().split("```sh\n")[1].split("```")[0]
+    script = commands("by-hand")
     (tmp_path / "build").symlink_to(REPOSITORY / "build")
     token = stack.token("--device", "adb-typed")
     (tmp_path / "token").write_text(token + "\n")
