@@ -201,6 +201,8 @@ static bool begin(struct renew *renew, int64_t now_ms, struct error *error)
 static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct error *error)
 {
 	int64_t https_after_ms = pause_of(renew, renew->https_after_ms);
+	if (renew->asking_ms == 0) // after a restart: there is about to be a connection
+		renew->asking_ms = now_ms;
 	bool (*ask_https)(void *, const struct credential *, const char *, struct error *) =
 		now_ms - renew->asking_ms >= https_after_ms ? renew->port.ask_https : NULL;
 	if (!connected && !ask_https)

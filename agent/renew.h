@@ -60,7 +60,7 @@ struct renew {
 
 	int64_t due_s;      // wall clock: when to ask for the next
 	int64_t wait_ms;    // monotonic: nothing is begun, asked or tried again before
-	int64_t asking_ms;  // since when
+	int64_t asking_ms;  // since when; 0: not since the start
 	unsigned asked;     // how often, for this key
 	unsigned failed;    // trials of the next credential
 	bool due_now;       // a new bundle was taken: the authority of our own certificate may have changed too
