@@ -1,13 +1,14 @@
 // What a person sees: log in by the one-time link, watch a device come and go without a reload, send a ping and see it end.
 // Environment: MUSTER_WEB (folder of the page's node_modules), MUSTER_LINK, MUSTER_SIM (command line of a simulated
-// device, JSON array), MUSTER_DEVICE (its id), MUSTER_SHOTS (folder for screenshots).
+// device, JSON array), MUSTER_DEVICE (its id), MUSTER_SHOTS (folder for screenshots),
+// MUSTER_ENROLL (url of the bridge, and a certificate request: JSON).
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-const { MUSTER_WEB, MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS } = process.env
+const { MUSTER_WEB, MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS, MUSTER_ENROLL } = process.env
 const require = createRequire(join(MUSTER_WEB, 'package.json'))
 const { chromium } = require('playwright-core')
 const axe = require.resolve('axe-core/axe.min.js')
@@ -81,6 +82,25 @@ async function inEffect(page) {
 	assert.ok(seconds < 5, `in effect after ${seconds} s`)
 }
 
+// A token for this device alone, shown once; the device that uses it is the same one.
+async function enrolAgain(page) {
+	const serial = await identity(page).locator('.facts code').first().getAttribute('title')
+	await page.getByRole('button', { name: 'Enrol again…' }).click()
+	await accessible(page, 'enrol again dialog')
+	await page.getByRole('dialog').getByRole('button', { name: 'Make a token' }).click()
+	const ticket = page.getByTestId('ticket')
+	await ticket.filter({ hasText: 'muster-agent enroll --again --token-file -' }).waitFor()
+	await looks(page, 'enrol-again')
+	const token = await page.getByTestId('token').locator('code').getAttribute('title')
+	assert.match(token, /^[A-Za-z0-9_-]{43}$/)
+	const { url, csr } = JSON.parse(MUSTER_ENROLL)
+	assert.equal((await page.request.post(url, { data: { token, csr } })).status(), 201)
+	await ticket.waitFor({ state: 'detached' }) // with the new certificate it has done its work
+	const next = await identity(page).locator('.facts code').first().getAttribute('title')
+	assert.notEqual(next, serial)
+	await page.getByTestId('standing').filter({ hasText: /^Let in again .* by enrolment: the device was enrolled again/ }).waitFor()
+}
+
 // Wide and narrow, light and dark; nothing is wider than the screen.
 async function looks(page, name, options) {
 	for (const colorScheme of ['dark', 'light']) {
@@ -102,6 +122,7 @@ async function operatorMayNotRestore(page) {
 	await page.goto(new URL('/devices/script-2', MUSTER_LINK).href)
 	await identity(page).getByText('Only an administrator can restore it.').waitFor()
 	assert.equal(await page.getByRole('button', { name: 'Restore…' }).count(), 0)
+	assert.equal(await page.getByRole('button', { name: 'Enrol again…' }).count(), 0)
 	await page.unroute(session)
 }
 
@@ -163,6 +184,7 @@ async function revokeAndRestore(context, page, faults) {
 	await restore(page)
 	await inEffect(page)
 	await looks(page, 'restored')
+	await enrolAgain(page)
 	await other.goto(new URL('/', MUSTER_LINK).href)
 	await other.locator('tr[data-device=script-2]').waitFor()
 	assert.equal(await tagOf(other, 'script-2').count(), 0)

@@ -30,9 +30,10 @@ def test_a_person_watches_and_acts(stack):
     simulator = [stack.bin / "muster-sim", "run", "--state", folder, "--bridge", f"https://localhost:{stack.ports['bridge']}",
                  "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", "1", "--prefix", "door-",
                  "--interval-ms", "1000"]
+    enroll = {"url": f"https://localhost:{stack.ports['bridge']}/v1/enroll", "csr": stack.csr("script-2-again")[1]}
     environment = os.environ | {
         "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": stack.info["login_link"],
-        "MUSTER_SIM": json.dumps([str(word) for word in simulator]), "MUSTER_DEVICE": "door-001",
+        "MUSTER_SIM": json.dumps([str(word) for word in simulator]), "MUSTER_DEVICE": "door-001", "MUSTER_ENROLL": json.dumps(enroll),
         "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)), "HOME": str(folder),
     }
     done = run("node", HERE / "browser.mjs", check=False, env=environment)

@@ -6,7 +6,8 @@ import { Fact } from "./commands";
 import { absolute, count, duration } from "./format";
 import { useNow } from "./hooks";
 import { serverNow } from "./live";
-import { Card, Dialog, Empty, Fault, Icon, Time } from "./parts";
+import { Card, Dialog, Empty, Fault, Icon, Short, Time } from "./parts";
+import { ReenrolButton, ReenrolTicket, useReenrolment } from "./reenroll";
 
 const EFFECT_EVERY_MS = 500; // and less often the longer the broker does not confirm
 const EFFECT_EVERY_MAX_MS = 10_000;
@@ -26,6 +27,7 @@ export function IdentityCard({ device, mayRevoke, mayRestore, change, reload }: 
 }) {
   const [fault, setFault] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
+  const reenrolment = useReenrolment(device);
   const decide = async (verb: Verb, reason: string) => {
     setBusy(true);
     setFault(null);
@@ -45,20 +47,24 @@ export function IdentityCard({ device, mayRevoke, mayRestore, change, reload }: 
       id="identity-title"
       title="Identity"
       aside={
-        (device.enabled ? mayRevoke : mayRestore) && (
-          <span data-testid={device.enabled ? "revoke" : "restore"}>
-            {device.enabled ? (
-              <RevokeButton device={device} mayRestore={mayRestore} disabled={busy} decide={decide} />
-            ) : (
-              <RestoreButton device={device} disabled={busy} decide={decide} />
-            )}
-          </span>
-        )
+        <span class="decide">
+          {mayRestore && <ReenrolButton device={device} reenrolment={reenrolment} />}
+          {(device.enabled ? mayRevoke : mayRestore) && (
+            <span data-testid={device.enabled ? "revoke" : "restore"}>
+              {device.enabled ? (
+                <RevokeButton device={device} mayRestore={mayRestore} disabled={busy} decide={decide} />
+              ) : (
+                <RestoreButton device={device} disabled={busy} decide={decide} />
+              )}
+            </span>
+          )}
+        </span>
       }
     >
       <div class="identity" data-testid="identity">
         {fault && <Fault error={fault} />}
         <Standing device={device} mayRestore={mayRestore} reload={reload} />
+        <ReenrolTicket device={device} reenrolment={reenrolment} />
         {device.certificate || device.fingerprint || device.enrolled_at ? (
           <Facts device={device} />
         ) : (
@@ -256,26 +262,6 @@ function Validity({ certificate }: { certificate: NonNullable<DeviceDetail["cert
     <span class={`status ${look === "revoked" ? "offline" : look}`} data-testid="certificate">
       <Icon name={look} />
       <span>{words}</span>
-    </span>
-  );
-}
-
-// Both ends of a long number; all of it under the mouse, and to copy.
-function Short({ text, what }: { text: string; what: string }) {
-  const [copied, setCopied] = useState<boolean | null>(null);
-  const short = text.length > 20 ? `${text.slice(0, 8)}…${text.slice(-8)}` : text;
-  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true), () => setCopied(false));
-  useEffect(() => {
-    if (!copied) return;
-    const timer = setTimeout(() => setCopied(null), 2000);
-    return () => clearTimeout(timer);
-  }, [copied]);
-  return (
-    <span class="short">
-      <code title={text}>{copied === false ? text : short}</code>
-      <button type="button" class="plain" aria-label={`Copy the ${what}`} onClick={() => void copy()}>
-        {copied ? "Copied" : "Copy"}
-      </button>
     </span>
   );
 }

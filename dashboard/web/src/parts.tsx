@@ -1,6 +1,6 @@
 // The small pieces that every view is made of.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { ApiError, CommandState, Device, Json, Status } from "./api";
 import { absolute, ago } from "./format";
 import { useNow } from "./hooks";
@@ -289,6 +289,26 @@ export function Pairs({ value }: { value: Json }) {
           <span class="muted">{name}</span> {plain(member)}
         </span>
       ))}
+    </span>
+  );
+}
+
+// Both ends of a long number, or the whole of it; all of it under the mouse, and to copy.
+export function Short({ text, what, whole }: { text: string; what: string; whole?: boolean }) {
+  const [copied, setCopied] = useState<boolean | null>(null);
+  const short = !whole && text.length > 20 ? `${text.slice(0, 8)}…${text.slice(-8)}` : text;
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true), () => setCopied(false));
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(null), 2000);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  return (
+    <span class="short">
+      <code title={text}>{copied === false ? text : short}</code>
+      <button type="button" class="plain" aria-label={`Copy the ${what}`} onClick={() => void copy()}>
+        {copied ? "Copied" : "Copy"}
+      </button>
     </span>
   );
 }
