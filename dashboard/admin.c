@@ -70,7 +70,7 @@ const char *admin_check(const uint8_t master[CRYPTO_KEY_BYTES], const struct adm
 			uint8_t signature[SHA256_BYTES])
 {
 	char secret[TOKEN_TEXT_BYTES], expected[SHA256_HEX_BYTES];
-	auto_buf struct buf signed_text;
+	auto_buf struct buf signed_text = {0};
 	int64_t at_ms = 0;
 
 	if (!claim->id || !claim->timestamp || !claim->signature)

@@ -104,7 +104,7 @@ static enum outcome create(struct ask *ask)
 	const struct command_request *request = &ask->request;
 	const char *params = json_text(request->params);
 	auto_pg_result struct pg_result *made = NULL;
-	auto_buf struct buf detail;
+	auto_buf struct buf detail = {0};
 	enum outcome outcome = STATEMENT_FAILED;
 
 	if (find_earlier(ask, &outcome))

@@ -187,7 +187,7 @@ void commands_cancel(struct http_request *request, void *user)
 	struct dashboard *dashboard = user;
 	const char *id = http_param(request, "id");
 	auto_pg_result struct pg_result *rows = NULL;
-	auto_buf struct buf actions;
+	auto_buf struct buf actions = {0};
 	char detail[96];
 
 	if (!crypto_is_uuid(id)) {
