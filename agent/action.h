@@ -23,6 +23,7 @@ struct agent_action {
 	bool (*read)(const char *text, struct json *output, struct error *error);
 	// plan only: after a restart of the agent, whether the command took effect.
 	bool (*took_effect)(struct executor *executor, const char *boot_id_then);
+	enum { APP_UNTOUCHED, APP_STOPPED, APP_STARTED } app; // plan only: what becomes of the parameter "app"
 	bool alone;  // plan only: no other such action runs at the same time
 	bool always; // no configuration forbids it
 };

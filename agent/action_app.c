@@ -20,6 +20,6 @@ static bool restart(struct plan *plan, const struct json *params, struct error *
 	return app_stop(plan, plan_text(params, "app"), error) && app_start(plan, plan_text(params, "app"), error);
 }
 
-const struct agent_action action_launch_app = {.name = "launch_app", .plan = launch};
-const struct agent_action action_stop_app = {.name = "stop_app", .plan = stop};
-const struct agent_action action_restart_app = {.name = "restart_app", .plan = restart};
+const struct agent_action action_launch_app = {.name = "launch_app", .plan = launch, .app = APP_STARTED};
+const struct agent_action action_stop_app = {.name = "stop_app", .plan = stop, .app = APP_STOPPED};
+const struct agent_action action_restart_app = {.name = "restart_app", .plan = restart, .app = APP_STARTED};

@@ -15,6 +15,7 @@
 #include "agent/renew.h"
 #include "agent/system.h"
 #include "agent/uplink.h"
+#include "agent/watch.h"
 #include "common/clock.h"
 #include "common/device_status.h"
 #include "common/daemon.h"
@@ -53,6 +54,7 @@ struct agent {
 	const char *root; // of the machine's files, see system.h
 	struct platform platform;
 	struct collect collect;
+	struct watch watch;
 	char boot_id[64];
 	char fingerprint[SHA256_HEX_BYTES];
 	char telemetry_topic[TOPIC_MAX_BYTES], event_topic[TOPIC_MAX_BYTES];
@@ -87,6 +89,22 @@ static bool push_event(struct agent *agent, const char *type, const char *member
 	bool ok = outbox_push(agent->outbox, agent->event_topic, body, NULL, &error);
 	outbox_result(agent, ok, &error);
 	return ok;
+}
+
+static void tell_about_app(void *user, const char *type, const char *app, long tries, const char *reason)
+{
+	struct agent *agent = user;
+	struct error error = {0};
+	struct json *body auto_json = json_new_object();
+	json_set_string(body, "type", type);
+	json_set_int(body, "ts", clock_wall_ms());
+	json_set_string(body, "app", app);
+	if (tries > 0)
+		json_set_int(body, "tries", tries);
+	if (reason)
+		json_set_string(body, "reason", reason);
+	outbox_result(agent, outbox_push(agent->outbox, agent->event_topic, body, NULL, &error), &error);
+	log_write(LOG_WARN, type, "app", app, "reason", reason, (const char *)NULL);
 }
 
 static void report_boot(struct agent *agent)
@@ -379,12 +397,15 @@ static int timeout_ms(const struct agent *agent)
 	int64_t deadline_ms = uplink_deadline_ms(&agent->uplink);
 	int64_t mqtt_ms = mqtt_timeout_ms(agent->mqtt);
 	int64_t child_ms = executor_timeout_ms(&agent->executor);
+	int64_t watch_ms = watch_timeout_ms(&agent->watch, now_ms);
 	if (deadline_ms != INT64_MAX && deadline_ms - now_ms < wait_ms)
 		wait_ms = deadline_ms - now_ms;
 	if (mqtt_ms >= 0 && mqtt_ms < wait_ms)
 		wait_ms = mqtt_ms;
 	if (child_ms >= 0 && child_ms < wait_ms)
 		wait_ms = child_ms;
+	if (watch_ms >= 0 && watch_ms < wait_ms)
+		wait_ms = watch_ms;
 	int64_t platform_ms = platform_timeout_ms(&agent->platform, now_ms);
 	if (platform_ms >= 0 && (platform_ms < wait_ms || !platform_ready(&agent->platform)))
 		wait_ms = platform_ms;
@@ -432,6 +453,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		{.fd = executor_fd(&agent->executor), .events = POLLIN},
 		{.fd = agent->fetch.fd, .events = POLLIN},
 		{.fd = platform_fd(&agent->platform), .events = POLLIN},
+		{.fd = watch_fd(&agent->watch), .events = POLLIN},
 	};
 	if (poll(watches, sizeof(watches) / sizeof(watches[0]), timeout_ms(agent)) < 0 && errno != EINTR)
 		return error_errno(error, errno, "cannot wait for events");
@@ -444,6 +466,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		outbox_result(agent, false, &fault);
 	int64_t now_ms = clock_mono_ms();
 	platform_poll(&agent->platform, now_ms);
+	watch_poll(&agent->watch, now_ms);
 	if (now_ms >= agent->heartbeat_ms && platform_ready(&agent->platform))
 		heartbeat(agent, now_ms);
 	send_waiting(agent);
@@ -574,6 +597,18 @@ static bool start_executor(struct agent *agent, struct error *error)
 	return executor_init(&agent->executor, &options, error);
 }
 
+static bool start_watch(struct agent *agent, struct error *error)
+{
+	const struct watch_port port = {tell_about_app, agent};
+	const struct plan place = {
+		.root = agent->root,
+		.android = agent->platform.android,
+		.device = agent->identity.device,
+		.options = agent->options,
+	};
+	return watch_init(&agent->watch, &place, agent->outbox, &port, error);
+}
+
 static bool start(struct agent *agent, const char *crash_at, struct error *error)
 {
 	struct error reset = {0};
@@ -596,7 +631,7 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 	platform_init(&agent->platform, agent->root);
 	collect_init(&agent->collect, agent->root, &agent->platform);
 	report_boot(agent);
-	return start_session(agent, error) && start_executor(agent, error);
+	return start_session(agent, error) && start_executor(agent, error) && start_watch(agent, error);
 }
 
 // Waits for the PUBACKs too: closing a socket with unread bytes in it resets the connection (RFC 1122, 4.2.2.13), and
@@ -622,6 +657,7 @@ static void stop(struct agent *agent)
 
 static void agent_done(struct agent *agent)
 {
+	watch_done(&agent->watch);
 	executor_done(&agent->executor);
 	platform_done(&agent->platform);
 	mqtt_free(agent->mqtt);
@@ -642,6 +678,7 @@ bool agent_run(const struct agent_options *options, const char *crash_at, bool *
 		.root = options->root ? options->root : "",
 		.executor = {.tasks = {.epoll_fd = -1}},
 		.platform = {.fd = -1},
+		.watch = {.job = JOB_NONE},
 	};
 	auto_close int signal_fd = daemon_signal_fd(error);
 	fetch_init(&agent.fetch);

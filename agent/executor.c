@@ -1,6 +1,7 @@
 #include "agent/executor.h"
 
 #include "agent/platform.h"
+#include "agent/watch.h"
 #include "common/action.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -163,11 +164,15 @@ static bool act_at_once(struct executor *executor, const struct agent_action *ac
 }
 
 static bool act_by_programs(struct executor *executor, const struct agent_action *action,
-			    struct outbox_command *command, struct plan *plan, struct error *error)
+			    struct outbox_command *command, const struct json *params, struct plan *plan,
+			    struct error *error)
 {
 	struct error why = {0};
 	if (!tasks_have_room(&executor->tasks, action, &why))
 		return record(executor, command, "failed", why.what, error);
+	if (action->app != APP_UNTOUCHED && !watch_note_order(executor->options.outbox, plan_text(params, "app"),
+							      action->app == APP_STOPPED, error))
+		return false;
 	// Before it starts: it may leave us no time.
 	if (!record(executor, command, "running", NULL, error))
 		return false;
@@ -181,7 +186,7 @@ static bool act(struct executor *executor, const struct agent_action *action, st
 {
 	if (action->run)
 		return act_at_once(executor, action, command, params, error);
-	return act_by_programs(executor, action, command, plan, error);
+	return act_by_programs(executor, action, command, params, plan, error);
 }
 
 // The result of programs, with the last of their output: both or neither.

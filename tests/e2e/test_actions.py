@@ -24,8 +24,17 @@ ALL = ["ping", "message", "lock", "reboot", "restart_service", "launch_app", "re
        "set_interval", "unenroll"]
 
 
+# A service that is a file beside the root.
+SERVICE = """#!/bin/sh
+case $1 in
+is-active) [ -e "{running}" ] ;;
+*) [ "$2" = stop ] && rm -f "{running}" || touch "{running}" ;;
+esac
+"""
+
+
 class Agent:
-    def __init__(self, stack, name, actions=None):
+    def __init__(self, stack, name, actions=None, more=""):
         self.stack, self.name = stack, name
         self.folder = stack.state / f"agent-{name}"
         self.root, self.noted, self.config = self.folder / "root", self.folder / "noted", self.folder / "agent.conf"
@@ -38,7 +47,7 @@ class Agent:
         (self.root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
         listed = f"actions = {json.dumps(actions)};\n" if actions else ""
         self.config.write_text(
-            f'state_dir = "{self.folder}/state"; root = "{self.root}"; {listed}'
+            f'state_dir = "{self.folder}/state"; root = "{self.root}"; {listed}{more}'
             f'reboot_command = ["/usr/bin/touch", "{self.folder}/rebooted"];\n'
             f'bridge = {{ url = "https://localhost:{stack.ports["bridge"]}"; ca_file = "{stack.state}/ca/service.crt"; }};\n')
         token = self.folder / "token"
@@ -321,6 +330,29 @@ def test_killed_in_the_middle(stack, agent):
     state, body = agent.wait(command)
     assert state == "failed" and body["reason"] == "agent restarted"
     assert [row[0] for row in agent.state(command)] == ["accepted", "running", "failed"]
+
+
+def test_a_watched_service_is_started_again(stack):
+    def told():
+        return [row[0] for row in stack.rows("select type from event where device = 'till-4' and body ? 'app' order by seq")]
+
+    agent = Agent(stack, "till-4", more='watch = { apps = ["kiosk"]; };')
+    running = agent.folder / "running"
+    (agent.root / "usr/bin/systemctl").write_text(SERVICE.format(running=running))
+    running.touch()
+    with agent:
+        assert agent.order("ping")[0] == "succeeded"
+        running.unlink()
+        wait_for(running.exists, "the service to be started again")
+        wait_for(lambda: "app.relaunched" in told(), "the event")
+        assert told() in (["app.crashed", "app.relaunched"], ["app.relaunched"]), "the latter when it was never seen"
+        assert agent.order("stop_app", app="kiosk")[0] == "succeeded"
+        before = told()
+        time_before = stack.value("select now()")
+        wait_for(lambda: stack.value("select now() > %s + interval '12 seconds'", time_before), "two looks at it")
+        assert not running.exists() and told() == before, "ordered to stop, it stays so"
+        assert agent.order("launch_app", app="kiosk")[0] == "succeeded"
+        assert running.exists()
 
 
 def test_unenroll_leaves_when_the_server_knows(stack):
