@@ -149,14 +149,14 @@ static void a_program_that_hangs_is_ended(void **state)
 	int64_t deadline_ms = clock_mono_ms() + 20000;
 	while (!file_exists(pid_file))
 		assert_true(clock_mono_ms() < deadline_ms && poll(NULL, 0, 10) == 0);
-	assert_true(platform_timeout_ms(&platform, 2) == 4999);
-	platform_poll(&platform, 5001);
-	assert_true(platform.battery_known); // what it had said by then counts
 	pid_t pid;
 	FILE *file = fopen(pid_file, "r");
 	assert_non_null(file);
 	assert_int_equal(fscanf(file, "%d", &pid), 1);
 	assert_int_equal(fclose(file), 0);
+	assert_true(platform_timeout_ms(&platform, 2) == 4999);
+	platform_poll(&platform, 5001);
+	assert_true(platform.battery_known); // what it had said by then counts
 	assert_int_equal(kill(pid, 0), -1);
 	platform_done(&platform); // and with it the one that runs now
 }
