@@ -14,17 +14,19 @@
 #define LIST_MAX_BYTES 65536 // 500 ids with their commas
 
 static const char select_sql[] =
-	"select c.id, c.state, c.action, coalesce('cancelled by ' || c.cancel_requested_by, 'cancelled'), c.device from command c"
+	"select c.id, c.state, c.action, coalesce('cancelled by ' || c.cancel_requested_by, 'cancelled'), c.device "
+	"from command c"
 	" where c.cancel_requested_at is not null and not c.cancel_taken"
-	" and c.state in ('requested', 'queued', 'sent', 'accepted', 'running') and " CELL_HAS("c.device", "1")
-	" order by c.cancel_requested_at limit " BATCH " for update skip locked";
+	" and c.state in ('requested', 'queued', 'sent', 'accepted', 'running') and " CELL_HAS(
+		"c.device", "1") " order by c.cancel_requested_at limit " BATCH " for update skip locked";
 enum column { ID, STATE, ACTION, REASON, DEVICE };
 
 static const char taken_sql[] = "update command set cancel_taken = true where id = any ($1)";
 // It may wait for its device as long as the command itself, and an hour for one that is busy with it.
 static const char ask_sql[] =
 	"insert into command (device, action, params, requested_by, source, request_id, cancels, confirmed, expires_at)"
-	" select c.device, 'cancel', jsonb_build_object('command', c.id), coalesce(c.cancel_requested_by, c.requested_by),"
+	" select c.device, 'cancel', jsonb_build_object('command', c.id), coalesce(c.cancel_requested_by, "
+	"c.requested_by),"
 	" 'internal', c.request_id, c.id, true, least(greatest(c.expires_at, now() + interval '1 hour'),"
 	" now() + interval '30 days') from command c where c.id = any ($1)";
 
@@ -82,8 +84,8 @@ bool cancel_run(struct commander *commander, struct error *error)
 		else if (may_ask(state, pg_text(rows, row, ACTION)))
 			add_id(&asked, id);
 		else
-			log_warn("command.not_cancellable", "command", id, "device", pg_text(rows, row, DEVICE), "action",
-				 pg_text(rows, row, ACTION), "state", command_state_name(state));
+			log_warn("command.not_cancellable", "command", id, "device", pg_text(rows, row, DEVICE),
+				 "action", pg_text(rows, row, ACTION), "state", command_state_name(state));
 	}
 	if (asked.len_bytes > 0)
 		commander->due |= DUE_REQUESTS;

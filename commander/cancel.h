@@ -1,5 +1,5 @@
-// Commands that somebody wants cancelled (command.cancel_requested_at): one that no device has is cancelled at once; of one
-// that was sent its device is asked, with a command `cancel` of commander's own, and says what came of it.
+// Commands that somebody wants cancelled (command.cancel_requested_at): one that no device has is cancelled at once; of
+// one that was sent its device is asked, with a command `cancel` of commander's own, and says what came of it.
 #pragma once
 
 #include "common/cleanup.h"

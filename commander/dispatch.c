@@ -12,20 +12,22 @@
 
 #define BATCH "500"
 #define BATCH_MAX 500
-#define ONLINE_MAX 100	     // devices that came online, in one transaction: each may have this many commands under way
+// Devices that came online, in one transaction: each may have as many commands under way as issue.c lets go.
+#define ONLINE_MAX 100
 #define LIST_MAX_BYTES 65536 // 500 ids with their commas
 #define BACKOFF_MAX "900"    // seconds
 
 // Scheduled commands whose time has come.
 static const char due_sql[] =
-	"update command set held = false where id = any (array(select id from command where state = 'queued' and held and"
-	" next_at <= now() and " CELL_HAS("command.device", "1") " order by next_at limit " BATCH
-	" for update skip locked)) returning device";
+	"update command set held = false where id = any (array(select id from command where state = 'queued' and held"
+	" and next_at <= now() and " CELL_HAS("command.device", "1") " order by next_at limit " BATCH
+								 " for update skip locked)) returning device";
 // Devices of which a command may go.
 static const char ready_sql[] =
-	"select distinct c.device from command c join device d on d.device = c.device where c.state = 'queued' and not c.held"
-	" and c.expires_at > now() and (c.cancels is not null or d.command_policy = 'burst' or not exists (select from"
-	" command o where o.device = c.device and o.state in ('sent', 'accepted', 'running') and o.cancels is null))"
+	"select distinct c.device from command c join device d on d.device = c.device where c.state = 'queued' and not"
+	" c.held and c.expires_at > now() and (c.cancels is not null or d.command_policy = 'burst'"
+	" or not exists (select from command o where o.device = c.device and o.state in ('sent', 'accepted', 'running')"
+	" and o.cancels is null))"
 	" and " CELL_HAS("c.device", "1") " limit " BATCH;
 
 #define AGAIN(set, where)                                                                                              \
@@ -33,32 +35,32 @@ static const char ready_sql[] =
 	" returning c.id, c.device, c.jws, c.request_id, c.n, c.retries) select u.id, u.device, u.jws, u.request_id,"  \
 	" u.retries > 1 and exists (select from command l where l.device = u.device and l.n > u.n and l.state in"      \
 	" ('accepted', 'running', 'succeeded', 'failed', 'rejected')) from u order by u.device, u.n"
-static const char online_sql[] =
-	AGAIN("", "c.state = 'sent' and c.device = any ($1) and " CELL_HAS("c.device", "2"));
+static const char online_sql[] = AGAIN("", "c.state = 'sent' and c.device = any ($1) and " CELL_HAS("c.device", "2"));
 // Sent before that long; perhaps by a commander that was killed before it had published it.
 static const char all_sql[] =
 	AGAIN("", "c.id = any (array(select o.id from command o join device_state s on s.device = o.device"
-		  " where o.state = 'sent' and s.presence = 'online' and o.sent_at < now() - make_interval(secs => $1) and "
-		  CELL_HAS("o.device", "2") " order by o.sent_at limit " BATCH " for update of o skip locked))");
+		  " where o.state = 'sent' and s.presence = 'online' and o.sent_at < now() - make_interval(secs => $1) "
+		  "and " CELL_HAS("o.device", "2") " order by o.sent_at limit " BATCH " for update of o skip locked))");
 // $1: seconds before the first repetition; each doubles them, give or take a quarter.
 static const char silent_sql[] = AGAIN(
-	", retries = retries + 1, next_at = now() + make_interval(secs => least($1 * power(2, least(retries + 1, 20)), " BACKOFF_MAX
-	") * (0.75 + random() / 2))",
+	", retries = retries + 1, next_at = now() + make_interval(secs => least($1 * power(2, least(retries + 1, "
+	"20)), " BACKOFF_MAX ") * (0.75 + random() / 2))",
 	"c.id = any (array(select o.id from command o join device_state s on s.device = o.device"
-	" where o.state = 'sent' and o.next_at <= now() and s.presence = 'online' and o.retries + 1 < o.max_attempts and "
-	CELL_HAS("o.device", "2") " order by o.next_at limit " BATCH " for update of o skip locked))");
+	" where o.state = 'sent' and o.next_at <= now() and s.presence = 'online' and o.retries + 1 < o.max_attempts "
+	"and " CELL_HAS("o.device", "2") " order by o.next_at limit " BATCH " for update of o skip locked))");
 enum column { ID, DEVICE, JWS, REQUEST_ID, OVERTAKEN };
 
 static const char spent_sql[] =
 	"select c.id, format('published %s times while the device was online, which did not accept it; muster device"
 	" show says how it is', c.retries + 1) from command c join device_state s on s.device = c.device"
-	" where c.state = 'sent' and c.next_at <= now() and s.presence = 'online' and c.retries + 1 >= c.max_attempts and "
-	CELL_HAS("c.device", "1") " limit " BATCH " for update of c skip locked";
+	" where c.state = 'sent' and c.next_at <= now() and s.presence = 'online' and c.retries + 1 >= c.max_attempts "
+	"and " CELL_HAS("c.device", "1") " limit " BATCH " for update of c skip locked";
 
 static bool publish_again(struct commander *commander, const struct pg_result *rows, size_t row, struct error *error)
 {
-	metric_add(metrics_counter(commander->metrics, "muster_command_resends_total", NULL, "Commands published again"),
-		   1);
+	metric_add(
+		metrics_counter(commander->metrics, "muster_command_resends_total", NULL, "Commands published again"),
+		1);
 	log_debug("command.resent", "command", pg_text(rows, row, ID), "device", pg_text(rows, row, DEVICE));
 	return moves_publish(commander, pg_text(rows, row, DEVICE), pg_text(rows, row, JWS),
 			     pg_text(rows, row, REQUEST_ID), error);

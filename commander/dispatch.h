@@ -1,6 +1,6 @@
-// What goes to which device, and when again. A command is published, byte for byte as it was sent first, when its device
-// comes online, and while the device is online and silent with growing distances; a device that is away gets one copy,
-// which its session in the broker holds.
+// What goes to which device, and when again. A command is published, byte for byte as it was sent first, when its
+// device comes online, and while the device is online and silent with growing distances; a device that is away gets one
+// copy, which its session in the broker holds.
 #pragma once
 
 #include "common/cleanup.h"

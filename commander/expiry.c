@@ -8,16 +8,19 @@
 #define BATCH_MAX 500
 
 // Of each state, until when it may last (index command_timer). The time limit of a command says until when a device may
-// begin; one that was sent gets a few seconds more, for the answer of a device that began in time; one that a device has
-// taken on gets what its action may need. An answer that comes later still is applied (transition.h).
-#define TIMER                                                                                                  \
-	"(case when state = 'sent' then accept_by when state in ('accepted', 'running') then finish_by else expires_at end)"
+// begin; one that was sent gets a few seconds more, for the answer of a device that began in time; one that a device
+// has taken on gets what its action may need. An answer that comes later still is applied (transition.h).
+#define TIMER                                                                                                          \
+	"(case when state = 'sent' then accept_by when state in ('accepted', 'running') then finish_by else "          \
+	"expires_at end)"
 static const char select_sql[] =
-	"select id, state, coalesce(in_window and expires_at > now(), false), coalesce((extract(epoch from w.opens - now()) * 1000)"
+	"select id, state, coalesce(in_window and expires_at > now(), false), coalesce((extract(epoch from w.opens - "
+	"now()) * 1000)"
 	"::bigint, 0), cancel_requested_at is not null from command c left join device d on d.device = c.device"
-	" left join lateral (select opens from next_window(d.time_zone, d.maintenance_window, now()) where c.in_window) w on true"
-	" where state in ('requested', 'queued', 'sent', 'accepted', 'running') and " TIMER " <= now() and "
-	CELL_HAS("c.device", "1") " order by " TIMER " limit " BATCH " for update of c skip locked";
+	" left join lateral (select opens from next_window(d.time_zone, d.maintenance_window, now()) where "
+	"c.in_window) w on true"
+	" where state in ('requested', 'queued', 'sent', 'accepted', 'running') and " TIMER
+	" <= now() and " CELL_HAS("c.device", "1") " order by " TIMER " limit " BATCH " for update of c skip locked";
 enum column { ID, STATE, MORE_WINDOWS, OPENS_MS, CANCELLING };
 
 static const char *why(enum command_state state, bool cancelling)

@@ -22,13 +22,15 @@ static const char lock_sql[] = "select device, command_counter from device where
 #define QUEUED "c.device = d.device and c.state = 'queued' and not c.held and c.expires_at > now()"
 static const char heads_sql[] =
 	"select h.id, d.device, h.action, h.params, (extract(epoch from h.expires_at) * 1000)::bigint,"
-	" (extract(epoch from now()) * 1000)::bigint, h.in_window, coalesce((extract(epoch from w.opens) * 1000)::bigint, 0),"
+	" (extract(epoch from now()) * 1000)::bigint, h.in_window, coalesce((extract(epoch from w.opens) * "
+	"1000)::bigint, 0),"
 	" coalesce((extract(epoch from w.closes) * 1000)::bigint, 0) from device d cross join lateral ("
 	"(select c.* from command c where " QUEUED " and c.cancels is not null order by c.next_at, c.number limit 20)"
 	" union all (select c.* from command c where " QUEUED " and c.cancels is null order by c.next_at, c.number"
-	" limit greatest(0, case d.command_policy when 'burst' then 100 else 1 end - (select count(*) from command o where"
-	" o.device = d.device and o.state in ('sent', 'accepted', 'running') and o.cancels is null)))) h"
-	" left join lateral (select * from next_window(d.time_zone, d.maintenance_window, now()) where h.in_window) w on true"
+	" limit greatest(0, case d.command_policy when 'burst' then 100 else 1 end - (select count(*) from command o"
+	" where o.device = d.device and o.state in ('sent', 'accepted', 'running') and o.cancels is null)))) h"
+	" left join lateral (select * from next_window(d.time_zone, d.maintenance_window, now()) where h.in_window) w "
+	"on true"
 	" where d.device = any ($1) order by d.device, h.cancels is null, h.next_at, h.number limit " BATCH;
 enum column { ID, DEVICE, ACTION, PARAMS, EXPIRES_MS, NOW_MS, IN_WINDOW, OPENS_MS, CLOSES_MS };
 
@@ -36,9 +38,9 @@ static const char counter_sql[] =
 	"update device d set command_counter = m.n from json_to_recordset($1::json) as m(device text, n bigint)"
 	" where d.device = m.device";
 // Closed again while it waited for its turn.
-static const char hold_sql[] =
-	"update command c set held = true, next_at = m.opens from json_to_recordset($1::json) as m(id uuid, opens timestamptz)"
-	" where c.id = m.id and c.state = 'queued'";
+static const char hold_sql[] = "update command c set held = true, next_at = m.opens from json_to_recordset($1::json) "
+			       "as m(id uuid, opens timestamptz)"
+			       " where c.id = m.id and c.state = 'queued'";
 
 // What this batch knows of a device by now.
 struct seat {
@@ -52,8 +54,8 @@ struct batch {
 	struct seat seats[BATCH_MAX];
 	size_t seat_count;
 	struct transition moves[BATCH_MAX];
-	char *jws[BATCH_MAX];		     // owned, by move
-	struct error errors[BATCH_MAX];      // by move
+	char *jws[BATCH_MAX];		// owned, by move
+	struct error errors[BATCH_MAX]; // by move
 	size_t move_count;
 	struct buf holds;
 };
@@ -69,7 +71,6 @@ static void batch_free(struct batch *batch)
 }
 DEFINE_CLEANUP(struct batch, batch_free)
 
-// Both lists are in the order of devices.
 static struct seat *find_seat(struct batch *batch, const char *device)
 {
 	for (size_t i = 0; i < batch->seat_count; i++) {
@@ -160,8 +161,9 @@ static bool store_counters(struct commander *commander, const struct batch *batc
 	buf_init(&text, LIST_MAX_BYTES);
 	for (size_t i = 0; i < batch->seat_count; i++) {
 		if (batch->seats[i].changed)
-			(void)buf_addf(&text, "%c{\"device\":\"%s\",\"n\":%" PRId64 "}", text.len_bytes == 0 ? '[' : ',',
-				       batch->seats[i].device, batch->seats[i].counter);
+			(void)buf_addf(&text, "%c{\"device\":\"%s\",\"n\":%" PRId64 "}",
+				       text.len_bytes == 0 ? '[' : ',', batch->seats[i].device,
+				       batch->seats[i].counter);
 	}
 	if (text.len_bytes == 0)
 		return true;
@@ -184,8 +186,8 @@ static bool store_holds(struct commander *commander, struct batch *batch, struct
 static void take_seats(struct batch *batch)
 {
 	for (size_t row = 0; row < pg_rows(batch->seats_rows) && row < BATCH_MAX; row++)
-		batch->seats[batch->seat_count++] = (struct seat){
-			.device = pg_text(batch->seats_rows, row, 0), .counter = pg_int(batch->seats_rows, row, 1)};
+		batch->seats[batch->seat_count++] = (struct seat){.device = pg_text(batch->seats_rows, row, 0),
+								  .counter = pg_int(batch->seats_rows, row, 1)};
 }
 
 bool issue_run(struct commander *commander, const char *devices, bool *more, struct error *error)

@@ -1,6 +1,6 @@
-// Gives queued commands their number and signature, and sends them: what the policy of their device lets go now. Numbers
-// are given here and nowhere else, in the order in which commands go out, because a device takes none below the highest
-// that it has seen.
+// Gives queued commands their number and signature, and sends them: what the policy of their device lets go now.
+// Numbers are given here and nowhere else, in the order in which commands go out, because a device takes none below the
+// highest that it has seen.
 #pragma once
 
 #include "common/cleanup.h"

@@ -14,13 +14,15 @@
 
 static const char check_sql[] =
 	"select (select enabled from operator where name = $1), (select enabled from device where device = $2), "
-	CELL_HAS("$2", "3") ", (select (extract(epoch from opens) * 1000)::bigint from device d, next_window(d.time_zone,"
-	" d.maintenance_window, greatest(now(), to_timestamp($4::bigint / 1000.0))) where d.device = $2),"
+	CELL_HAS("$2", "3") ", (select (extract(epoch from opens) * 1000)::bigint from device d,"
+	" next_window(d.time_zone, d.maintenance_window, greatest(now(), to_timestamp($4::bigint / 1000.0)))"
+	" where d.device = $2),"
 	" (extract(epoch from now()) * 1000)::bigint, command_over_limit($1, now(), 9223372036854775807)";
 enum check_column { OPERATOR, DEVICE_ENABLED, OURS, OPENS_MS, NOW_MS, OVER_LIMIT };
 static const char cancel_sql[] =
-	"update command set cancel_requested_at = now(), cancel_requested_by = $2 where id = $1::uuid and source <> 'internal'"
-	" and cancel_requested_at is null and state in ('requested', 'queued', 'sent', 'accepted', 'running') returning device";
+	"update command set cancel_requested_at = now(), cancel_requested_by = $2 where id = $1::uuid"
+	" and source <> 'internal' and cancel_requested_at is null"
+	" and state in ('requested', 'queued', 'sent', 'accepted', 'running') returning device";
 static const char insert_sql[] =
 	"insert into command (id, device, action, params, requested_by, source, request_id, reply_topic, correlation,"
 	" expires_at, not_before, in_window, confirmed, max_attempts) values ($1, $2, $3, $4, $5, 'mqtt', $6, $7,"
@@ -270,8 +272,8 @@ static bool check(struct commander *commander, const struct operator_request *re
 	else if (request->cancel[0] != '\0')
 		*allowed = true;
 	else if (!pg_bool(row, 0, OURS)) // the answers would come out at another broker
-		(void)refusal_set(refusal, "another cell", "device \"%s\" is in another cell; ask at that cell's broker",
-				  ask->device);
+		(void)refusal_set(refusal, "another cell",
+				  "device \"%s\" is in another cell; ask at that cell's broker", ask->device);
 	else
 		*allowed = command_demand_check(&demand, refusal);
 	return true;
@@ -334,8 +336,8 @@ static bool cancel(struct commander *commander, const struct operator_request *r
 	buf_init(&text, REPLY_MAX_BYTES);
 	reply_cancel_json(request->name, request->cancel, &text);
 	return answer(commander, request, &text, error) &&
-	       PG_QUERY(commander->pg, NULL, error, cancel_audit_sql, request->operator, pg_text(row, 0, 0), request->name,
-			request->cancel);
+	       PG_QUERY(commander->pg, NULL, error, cancel_audit_sql, request->operator, pg_text(row, 0, 0),
+			request->name, request->cancel);
 }
 
 static bool grant(struct commander *commander, const struct operator_request *request, struct error *error)

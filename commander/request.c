@@ -14,21 +14,40 @@
 // The lock makes two commanders take turns here, so that the commands of a device are queued in the order of the
 // requests. Times that do not fit are brought into a range that does: they are refused below, not by a failed cast.
 static const char lock_sql[] = "select pg_advisory_xact_lock(hashtext('muster.commander.requests'))";
-#define MS(time) \
-	"(extract(epoch from least(greatest(" time ", 'epoch'), now() + interval '10 years')) * 1000)::bigint"
-static const char select_sql[] =
-	"select c.id, c.device, c.action, c.params, " MS("c.expires_at") ", d.device is not null,"
-	" coalesce(d.enabled, false), c.confirmed, c.source = 'internal',"
-	" c.source not in ('internal', 'campaign') and command_over_limit(c.requested_by, c.created_at, c.number),"
-	" (extract(epoch from now()) * 1000)::bigint, coalesce(" MS("c.not_before") ", 0), c.in_window,"
-	" coalesce(" MS("w.opens") ", 0) from command c left join device d on d.device = c.device"
-	" left join lateral (select opens from next_window(d.time_zone, d.maintenance_window,"
-	" least(greatest(c.not_before, now()), now() + interval '10 years')) where c.in_window) w on true"
-	" where c.state = 'requested' and " CELL_HAS("c.device", "1")
-	" order by c.number limit " BATCH " for update of c skip locked";
+#define MS(time) "(extract(epoch from least(greatest(" time ", 'epoch'), now() + interval '10 years')) * 1000)::bigint"
+static const char select_sql[] = "select c.id, c.device, c.action, c.params, " MS(
+	"c.expires_at") ", d.device is not null,"
+			" coalesce(d.enabled, false), c.confirmed, c.source = 'internal',"
+			" c.source not in ('internal', 'campaign') and command_over_limit(c.requested_by, "
+			"c.created_at, c.number),"
+			" (extract(epoch from now()) * 1000)::bigint, coalesce(" MS(
+				"c.not_before") ", 0), c.in_window,"
+						" coalesce(" MS(
+							"w.opens") ", 0) from command c left join device d on d.device "
+								   "= c.device"
+								   " left join lateral (select opens from "
+								   "next_window(d.time_zone, d.maintenance_window,"
+								   " least(greatest(c.not_before, now()), now() + "
+								   "interval '10 years')) where c.in_window) w on true"
+								   " where c.state = 'requested' and " CELL_HAS(
+									   "c.device",
+									   "1") " order by c.number limit " BATCH
+										" for update of c skip locked";
 enum column {
-	ID, DEVICE, ACTION, PARAMS, EXPIRES_MS, KNOWN, ENABLED, CONFIRMED, INTERNAL, OVER_LIMIT, NOW_MS, BEGIN_MS,
-	IN_WINDOW, OPENS_MS
+	ID,
+	DEVICE,
+	ACTION,
+	PARAMS,
+	EXPIRES_MS,
+	KNOWN,
+	ENABLED,
+	CONFIRMED,
+	INTERNAL,
+	OVER_LIMIT,
+	NOW_MS,
+	BEGIN_MS,
+	IN_WINDOW,
+	OPENS_MS
 };
 
 struct batch {

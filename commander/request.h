@@ -1,5 +1,5 @@
-// Requests: rows of `command` in the state `requested`, whoever put them there. Each is checked and queued, for now or for
-// when it may begin.
+// Requests: rows of `command` in the state `requested`, whoever put them there. Each is checked and queued, for now or
+// for when it may begin.
 #pragma once
 
 #include "common/cleanup.h"

@@ -17,7 +17,8 @@
 static const char select_sql[] =
 	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
 	" c.id, c.state, c.device, c.action, c.attempts > 0, case when jsonb_typeof(r.body -> 'progress') = 'number'"
-	" then least(greatest((r.body ->> 'progress')::numeric, 0), 100)::integer end from command_result r left join command c on c.id ="
+	" then least(greatest((r.body ->> 'progress')::numeric, 0), 100)::integer end"
+	" from command_result r left join command c on c.id ="
 	" case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then r.command::uuid end"
 	" where r.applied_at is null and " CELL_HAS("r.device", "1")
 	" order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
@@ -200,5 +201,6 @@ bool result_run(struct commander *commander, struct error *error)
 		if (!batch->made[i])
 			commander->due |= DUE_RESULTS;
 	}
-	return (store_progress(commander, batch, error) && mark_applied(commander, batch, error)) || error_prefix(error, "marking results");
+	return (store_progress(commander, batch, error) && mark_applied(commander, batch, error)) ||
+	       error_prefix(error, "marking results");
 }

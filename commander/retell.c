@@ -7,11 +7,11 @@
 // The columns of enum moved. "The last seconds before" are counted from the last move that there was, however long ago.
 static const char select_sql[] =
 	"with last as (select changed_at from command where state <> 'requested' order by changed_at desc limit 1)"
-	" select 0, c.id, c.device, c.action, c.state, c.request_id, c.reply_topic, encode(c.correlation, 'hex'), c.reason,"
-	" c.result, null, (extract(epoch from c.changed_at) * 1000)::bigint from command c, last"
+	" select 0, c.id, c.device, c.action, c.state, c.request_id, c.reply_topic, encode(c.correlation, 'hex'),"
+	" c.reason, c.result, null, (extract(epoch from c.changed_at) * 1000)::bigint from command c, last"
 	" where c.changed_at >= last.changed_at - interval '10 seconds' and c.changed_at > now() - interval '1 day'"
-	" and c.state <> 'requested' and c.reply_topic is not null and " CELL_HAS("c.device", "1")
-	" order by c.changed_at desc limit 1000";
+	" and c.state <> 'requested' and c.reply_topic is not null and " CELL_HAS(
+		"c.device", "1") " order by c.changed_at desc limit 1000";
 
 bool retell_run(struct commander *commander, struct error *error)
 {

@@ -24,12 +24,10 @@ static const struct {
 
 // One UPDATE per command, however many moves it makes; one command_event row per move.
 static const char apply_sql[] =
-	"with m as (select * from json_to_recordset($1::json) as j(ord int, id uuid, source text, target text, cause "
-	"text,"
-	" reason text, result jsonb, n bigint, jws text, ends boolean, next bigint, timer bigint)),"
-	" g as (select id, (array_agg(source order by ord))[1] as source, (array_agg(target order by ord desc))[1] as "
-	"target,"
-	" (array_agg(ends order by ord desc))[1] as ends, max(n) as n, max(jws) as jws,"
+	"with m as (select * from json_to_recordset($1::json) as j(ord int, id uuid, source text, target text, cause"
+	" text, reason text, result jsonb, n bigint, jws text, ends boolean, next bigint, timer bigint)),"
+	" g as (select id, (array_agg(source order by ord))[1] as source, (array_agg(target order by ord desc))[1] as"
+	" target, (array_agg(ends order by ord desc))[1] as ends, max(n) as n, max(jws) as jws,"
 	" (array_agg(reason order by ord desc) filter (where reason is not null))[1] as reason,"
 	" (array_agg(result order by ord desc) filter (where result is not null))[1] as result,"
 	" (array_agg(next order by ord desc))[1] * interval '1 millisecond' as next,"

@@ -30,8 +30,8 @@ enum command_state {
 };
 
 // Every move there is. A device that is done at once skips accepted and running. A command whose maintenance window
-// closed before the device took it goes back from sent to queued; the moves from there to what devices say, and those out
-// of expired, are those of a device that took the command in time and reported late: what it did is the truth.
+// closed before the device took it goes back from sent to queued; the moves from there to what devices say, and those
+// out of expired, are those of a device that took the command in time and reported late: what it did is the truth.
 #define COMMAND_MOVES(X)                                                                                               \
 	X(STATE_REQUESTED, STATE_QUEUED)                                                                               \
 	X(STATE_REQUESTED, STATE_REJECTED)                                                                             \

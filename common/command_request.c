@@ -23,8 +23,8 @@ bool refusal_set(struct refusal *refusal, const char *what, const char *format, 
 
 // ---- the form ----
 
-static const char *const members[] = {"device",	 "action",    "params",	     "ttl_s", "confirm", "at",
-				      "after_s", "in_window", "max_attempts"};
+static const char *const members[] = {"device", "action",  "params",	"ttl_s",       "confirm",
+				      "at",	"after_s", "in_window", "max_attempts"};
 
 static bool is_other(const char *name, const char *const *others)
 {
@@ -171,9 +171,10 @@ static bool check_time(const struct command_demand *demand, struct refusal *refu
 	int64_t begin_ms = command_demand_begin_ms(demand);
 
 	if (demand->in_window && demand->opens_ms == 0)
-		return refusal_set(refusal, "no maintenance window",
-				   "device \"%s\" has no maintenance window; muster device set %s --window gives it one",
-				   demand->device, demand->device);
+		return refusal_set(
+			refusal, "no maintenance window",
+			"device \"%s\" has no maintenance window; muster device set %s --window gives it one",
+			demand->device, demand->device);
 	if (begin_ms - demand->now_ms > (int64_t)COMMAND_BEGIN_MAX_S * 1000 + TTL_SLACK_MS)
 		return refusal_set(refusal, "bad time limit", "a command may wait for its time for at most a year");
 	if (begin_ms > demand->now_ms && demand->expires_ms <= begin_ms)
@@ -187,8 +188,9 @@ static bool check_time(const struct command_demand *demand, struct refusal *refu
 bool command_demand_check(const struct command_demand *demand, struct refusal *refusal)
 {
 	if (demand->over_limit)
-		return refusal_set(refusal, "too many requests",
-				   "as many commands were asked for within a minute as may be (table command_limit); ask "
-				   "again in a minute");
+		return refusal_set(
+			refusal, "too many requests",
+			"as many commands were asked for within a minute as may be (table command_limit); ask "
+			"again in a minute");
 	return check_device(demand, refusal) && check_action(demand, refusal) && check_time(demand, refusal);
 }

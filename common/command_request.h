@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define COMMAND_ACTION_MAX 63
-#define COMMAND_BEGIN_MAX_S 31536000	// at, after_s: within a year
-#define COMMAND_WINDOW_TTL_S 691200	// in_window without ttl_s: each weekday comes within eight days
+#define COMMAND_BEGIN_MAX_S 31536000 // at, after_s: within a year
+#define COMMAND_WINDOW_TTL_S 691200  // in_window without ttl_s: each weekday comes within eight days
 #define COMMAND_ATTEMPTS_DEFAULT 10
 #define COMMAND_ATTEMPTS_MAX 100
 
@@ -49,10 +49,10 @@ struct command_demand {
 	const char *action;
 	const struct json *params; // NULL: {}
 	bool confirmed;
-	bool internal;	    // commander's own
-	bool over_limit;    // its requester has asked too often
-	int64_t now_ms;	    // since 1970, by the database's clock
-	int64_t begin_ms;   // 0: at once
+	bool internal;	  // commander's own
+	bool over_limit;  // its requester has asked too often
+	int64_t now_ms;	  // since 1970, by the database's clock
+	int64_t begin_ms; // 0: at once
 	int64_t expires_ms;
 	bool in_window;
 	int64_t opens_ms; // when the window is open next; 0: the device has none

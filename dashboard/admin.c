@@ -16,14 +16,15 @@
 #define KEY_FILE_MAX_BYTES 256
 #define LABEL_MAX 200
 #define KEYS_MAX "1000"
+#define KEYS 1000
 
 #define KEY                                                                                                            \
 	"json_build_object('id', k.id, 'label', k.label, 'created_by', k.created_by, 'created_at', k.created_at,"      \
 	" 'last_used', k.last_used, 'revoked_at', k.revoked_at, 'revoked_by', k.revoked_by)"
 static const char LIST_SQL[] = "select " KEY ", null from admin_key k order by k.created_at desc limit " KEYS_MAX;
 static const char CREATE_SQL[] = "insert into admin_key (id, label, created_by) values ($1, $2, $3)";
-static const char REVOKE_SQL[] =
-	"update admin_key k set revoked_at = now(), revoked_by = $2 where k.id = $1 and k.revoked_at is null returning " KEY;
+static const char REVOKE_SQL[] = "update admin_key k set revoked_at = now(), revoked_by = $2 where k.id = $1 and "
+				 "k.revoked_at is null returning " KEY;
 // One row: whether the key holds, and whether this signature is new. What is older than a timestamp can be is let go.
 static const char TAKE_SQL[] =
 	"with old as (delete from admin_request where at < now() - interval '15 minutes'),"
@@ -101,7 +102,8 @@ static void refuse(struct dashboard *dashboard, struct http_request *request, in
 	metric_add(metrics_counter(dashboard->metrics, "muster_admin_refused_total", NULL,
 				   "Signed requests that were refused."),
 		   1);
-	log_warn("sec.admin.refused", "request_id", http_request_id(request), "peer", http_peer(request), "reason", why);
+	log_warn("sec.admin.refused", "request_id", http_request_id(request), "peer", http_peer(request), "reason",
+		 why);
 	(void)snprintf(detail, sizeof(detail), "Refused: %s.", why);
 	http_reply_problem(request, status, detail);
 }
@@ -118,7 +120,8 @@ static bool take(struct dashboard *dashboard, struct http_request *request, cons
 	if (!api_query(dashboard, request, &row, TAKE_SQL, 2, params))
 		return false;
 	if (!pg_bool(row, 0, 0))
-		refuse(dashboard, request, 401, "the signature is not that of this timestamp and body by a key that holds");
+		refuse(dashboard, request, 401,
+		       "the signature is not that of this timestamp and body by a key that holds");
 	else if (!pg_bool(row, 0, 1))
 		refuse(dashboard, request, 409, "this request was taken before; sign a new one with a new timestamp");
 	else
@@ -139,8 +142,9 @@ void admin_command(struct http_request *request, void *user)
 	const char *why;
 
 	if (!dashboard->admin) {
-		http_reply_problem(request, 404, "Signed requests are off here: set admin_key_file in the dashboard's "
-						 "configuration.");
+		http_reply_problem(request, 404,
+				   "Signed requests are off here: set admin_key_file in the dashboard's "
+				   "configuration.");
 		return;
 	}
 	claim.body = http_body(request, &claim.body_bytes);
@@ -166,7 +170,7 @@ void admin_keys_list(struct http_request *request, void *user)
 	auto_pg_result struct pg_result *rows = NULL;
 
 	if (api_query_again(user, request, &rows, LIST_SQL, 0, NULL))
-		api_reply_page(request, rows, API_LIMIT_MAX * 2);
+		api_reply_page(request, rows, KEYS);
 }
 
 static bool store(struct dashboard *dashboard, struct http_request *request, const char *id, const char *label)
@@ -176,7 +180,8 @@ static bool store(struct dashboard *dashboard, struct http_request *request, con
 
 	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error) &&
 	    PG_QUERY(dashboard->pg, NULL, &error, CREATE_SQL, id, label, actor) &&
-	    api_audit(dashboard, request, actor, "admin-key.create", id, "{}", &error) && pg_commit(dashboard->pg, &error))
+	    api_audit(dashboard, request, actor, "admin-key.create", id, "{}", &error) &&
+	    pg_commit(dashboard->pg, &error))
 		return true;
 	pg_rollback(dashboard->pg);
 	api_reply_error(dashboard, request, &error);
@@ -198,8 +203,9 @@ void admin_keys_create(struct http_request *request, void *user)
 		return;
 	}
 	if (!dashboard->admin) {
-		http_reply_problem(request, 409, "Signed requests are off here: set admin_key_file in the dashboard's "
-						 "configuration.");
+		http_reply_problem(request, 409,
+				   "Signed requests are off here: set admin_key_file in the dashboard's "
+				   "configuration.");
 		return;
 	}
 	crypto_random(random, sizeof(random));
@@ -207,7 +213,8 @@ void admin_keys_create(struct http_request *request, void *user)
 	if (!store(dashboard, request, id, label))
 		return;
 	admin_secret(dashboard->admin_master, id, secret);
-	log_info("sec.admin-key.create", "key", id, "user", auth_of(request)->user, "request_id", http_request_id(request));
+	log_info("sec.admin-key.create", "key", id, "user", auth_of(request)->user, "request_id",
+		 http_request_id(request));
 	struct json *answer = json_new_object();
 
 	json_set_string(answer, "id", id);

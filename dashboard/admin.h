@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-#define ADMIN_KEY_ID_BYTES 17	  // 16 hex digits and the terminator
-#define ADMIN_WINDOW_MS 300000	  // a timestamp counts for 5 minutes, before and after
+#define ADMIN_KEY_ID_BYTES 17  // 16 hex digits and the terminator
+#define ADMIN_WINDOW_MS 300000 // a timestamp counts for 5 minutes, before and after
 
 // Reads config.admin_key_file, when there is one.
 bool admin_load(struct dashboard *dashboard, struct error *error) must_check;
@@ -22,8 +22,8 @@ struct admin_claim {
 	size_t body_bytes;
 };
 
-// Whether the signature is that of timestamp, "." and body by the key id, and the timestamp is near now_ms. NULL: it is, and
-// signature says what to remember; otherwise why not. Nothing is said about which keys there are.
+// Whether the signature is that of timestamp, "." and body by the key id, and the timestamp is near now_ms. NULL: it
+// is, and signature says what to remember; otherwise why not. Nothing is said about which keys there are.
 const char *admin_check(const uint8_t master[CRYPTO_KEY_BYTES], const struct admin_claim *claim, int64_t now_ms,
 			uint8_t signature[SHA256_BYTES]);
 

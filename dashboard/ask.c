@@ -16,15 +16,16 @@ static const char FACTS_SQL[] =
 	" (extract(epoch from now()) * 1000)::bigint, command_over_limit($3, now(), 9223372036854775807)"
 	" from (select $1::text as device) a left join device d on d.device = a.device";
 enum facts { KNOWN, ENABLED, OPENS_MS, NOW_MS, OVER_LIMIT };
-static const char FIND_SQL[] =
-	"select id, device = $3 and action = $4 and params = $5::jsonb from command"
-	" where requested_by = $1 and idempotency_key = $2";
+static const char FIND_SQL[] = "select id, device = $3 and action = $4 and params = $5::jsonb from command"
+			       " where requested_by = $1 and idempotency_key = $2";
 // Of two that come at once with the same key, the second waits here for the first, and inserts nothing.
 static const char CREATE_SQL[] =
-	"insert into command (device, action, params, requested_by, source, request_id, idempotency_key, not_before, expires_at,"
-	" in_window, confirmed, max_attempts) values ($1, $2, $3::jsonb, $4, $5, $6, $7, to_timestamp($8::bigint / 1000.0),"
-	" greatest(now(), to_timestamp($8::bigint / 1000.0)) + $9::integer * interval '1 second', $10, $11, $12::integer)"
-	" on conflict (requested_by, idempotency_key) where idempotency_key is not null do nothing returning id";
+	"insert into command (device, action, params, requested_by, source, request_id, idempotency_key, not_before,"
+	" expires_at, in_window, confirmed, max_attempts) values ($1, $2, $3::jsonb, $4, $5, $6, $7,"
+	" to_timestamp($8::bigint / 1000.0),"
+	" greatest(now(), to_timestamp($8::bigint / 1000.0)) + $9::integer * interval '1 second', $10, $11,"
+	" $12::integer) on conflict (requested_by, idempotency_key) where idempotency_key is not null do nothing"
+	" returning id";
 
 enum outcome { CREATED, REPEATED, REFUSED, OTHER_REQUEST, STATEMENT_FAILED };
 
@@ -63,8 +64,8 @@ static bool find_earlier(struct ask *ask, enum outcome *outcome)
 
 	if (!ask->key)
 		return false;
-	if (!PG_QUERY(ask->dashboard->pg, &earlier, &ask->error, FIND_SQL, ask->asker->name, ask->key, ask->request.device,
-		      ask->request.action, json_text(ask->request.params))) {
+	if (!PG_QUERY(ask->dashboard->pg, &earlier, &ask->error, FIND_SQL, ask->asker->name, ask->key,
+		      ask->request.device, ask->request.action, json_text(ask->request.params))) {
 		*outcome = STATEMENT_FAILED;
 		return true;
 	}
@@ -88,14 +89,16 @@ static enum outcome check(struct ask *ask)
 		.in_window = request->in_window,
 	};
 
-	if (!PG_QUERY(ask->dashboard->pg, &facts, &ask->error, FACTS_SQL, request->device, begin_of(ask), ask->asker->name))
+	if (!PG_QUERY(ask->dashboard->pg, &facts, &ask->error, FACTS_SQL, request->device, begin_of(ask),
+		      ask->asker->name))
 		return STATEMENT_FAILED;
 	demand.device_known = pg_bool(facts, 0, KNOWN);
 	demand.device_enabled = pg_bool(facts, 0, ENABLED);
 	demand.opens_ms = pg_int(facts, 0, OPENS_MS);
 	demand.now_ms = pg_int(facts, 0, NOW_MS);
 	demand.over_limit = pg_bool(facts, 0, OVER_LIMIT);
-	demand.expires_ms = (request->begin_ms > demand.now_ms ? request->begin_ms : demand.now_ms) + request->ttl_s * 1000;
+	demand.expires_ms =
+		(request->begin_ms > demand.now_ms ? request->begin_ms : demand.now_ms) + request->ttl_s * 1000;
 	return command_demand_check(&demand, &ask->refusal) ? CREATED : REFUSED;
 }
 
@@ -113,18 +116,19 @@ static enum outcome create(struct ask *ask)
 	if (outcome != CREATED)
 		return outcome;
 	if (!PG_QUERY(ask->dashboard->pg, &made, &ask->error, CREATE_SQL, request->device, request->action, params,
-		      ask->asker->name, ask->asker->source, http_request_id(ask->http), ask->key, begin_of(ask), ask->ttl,
-		      request->in_window ? "true" : "false", request->confirmed ? "true" : "false", ask->attempts))
+		      ask->asker->name, ask->asker->source, http_request_id(ask->http), ask->key, begin_of(ask),
+		      ask->ttl, request->in_window ? "true" : "false", request->confirmed ? "true" : "false",
+		      ask->attempts))
 		return STATEMENT_FAILED;
 	if (pg_rows(made) == 0)
 		return find_earlier(ask, &outcome) ? outcome : STATEMENT_FAILED;
 	(void)snprintf(ask->id, sizeof(ask->id), "%s", pg_text(made, 0, 0));
 	buf_init(&detail, COMMAND_PARAMS_MAX_BYTES + 1024);
 	buf_addf(&detail, "{\"command\":\"%s\",\"action\":\"%s\",\"params\":%s}", ask->id, request->action, params);
-	return api_audit(ask->dashboard, ask->http, ask->asker->name, "command.request", request->device, buf_str(&detail),
-			 &ask->error) ?
-		       CREATED :
-		       STATEMENT_FAILED;
+	return api_audit(ask->dashboard, ask->http, ask->asker->name, "command.request", request->device,
+			 buf_str(&detail), &ask->error)
+		       ? CREATED
+		       : STATEMENT_FAILED;
 }
 
 static void reply_refusal(struct http_request *request, const struct refusal *refusal)
@@ -164,7 +168,8 @@ static void reply(struct ask *ask, enum outcome outcome)
 		reply_refusal(ask->http, &ask->refusal);
 		return;
 	case OTHER_REQUEST:
-		http_reply_problem(ask->http, 422, "This Idempotency-Key was used for another command; take a new one.");
+		http_reply_problem(ask->http, 422,
+				   "This Idempotency-Key was used for another command; take a new one.");
 		return;
 	case STATEMENT_FAILED:
 		api_reply_error(ask->dashboard, ask->http, &ask->error);
@@ -206,7 +211,8 @@ void ask_command(struct dashboard *dashboard, struct http_request *request, cons
 	if (!command_request_read(json, others, clock_wall_ms(), &ask->request, &ask->refusal)) {
 		reply_refusal(request, &ask->refusal);
 	} else if (ask->key && !is_key(ask->key)) {
-		http_reply_problem(request, 422, "Idempotency-Key must be 1 to 64 printable characters without spaces.");
+		http_reply_problem(request, 422,
+				   "Idempotency-Key must be 1 to 64 printable characters without spaces.");
 	} else {
 		(void)snprintf(ask->begin, sizeof(ask->begin), "%lld", (long long)ask->request.begin_ms);
 		(void)snprintf(ask->ttl, sizeof(ask->ttl), "%lld", (long long)ask->request.ttl_s);

@@ -69,7 +69,8 @@ void commands_list(struct http_request *request, void *user)
 		return;
 	if (after) {
 		(void)snprintf(cursor, sizeof(cursor), "%s", after);
-		if (!api_split_cursor(cursor, parts, 2) || !api_parse_int(parts[0], &ignored) || !crypto_is_uuid(parts[1])) {
+		if (!api_split_cursor(cursor, parts, 2) || !api_parse_int(parts[0], &ignored) ||
+		    !crypto_is_uuid(parts[1])) {
 			(void)api_bad_cursor(request);
 			return;
 		}
@@ -79,8 +80,13 @@ void commands_list(struct http_request *request, void *user)
 	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {api_text(request, "device"), api_text(request, "state"), created, id, limit_text,
-				      api_text(request, "action"), api_text(request, "requested_by"),
+	const char *const params[] = {api_text(request, "device"),
+				      api_text(request, "state"),
+				      created,
+				      id,
+				      limit_text,
+				      api_text(request, "action"),
+				      api_text(request, "requested_by"),
 				      api_text(request, "request_id")};
 
 	if (api_query(user, request, &rows, LIST_SQL, 8, params))
@@ -149,8 +155,8 @@ static void refuse_cancel(struct dashboard *dashboard, struct http_request *requ
 		http_reply_problem(request, 404, MISSING);
 		return;
 	}
-	(void)snprintf(detail, sizeof(detail), "This command is %s, and %s cannot be cancelled then.", pg_text(rows, 0, 0),
-		       pg_text(rows, 0, 1));
+	(void)snprintf(detail, sizeof(detail), "This command is %s, and %s cannot be cancelled then.",
+		       pg_text(rows, 0, 0), pg_text(rows, 0, 1));
 	http_reply_problem(request, 409, detail);
 }
 
@@ -249,8 +255,8 @@ void commands_remove(struct http_request *request, void *user)
 
 	if (!device == !older)
 		http_reply_problem(request, 400,
-				   "Say what: device=<id> cancels what waits for that device; older_than_s=<seconds> removes "
-				   "commands that ended before.");
+				   "Say what: device=<id> cancels what waits for that device; older_than_s=<seconds> "
+				   "removes commands that ended before.");
 	else if (device)
 		empty_queue(user, request, device);
 	else if (api_int(request, "older_than_s", 0, INT32_MAX, &older_s))

@@ -11,7 +11,8 @@
 // What is absent ($2 to $4 null) stays; $5: the window is taken away.
 static const char CHANGE_SQL[] =
 	"update device d set command_policy = coalesce($2, d.command_policy), time_zone = coalesce($3, d.time_zone),"
-	" maintenance_window = case when $5 then null else coalesce($4::jsonb, d.maintenance_window) end where d.device = $1"
+	" maintenance_window = case when $5 then null else coalesce($4::jsonb, d.maintenance_window) end where "
+	"d.device = $1"
 	" returning json_build_object('device', d.device, 'command_policy', d.command_policy, 'time_zone', d.time_zone,"
 	" 'maintenance_window', d.maintenance_window)";
 
@@ -34,10 +35,11 @@ static bool read_settings(const struct json *json, struct settings *out, struct 
 			out->window_copy = json_copy(it.value);
 			out->window = json_text(out->window_copy);
 		} else {
-			return error_set(error, ERROR_INVALID,
-					 "\"%.64s\" is not known, or of another type: command_policy and time_zone are texts, "
-					 "maintenance_window is an object or null.",
-					 it.name);
+			return error_set(
+				error, ERROR_INVALID,
+				"\"%.64s\" is not known, or of another type: command_policy and time_zone are texts, "
+				"maintenance_window is an object or null.",
+				it.name);
 		}
 	}
 	return true;
@@ -50,9 +52,9 @@ static void reply_bad(struct dashboard *dashboard, struct http_request *request,
 	} table[] = {
 		{"command_policy", "\"command_policy\" must be \"one\" or \"burst\"."},
 		{"time_zone", "\"time_zone\" must be a name of the tz database, such as \"Europe/Berlin\"."},
-		{"maintenance_window",
-		 "\"maintenance_window\" must be such as {\"days\":[1,2,3,4,5],\"from\":\"02:00\",\"to\":\"05:00\"}, days from "
-		 "1 (Monday) to 7."},
+		{"maintenance_window", "\"maintenance_window\" must be such as "
+				       "{\"days\":[1,2,3,4,5],\"from\":\"02:00\",\"to\":\"05:00\"}, days from "
+				       "1 (Monday) to 7."},
 	};
 
 	for (size_t i = 0; pg_error_is_data(error) && i < sizeof(table) / sizeof(table[0]); i++) {
@@ -76,7 +78,8 @@ static void change(struct dashboard *dashboard, struct http_request *request, co
 		    pg_query(dashboard->pg, &row, &error, CHANGE_SQL, 5, params);
 
 	if (done && pg_rows(row) > 0)
-		done = api_audit(dashboard, request, auth_of(request)->user, "device.set", id, json_text(json), &error) &&
+		done = api_audit(dashboard, request, auth_of(request)->user, "device.set", id, json_text(json),
+				 &error) &&
 		       pg_commit(dashboard->pg, &error);
 	if (!done || pg_rows(row) == 0)
 		pg_rollback(dashboard->pg);

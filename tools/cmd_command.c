@@ -157,8 +157,8 @@ static bool confirmed(const struct cli *cli, struct error *error)
 		if (strcmp(answer, device) == 0)
 			return true;
 	}
-	return error_set(error, ERROR_INVALID, "%s may cost work or data, and was not confirmed; --yes says that it is meant",
-			 action->name);
+	return error_set(error, ERROR_INVALID,
+			 "%s may cost work or data, and was not confirmed; --yes says that it is meant", action->name);
 }
 
 static bool add_times(const struct cli *cli, struct json *body, struct error *error)

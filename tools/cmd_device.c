@@ -253,6 +253,7 @@ static const struct args_option list_options[] = {
 const struct cli_verb cmd_device[] = {
 	{"device", "list", NULL, 0, 0, "all devices with their latest values", list_options, list_run},
 	{"device", "show", "DEVICE", 1, 1, "all that is known of one", NULL, show_run},
-	{"device", "set", "DEVICE", 1, 1, "how its commands go, its time zone and maintenance window", set_options, set_run},
+	{"device", "set", "DEVICE", 1, 1, "how its commands go, its time zone and maintenance window", set_options,
+	 set_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -167,7 +167,8 @@ static void what_costs_work_is_confirmed(void **state)
 static void nobody_asks_for_what_is_the_commanders_own(void **state)
 {
 	struct error error = {0};
-	auto_json struct json *params = json_parse("{\"command\":\"0f8c2a10-0000-4000-8000-000000000001\"}", 50, &error);
+	auto_json struct json *params =
+		json_parse("{\"command\":\"0f8c2a10-0000-4000-8000-000000000001\"}", 50, &error);
 	struct command_demand demand = good();
 	struct refusal refusal;
 
