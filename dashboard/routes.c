@@ -10,6 +10,7 @@
 #include "dashboard/events.h"
 #include "dashboard/health.h"
 #include "dashboard/outputs.h"
+#include "dashboard/openapi.h"
 #include "dashboard/overview.h"
 #include "dashboard/registrations.h"
 #include "dashboard/revocations.h"
@@ -23,6 +24,7 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/session", session_create, ACCESS_PUBLIC},
 	{"GET", "/api/v1/session", session_get, ACCESS_READ},
 	{"DELETE", "/api/v1/session", session_delete, ACCESS_READ},
+	{"GET", "/api/v1/openapi.json", openapi_get, ACCESS_READ},
 	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
 	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},

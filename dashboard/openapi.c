@@ -1,0 +1,315 @@
+#include "dashboard/openapi.h"
+
+#include "common/action.h"
+#include "common/buf.h"
+#include "common/command_request.h"
+#include "dashboard/auth.h"
+#include "dashboard/routes.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 128
+
+static bool is_described(const struct http_route *route)
+{
+	return strncmp(route->pattern, "/api/", 5) == 0 || route->tag == ACCESS_SIGNED;
+}
+
+static struct json *object_of(const char *name, struct json *value)
+{
+	struct json *object = json_new_object();
+
+	json_set(object, name, value);
+	return object;
+}
+
+static struct json *typed(const char *type, const char *description)
+{
+	struct json *schema = json_new_object();
+
+	json_set_string(schema, "type", type);
+	if (description)
+		json_set_string(schema, "description", description);
+	return schema;
+}
+
+static struct json *described(const char *description)
+{
+	struct json *schema = json_new_object();
+
+	json_set_string(schema, "description", description);
+	return schema;
+}
+
+static struct json *number(int64_t min, int64_t max, const char *description)
+{
+	struct json *schema = typed("integer", description);
+
+	json_set_int(schema, "minimum", min);
+	json_set_int(schema, "maximum", max);
+	return schema;
+}
+
+static struct json *reference(const char *name)
+{
+	char target[NAME_MAX_BYTES];
+	struct json *schema = json_new_object();
+
+	(void)snprintf(target, sizeof(target), "#/components/schemas/%s", name);
+	json_set_string(schema, "$ref", target);
+	return schema;
+}
+
+static struct json *content(const char *type, const char *schema)
+{
+	return object_of(type, object_of("schema", reference(schema)));
+}
+
+static void append_text(struct json *array, const char *text)
+{
+	auto_json struct json *holder = json_new_object();
+
+	json_set_string(holder, "text", text);
+	json_append(array, json_copy(json_member(holder, "text")));
+}
+
+// ---- paths ----
+
+static void add_security(struct json *operation, int tag)
+{
+	static const char *const logged_in[] = {"bearer", "session", NULL}, *const by_signature[] = {"signature", NULL};
+	struct json *security = json_new_array();
+
+	for (const char *const *name = tag == ACCESS_SIGNED ? by_signature : logged_in; tag != ACCESS_PUBLIC && *name;
+	     name++)
+		json_append(security, object_of(*name, json_new_array()));
+	json_set(operation, "security", security);
+}
+
+static void add_roles(struct json *operation, int tag)
+{
+	static const enum role roles[] = {ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMINISTRATOR, ROLE_AUDITOR};
+	auto_buf struct buf text = {0};
+
+	buf_init(&text, 256);
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		if (tag & (int)roles[i])
+			(void)buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "Roles: ", auth_role_name(roles[i]));
+	}
+	if (text.len_bytes > 0)
+		json_set_string(operation, "description", buf_str(&text));
+}
+
+// Those in braces, and the header that makes a repetition harmless.
+static void add_parameters(struct json *operation, const struct http_route *route, bool takes_command)
+{
+	struct json *parameters = json_new_array();
+
+	for (const char *at = strchr(route->pattern, '{'); at; at = strchr(at + 1, '{')) {
+		char name[NAME_MAX_BYTES];
+		struct json *parameter = json_new_object();
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 1, "}"), at + 1);
+		json_set_string(parameter, "name", name);
+		json_set_string(parameter, "in", "path");
+		json_set_bool(parameter, "required", true);
+		json_set(parameter, "schema", typed("string", NULL));
+		json_append(parameters, parameter);
+	}
+	if (takes_command) {
+		struct json *parameter = json_new_object();
+
+		json_set_string(parameter, "name", "Idempotency-Key");
+		json_set_string(parameter, "in", "header");
+		json_set(parameter, "schema",
+			 typed("string", "the same request with the same key is the same command"));
+		json_append(parameters, parameter);
+	}
+	json_set(operation, "parameters", parameters);
+}
+
+// "getApiV1DevicesId" of GET /api/v1/devices/{id}.
+static void operation_id(const struct http_route *route, char out[NAME_MAX_BYTES])
+{
+	size_t used = 0;
+	bool upper = false;
+
+	for (const char *at = route->method; *at && used < NAME_MAX_BYTES - 1; at++)
+		out[used++] = (char)tolower((unsigned char)*at);
+	for (const char *at = route->pattern; *at && used < NAME_MAX_BYTES - 1; at++) {
+		if (isalnum((unsigned char)*at))
+			out[used++] = upper ? (char)toupper((unsigned char)*at) : *at;
+		upper = !isalnum((unsigned char)*at);
+	}
+	out[used] = '\0';
+}
+
+static struct json *operation_of(const struct http_route *route)
+{
+	bool takes_command = strcmp(route->method, "POST") == 0 &&
+			     (strcmp(route->pattern, "/api/v1/commands") == 0 || route->tag == ACCESS_SIGNED);
+	struct json *operation = json_new_object();
+	struct json *responses = json_new_object();
+	struct json *done = json_new_object();
+	struct json *problem = json_new_object();
+	char id[NAME_MAX_BYTES];
+
+	operation_id(route, id);
+	json_set_string(operation, "operationId", id);
+	add_roles(operation, route->tag);
+	add_security(operation, route->tag);
+	add_parameters(operation, route, takes_command);
+	if (takes_command) {
+		struct json *body = json_new_object();
+
+		json_set_bool(body, "required", true);
+		json_set(body, "content", content("application/json", "CommandRequest"));
+		json_set(operation, "requestBody", body);
+	}
+	json_set_string(done, "description", "Done, or taken on; docs/protocol.md says what the body holds");
+	json_set(responses, "2XX", done);
+	json_set_string(problem, "description", "What is wrong, and what to do about it (RFC 9457)");
+	json_set(problem, "content", content("application/problem+json", "Problem"));
+	json_set(responses, "default", problem);
+	json_set(operation, "responses", responses);
+	return operation;
+}
+
+static struct json *paths(void)
+{
+	struct json *all = json_new_object();
+
+	for (size_t i = 0; i < routes_count; i++) {
+		struct json *item;
+
+		if (!is_described(&routes[i]) || json_member(all, routes[i].pattern))
+			continue;
+		item = json_new_object();
+		for (size_t k = i; k < routes_count; k++) {
+			char method[16];
+
+			if (strcmp(routes[k].pattern, routes[i].pattern) != 0)
+				continue;
+			(void)snprintf(method, sizeof(method), "%s", routes[k].method);
+			for (char *at = method; *at; at++)
+				*at = (char)tolower((unsigned char)*at);
+			json_set(item, method, operation_of(&routes[k]));
+		}
+		json_set(all, routes[i].pattern, item);
+	}
+	return all;
+}
+
+// ---- schemas ----
+
+static struct json *one_action(const struct action *action)
+{
+	struct json *schema = described(action->description);
+	struct json *properties = json_new_object();
+	struct json *required = json_new_array();
+	struct json *name = json_new_object();
+
+	json_set_string(name, "const", action->name);
+	json_set(properties, "action", name);
+	json_set(properties, "params", action_schema(action));
+	append_text(required, "action");
+	if (action->destructive) {
+		struct json *meant = json_new_object();
+
+		json_set_bool(meant, "const", true);
+		json_set(properties, "confirm", meant);
+		append_text(required, "confirm");
+	}
+	json_set(schema, "properties", properties);
+	json_set(schema, "required", required);
+	return schema;
+}
+
+static struct json *command_request(void)
+{
+	struct json *schema = typed("object", NULL);
+	struct json *properties = json_new_object();
+	struct json *required = json_new_array();
+	struct json *actions = json_new_array();
+	size_t count = 0;
+	const struct action *table = action_table(&count);
+
+	append_text(required, "device");
+	append_text(required, "action");
+	json_set(properties, "device", typed("string", "device id"));
+	json_set(properties, "action", typed("string", NULL));
+	json_set(properties, "params", typed("object", NULL));
+	json_set(properties, "confirm", typed("boolean", "true for a destructive action"));
+	json_set(properties, "ttl_s", number(1, COMMAND_TTL_MAX_S, "until it must have begun, from when it may"));
+	json_set(properties, "at", described("not before: RFC 3339, or ms since 1970"));
+	json_set(properties, "after_s", number(1, COMMAND_BEGIN_MAX_S, "not before, seconds from now"));
+	json_set(properties, "in_window", typed("boolean", "only in the device's maintenance window"));
+	json_set(properties, "max_attempts", number(1, COMMAND_ATTEMPTS_MAX, "publishes to a silent device"));
+	for (size_t i = 0; i < count; i++) {
+		if (!table[i].internal)
+			json_append(actions, one_action(&table[i]));
+	}
+	json_set(schema, "properties", properties);
+	json_set(schema, "required", required);
+	json_set_bool(schema, "unevaluatedProperties", false);
+	json_set(schema, "oneOf", actions);
+	return schema;
+}
+
+static struct json *problem_schema(void)
+{
+	static const char *const texts[] = {"type", "title", "detail", "request_id"};
+	struct json *schema = typed("object", NULL);
+	struct json *properties = json_new_object();
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		json_set(properties, texts[i], typed("string", NULL));
+	json_set(properties, "status", typed("integer", NULL));
+	json_set(schema, "properties", properties);
+	return schema;
+}
+
+static struct json *scheme(const char *type, const char *in, const char *name, const char *how)
+{
+	struct json *one = json_new_object();
+
+	json_set_string(one, "type", type);
+	if (in) {
+		json_set_string(one, "in", in);
+		json_set_string(one, "name", name);
+	} else {
+		json_set_string(one, "scheme", how);
+	}
+	return one;
+}
+
+struct json *openapi_document(void)
+{
+	struct json *document = json_new_object();
+	struct json *info = json_new_object();
+	struct json *components = json_new_object();
+	struct json *schemas = json_new_object();
+	struct json *schemes = json_new_object();
+
+	json_set_string(document, "openapi", "3.1.0");
+	json_set_string(info, "title", "Muster");
+	json_set_string(info, "version", MUSTER_VERSION);
+	json_set(document, "info", info);
+	json_set(document, "paths", paths());
+	json_set(schemas, "Problem", problem_schema());
+	json_set(schemas, "CommandRequest", command_request());
+	json_set(components, "schemas", schemas);
+	json_set(schemes, "bearer", scheme("http", NULL, NULL, "bearer"));
+	json_set(schemes, "session", scheme("apiKey", "cookie", AUTH_COOKIE, NULL));
+	json_set(schemes, "signature", scheme("apiKey", "header", "Muster-Signature", NULL));
+	json_set(components, "securitySchemes", schemes);
+	json_set(document, "components", components);
+	return document;
+}
+
+void openapi_get(struct http_request *request, void *user)
+{
+	http_reply_json(request, 200, openapi_document());
+}
