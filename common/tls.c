@@ -160,8 +160,11 @@ static bool describe(SSL *ssl, int ret, struct error *error)
 	long verified = SSL_get_verify_result(ssl);
 	if (verified != X509_V_OK) {
 		ERR_clear_error();
-		return error_set(error, ERROR_DENIED, "the server's certificate is not to be trusted: %s",
-				 X509_verify_cert_error_string(verified));
+		(void)error_set(error, ERROR_DENIED, "the server's certificate is not to be trusted: %s",
+				X509_verify_cert_error_string(verified));
+		if (error)
+			error->code = (int)verified;
+		return false;
 	}
 	if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE ||
 	    (code == SSL_ERROR_SYSCALL && (errno == EAGAIN || errno == EWOULDBLOCK)))

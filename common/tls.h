@@ -22,7 +22,8 @@ DEFINE_CLEANUP(struct tls, tls_free)
 // For the connections made from now on. On failure what was there before still counts.
 bool tls_set(struct tls *tls, const struct tls_credential *credential, struct error *error) must_check;
 // Whether the server can be reached, is the right one, and takes our certificate; connects and says nothing more.
-// ERROR_UNREACHABLE, ERROR_TIMEOUT, or ERROR_DENIED when one of the two does not trust the other.
+// ERROR_UNREACHABLE, ERROR_TIMEOUT, or ERROR_DENIED when one of the two does not trust the other: error->code is then 0
+// when it is the server.
 bool tls_probe(struct tls *tls, const char *host, int port, int timeout_ms, struct error *error) must_check;
 // Writes to a connection (OpenSSL's SSL) that a library made, all or nothing; after false it can only be closed.
 bool tls_write(void *connection, const void *data, int len_bytes) must_check;

@@ -180,27 +180,32 @@ static bool sweep(const char *folder, const struct buf *names, struct error *err
 	return ok;
 }
 
-// Makes ca/trust/<kind> say the same as ca/<kind>.crt: first what is new, then what is gone.
-static bool publish(const struct stack *stack, enum authority_kind kind, struct error *error)
+bool authority_publish(const struct authority_list *list, const char *folder, struct error *error)
 {
-	struct stack_path folder = stack_path(stack, "ca/trust/%s", kinds[kind]);
-	struct authority_list list auto_authority_list = {0};
 	struct buf auto_buf names;
 	buf_init(&names, PEM_MAX_BYTES);
-	if (!authority_list_load(stack, kind, &list, error) || !file_mkdirs(folder.text, 0700, error))
+	if (!file_mkdirs(folder, 0700, error))
 		return false;
-	for (size_t i = 0; i < list.count; i++) {
+	for (size_t i = 0; i < list->count; i++) {
 		struct stack_path name;
 		char path[2 * STACK_PATH_MAX];
-		if (!file_name(list.items[i].pem, &names, &name, error))
+		if (!file_name(list->items[i].pem, &names, &name, error))
 			return false;
 		buf_add_str(&names, name.text);
 		name.text[strcspn(name.text, "\n")] = '\0';
-		(void)snprintf(path, sizeof(path), "%s%s", folder.text, name.text);
-		if (!file_write(path, list.items[i].pem, strlen(list.items[i].pem), 0644, error))
+		(void)snprintf(path, sizeof(path), "%s%s", folder, name.text);
+		if (!file_write(path, list->items[i].pem, strlen(list->items[i].pem), 0644, error))
 			return false;
 	}
-	return sweep(folder.text, &names, error);
+	return sweep(folder, &names, error);
+}
+
+// Makes ca/trust/<kind> say the same as ca/<kind>.crt.
+static bool publish(const struct stack *stack, enum authority_kind kind, struct error *error)
+{
+	struct authority_list list auto_authority_list = {0};
+	return authority_list_load(stack, kind, &list, error) &&
+	       authority_publish(&list, stack_path(stack, "ca/trust/%s", kinds[kind]).text, error);
 }
 
 // ---- making, switching, withdrawing ----

@@ -1,4 +1,4 @@
-// muster ca init|inspect|expiring|rotate|revoke|crl: the certificate authorities and what they have issued.
+// muster ca init|inspect|bundle|expiring|rotate|revoke|crl: the certificate authorities and what they have issued.
 #include "tools/cmd_ca.h"
 
 #include "common/clock.h"
@@ -219,6 +219,8 @@ static int inspect_run(struct cli *cli)
 	static const struct table_column columns[] = {
 		{.name = "name"}, {.name = "state"}, {.name = "issuer"}, {.name = "expires"}, {.name = "sha256"}};
 	struct error error;
+	if (args_value(&cli->args, "remote"))
+		return ca_remote(cli, args_value(&cli->args, "remote"));
 	if (cli->args.operand_count > 0)
 		return inspect_file(cli, cli->args.operands[0]);
 	int exit_code = ca_open(cli);
@@ -445,6 +447,18 @@ static int crl_run(struct cli *cli)
 	return CLI_OK;
 }
 
+static const struct args_option inspect_options[] = {
+	{"remote", "HOST:PORT", "whom a broker elsewhere trusts, and by whom its own certificate is"},
+	{"as", "KIND", "its listener is that of device or of service (device)"},
+	{NULL, NULL, NULL},
+};
+static const struct args_option bundle_options[] = {
+	{"for", "WHOM", "broker, service or device"},
+	{"out", "DIR", "folder that is made or brought up to date"},
+	{"host", "NAME", "broker: and a server certificate for this name or address; may be repeated"},
+	{"name", "NAME", "service: and a certificate for svc.NAME"},
+	{NULL, NULL, NULL},
+};
 static const struct args_option expiring_options[] = {
 	{"within", "TIME", "how soon: 12h, 30d (30d)"},
 	{NULL, NULL, NULL},
@@ -465,7 +479,9 @@ static const struct args_option crl_options[] = {
 
 const struct cli_verb cmd_ca[] = {
 	{"ca", "init", NULL, 0, 0, "make the certificate authorities (muster up does it, too)", NULL, init_run},
-	{"ca", "inspect", "[FILE]", 0, 1, "authorities and certificates here, or those in a file", NULL, inspect_run},
+	{"ca", "inspect", "[FILE]", 0, 1, "authorities and certificates here, in a file, or whom a broker trusts",
+	 inspect_options, inspect_run},
+	{"ca", "bundle", NULL, 0, 0, "what another machine needs of them", bundle_options, ca_bundle_run},
 	{"ca", "expiring", NULL, 0, 0, "what expires soon", expiring_options, expiring_run},
 	{"ca", "rotate", "WHAT [STEP]", 1, 2, "device, service or server: where it stands, or one step on",
 	 rotate_options, ca_rotate_run},

@@ -12,5 +12,10 @@ struct pg *ca_database(struct cli *cli, struct error *error) __attribute__((warn
 
 struct json *ca_json(enum authority_kind kind, const struct authority *authority);
 
+// muster ca bundle --for WHOM --out DIR
+int ca_bundle_run(struct cli *cli);
+// muster ca inspect --remote HOST:PORT
+int ca_remote(struct cli *cli, const char *address);
+
 // muster ca rotate WHAT [STEP]
 int ca_rotate_run(struct cli *cli);

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/json.h"
 #include "common/pg.h"
+#include "common/pki.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -109,6 +110,9 @@ bool stack_identity_server(const struct stack *stack, struct error *error) must_
 // A certificate by the service CA ("svc.x", "op.x"), into <prefix>.crt and <prefix>.key.
 bool stack_identity_client(const struct stack *stack, const char *name, const char *prefix,
 			   struct error *error) must_check;
+// <prefix>.crt by the service CA that issues now, anew each time, for <prefix>.key, which is made if there is none.
+bool stack_identity_issue(const struct stack *stack, const struct pki_subject *subject, const char *prefix,
+			  struct error *error) must_check;
 // The administrator's account and its API token.
 bool stack_identity_account(const struct stack *stack, struct pg *pg, struct error *error) must_check;
 

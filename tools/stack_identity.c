@@ -45,8 +45,17 @@ static bool still_good(const struct stack *stack, const char *prefix)
 
 static bool issue(const struct stack *stack, const struct pki_subject *subject, const char *prefix, struct error *error)
 {
-	struct stack_path cert = stack_path(stack, "%s.crt", prefix);
-	struct stack_path key = stack_path(stack, "%s.key", prefix);
+	return stack_identity_issue(stack, subject, stack_path(stack, "%s", prefix).text, error);
+}
+
+bool stack_identity_issue(const struct stack *stack, const struct pki_subject *subject, const char *prefix,
+			  struct error *error)
+{
+	struct stack_path cert;
+	struct stack_path key;
+	if (snprintf(cert.text, sizeof(cert.text), "%s.crt", prefix) >= (int)sizeof(cert.text) ||
+	    snprintf(key.text, sizeof(key.text), "%s.key", prefix) >= (int)sizeof(key.text))
+		return error_set(error, ERROR_LIMIT, "the path %s is too long", prefix);
 	struct pki_ca *ca cleanup(pki_ca_free_cleanup) =
 		authority_open(stack, AUTHORITY_SERVICE, AUTHORITY_CURRENT, error);
 	if (!ca)

@@ -193,3 +193,54 @@ def test_a_device_at_the_wrong_broker_is_taken_in_and_noted(stack, second):
         assert stack.value("select body ->> 'cell' from event where device = 'stray' and type = 'presence.online'") == "2"
         stack.muster("command", "send", "stray", "ping")
         wait_for(lambda: device.received("command"), "the command, where the device is")
+
+
+def test_each_cell_has_a_canary_of_its_own(stack, second):
+    """Two canaries, one list of revocations: each proves at its own broker, when somebody of either cell is revoked."""
+    text = (stack.state / "conf/canary.conf").read_text()
+    text = "".join(line for line in text.splitlines(True) if not line.startswith("http"))
+    canaries = []
+    for cell, devices in ((1, stack.ports["devices"]), (2, second.devices)):
+        port, = free_ports(1)
+        path = stack.state / f"conf/canary-{cell}.conf"
+        own, count = re.subn(r"(broker = \{[^}]*port = )\d+", rf"\g<1>{devices}", text)
+        assert count == 1, text
+        path.write_text(f'{own}http = {{ address = "127.0.0.1"; port = {port}; }};\ncell = {cell};\ngap_s = 1;\n')
+        os.chmod(path, 0o644)
+        canaries.append(Part(stack, f"canary-{cell}", [stack.bin / "muster-canary", "--config", path], port))
+
+    def proofs(cell):
+        return stack.rows("select ok, cause from revocation_proof where cell = %s order by id", cell)
+
+    def settled(cell):
+        return stack.value("select count(*) from device_state s join certificate c on c.device = s.device and c.revoked_at is null"
+                           " and ltrim(c.serial, '0') = s.certificate where s.device = %s and s.presence = 'online'", f"canary-{cell}")
+
+    try:
+        for canary in canaries:
+            canary.start()
+        wait_for(lambda: proofs(1) and proofs(2), "the first proof of both")
+        assert stack.rows("select device, cell from device where device like 'canary-%%' order by 1") == [("canary-1", 1), ("canary-2", 2)]
+        name = "gone-2"
+        enrolled(stack, name, 2)
+        stack.muster("device", "revoke", name, "--yes")
+        for cell in (1, 2):
+            wait_for(lambda cell=cell: (True, f"device {name}") in proofs(cell), f"the canary of cell {cell} to prove it")
+        wait_for(lambda: settled(1) and settled(2), "both to report again")
+        # What it proves is its broker: one that is told nothing is found out, and the other is not blamed for it.
+        before = len(proofs(1))
+        os.kill(second.commander.process.pid, signal.SIGSTOP)
+        try:
+            enrolled(stack, "gone-1", 1)
+            stack.muster("device", "revoke", "gone-1", "--yes")
+            wait_for(lambda: proofs(2)[-1] == (False, "device gone-1"), "the canary of cell 2 to find its broker out", 60)
+        finally:
+            os.kill(second.commander.process.pid, signal.SIGCONT)
+        wait_for(lambda: len(proofs(1)) > before, "the canary of cell 1 to prove")
+        assert all(ok for ok, _ in proofs(1))
+        listed = stack.muster("revocation", "list").stdout
+        assert "cell 1" in listed and "cell 2" in listed, listed
+    finally:
+        for canary in canaries:
+            canary.end(signal.SIGTERM)
+            canary.log.close()
