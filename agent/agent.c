@@ -631,6 +631,7 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 	platform_init(&agent->platform, agent->root);
 	collect_init(&agent->collect, agent->root, &agent->platform);
 	report_boot(agent);
+	memory_settle(); // opening the outbox and setting up TLS need the most: let them not add up
 	return start_session(agent, error) && start_executor(agent, error) && start_watch(agent, error);
 }
 
