@@ -16,7 +16,6 @@ struct bucket {
 };
 
 struct account {
-	char name[PRINCIPAL_MAX];
 	struct bucket messages, bytes;
 	int64_t filled_ms; // when the buckets were last looked at
 	int64_t messages_per_s, bytes_per_s;
@@ -27,6 +26,7 @@ struct account {
 	struct account *next_over;
 	bool forgotten; // there was no memory to enter it
 	UT_hash_handle hh;
+	char name[]; // there may be tens of thousands
 };
 
 struct limiter {
@@ -96,11 +96,12 @@ void limiter_free(struct limiter *limiter)
 static struct account *account_new(struct limiter *limiter, const struct limits *limits, const char *name,
 				   int64_t now_ms)
 {
-	struct account *account = calloc(1, sizeof(*account));
+	size_t name_bytes = strlen(name) + 1;
+	struct account *account = calloc(1, sizeof(*account) + name_bytes);
 
 	if (!account)
 		return NULL;
-	(void)snprintf(account->name, sizeof(account->name), "%s", name);
+	memcpy(account->name, name, name_bytes);
 	account->messages.level = limits->messages_burst * 1000;
 	account->bytes.level = limits->bytes_burst * 1000;
 	account->filled_ms = now_ms;
@@ -309,7 +310,7 @@ bool limiter_due(struct limiter *limiter, int64_t now_ms, struct limiter_notice 
 			.bytes = account->over_bytes,
 			.span_ms = now_ms - account->over_ms,
 		};
-		memcpy(out->name, account->name, sizeof(out->name));
+		(void)snprintf(out->name, sizeof(out->name), "%s", account->name);
 		account->over_messages = account->over_bytes = 0;
 		account->over = false;
 		account->notice_ms = now_ms + LIMITER_NOTICE_EVERY_MS;
