@@ -28,6 +28,10 @@ esac
 echo "Unknown command: $*" >&2
 exit 255
 """,
+    "am": r"""
+for word in "$@"; do printf '<%s>' "$word"; done >> "$device/am-calls"
+echo >> "$device/am-calls"
+""",
     "settings": r"""
 [ "$1" = get ] || exit 255
 sed -n "s/^$2 $3=//p" "$device/settings" 2>/dev/null | grep . || echo null

@@ -105,6 +105,23 @@ def test_it_needs_nothing_of_android(agent):
     assert (folder / "muster-agent").stat().st_size < 9 << 20
 
 
+def test_it_obeys_by_androids_programs(stack, agent):
+    def send(action, **params):
+        return stack.muster("command", "send", agent.name, action, "--params", json.dumps(params), "--wait", check=False)
+
+    with running(agent):
+        for action in ("launch_app", "restart_app"):
+            done = send(action, app="com.example.till/.Main$1")
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert agent.root.recorded("am-calls").read_text().splitlines() == [
+            "<start><com.example.till/.Main$1>", "<force-stop><com.example.till>", "<start><com.example.till/.Main$1>"]
+        for action, params, says in (("lock", {}, "no input"), ("restart_service", {"service": "sshd"}, "Android has no"),
+                                     ("launch_app", {"app": "till"}, "no Android package"),
+                                     ("locate", {}, "does not know where it is")):
+            done = send(action, **params)
+            assert done.returncode == 1 and says in done.stderr, done.stderr
+
+
 def test_it_reports_what_android_tells(stack, agent):
     with running(agent):
         agent.wait_telemetry(2)
