@@ -2,6 +2,7 @@
 
 #include "agent/action.h"
 #include "agent/collect.h"
+#include "agent/contact.h"
 #include "agent/crash.h"
 #include "agent/executor.h"
 #include "agent/fetch.h"
@@ -12,9 +13,11 @@
 #include "agent/names.h"
 #include "agent/outbox.h"
 #include "agent/platform.h"
+#include "agent/push.h"
 #include "agent/renew.h"
 #include "agent/system.h"
 #include "agent/uplink.h"
+#include "agent/wake_socket.h"
 #include "agent/watch.h"
 #include "common/clock.h"
 #include "common/device_status.h"
@@ -55,6 +58,9 @@ struct agent {
 	struct platform platform;
 	struct collect collect;
 	struct watch watch;
+	struct contact contact;
+	struct wake_socket wake;
+	char *push_token;
 	char boot_id[64];
 	char fingerprint[SHA256_HEX_BYTES];
 	char telemetry_topic[TOPIC_MAX_BYTES], event_topic[TOPIC_MAX_BYTES];
@@ -234,6 +240,7 @@ static void on_connect(void *user, bool session_present)
 			log_fault(&agent->send_fault, "uplink.send", &error);
 	}
 	agent->settle = true;
+	contact_busy(&agent->contact, clock_mono_ms());
 	renew_connected(&agent->renew, clock_mono_ms());
 	uplink_connected(&agent->uplink);
 	publish_status(agent, "online", NULL);
@@ -344,6 +351,7 @@ static void on_message(void *user, const struct mqtt_message *message)
 		on_stored(agent, payload, message->payload_bytes);
 		break;
 	case TOPIC_COMMAND:
+		contact_busy(&agent->contact, clock_mono_ms());
 		outbox_result(agent, executor_command(&agent->executor, payload, message->payload_bytes, &error),
 			      &error);
 		break;
@@ -406,6 +414,11 @@ static int timeout_ms(const struct agent *agent)
 		wait_ms = child_ms;
 	if (watch_ms >= 0 && watch_ms < wait_ms)
 		wait_ms = watch_ms;
+	int64_t wake_ms = wake_socket_timeout_ms(&agent->wake, now_ms);
+	if (wake_ms >= 0 && wake_ms < wait_ms)
+		wait_ms = wake_ms;
+	if (contact_deadline_ms(&agent->contact) - now_ms < wait_ms)
+		wait_ms = contact_deadline_ms(&agent->contact) - now_ms;
 	int64_t platform_ms = platform_timeout_ms(&agent->platform, now_ms);
 	if (platform_ms >= 0 && (platform_ms < wait_ms || !platform_ready(&agent->platform)))
 		wait_ms = platform_ms;
@@ -444,6 +457,77 @@ static bool replace_damaged(struct agent *agent, struct error *error)
 	       outbox_set_int(agent->outbox, "interval_s", agent->facts.interval_s, error);
 }
 
+// ---- waking and sleeping ----
+
+static void on_wake(void *user)
+{
+	struct agent *agent = user;
+	contact_wake(&agent->contact, clock_mono_ms());
+}
+
+static bool on_push_token(void *user, const char *token, struct error *error)
+{
+	struct agent *agent = user;
+	char *copy auto_free = strdup(token);
+	if (!copy)
+		return error_errno(error, ENOMEM, "cannot keep the push token");
+	if (!push_token_store(agent->identity.state_dir, token, error))
+		return false;
+	free(agent->push_token);
+	agent->push_token = steal(copy);
+	agent->facts.push_token = agent->push_token;
+	uplink_hello(&agent->uplink);
+	contact_wake(&agent->contact, clock_mono_ms()); // so that it is told
+	log_info("push_token.changed", "set", *token ? "yes" : "no");
+	return true;
+}
+
+static void wake_up(struct agent *agent, int64_t now_ms)
+{
+	wake_socket_poll(&agent->wake, now_ms);
+	if (!contact_woken(&agent->contact, now_ms))
+		return;
+	log_info("agent.woken", "connected", mqtt_connected(agent->mqtt) ? "yes" : "no");
+	if (mqtt_connected(agent->mqtt))
+		agent->heartbeat_ms = now_ms; // also finds out whether the connection still holds
+	else
+		mqtt_connect_now(agent->mqtt);
+}
+
+// Waits for the PUBACKs too: closing a socket with unread bytes in it resets the connection (RFC 1122, 4.2.2.13), and
+// the broker might never see DISCONNECT.
+static void say_goodbye(struct agent *agent, const char *why)
+{
+	int64_t deadline_ms = clock_mono_ms() + GOODBYE_MS;
+	if (mqtt_connected(agent->mqtt))
+		publish_status(agent, "offline", why); // a proper DISCONNECT makes the broker drop the will
+	while (mqtt_connected(agent->mqtt) && agent->uplink.unacknowledged > 0 && clock_mono_ms() < deadline_ms) {
+		struct pollfd watch = {.fd = mqtt_fd(agent->mqtt)};
+		mqtt_write(agent->mqtt);
+		watch.events = (short)mqtt_poll_events(agent->mqtt);
+		if (poll(&watch, 1, GOODBYE_MS / 10) < 0 && errno != EINTR)
+			break;
+		(void)mqtt_read(agent->mqtt, READ_BATCH);
+	}
+	mqtt_disconnect(agent->mqtt, GOODBYE_MS);
+}
+
+static void fall_asleep(struct agent *agent)
+{
+	bool connected = mqtt_connected(agent->mqtt);
+	bool idle = outbox_rows(agent->outbox) == 0 && agent->uplink.unacknowledged == 0 && !agent->uplink.hello_due &&
+		    executor_timeout_ms(&agent->executor) < 0;
+	struct error fault = {0};
+	if (!contact_sleep(&agent->contact, connected, idle, clock_mono_ms()))
+		return;
+	say_goodbye(agent, "sleep");
+	uplink_disconnected(&agent->uplink);
+	if (!next_session(agent, &fault))
+		log_fault(&agent->send_fault, "uplink.send", &fault);
+	log_info("agent.sleeps", "connected", connected ? "yes" : "no");
+	daemon_status("asleep until the next heartbeat");
+}
+
 static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *error)
 {
 	struct error fault = {0};
@@ -454,6 +538,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		{.fd = agent->fetch.fd, .events = POLLIN},
 		{.fd = platform_fd(&agent->platform), .events = POLLIN},
 		{.fd = watch_fd(&agent->watch), .events = POLLIN},
+		{.fd = wake_socket_fd(&agent->wake), .events = POLLIN},
 	};
 	if (poll(watches, sizeof(watches) / sizeof(watches[0]), timeout_ms(agent)) < 0 && errno != EINTR)
 		return error_errno(error, errno, "cannot wait for events");
@@ -467,8 +552,12 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 	int64_t now_ms = clock_mono_ms();
 	platform_poll(&agent->platform, now_ms);
 	watch_poll(&agent->watch, now_ms);
-	if (now_ms >= agent->heartbeat_ms && platform_ready(&agent->platform))
+	wake_up(agent, now_ms);
+	if (now_ms >= agent->heartbeat_ms && platform_ready(&agent->platform)) {
 		heartbeat(agent, now_ms);
+		if (contact_heartbeat(&agent->contact, now_ms))
+			mqtt_connect_now(agent->mqtt);
+	}
 	send_waiting(agent);
 	poll_bridge(agent);
 	renew_result(agent, renew_tick(&agent->renew, mqtt_connected(agent->mqtt), clock_mono_ms(), clock_wall_ms(),
@@ -480,6 +569,7 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 		log_fault_over(&agent->counter_fault, "counter.write");
 	else
 		log_fault(&agent->counter_fault, "counter.write", &fault);
+	fall_asleep(agent);
 	return replace_damaged(agent, error);
 }
 
@@ -609,6 +699,32 @@ static bool start_watch(struct agent *agent, struct error *error)
 	return watch_init(&agent->watch, &place, agent->outbox, &port, error);
 }
 
+// Without it the device is still reached at its heartbeats: no reason not to run.
+static void open_wake_socket(struct agent *agent)
+{
+	const struct agent_options *options = agent->options;
+	char *path auto_free = NULL;
+	struct error error = {0};
+	if (!options->wake_socket && asprintf(&path, "%s/wake.sock", agent->identity.state_dir) < 0)
+		path = NULL;
+	const char *at = options->wake_socket ? options->wake_socket : path;
+	if (!at || !wake_socket_open(&agent->wake, at, options->wake_group ? 0660 : 0600, &error))
+		log_error("wake.socket", "error", error.what);
+}
+
+static bool read_mode(struct agent *agent, struct error *error)
+{
+	const char *mode = agent->options->connection_mode;
+	bool on_demand = strcmp(mode, "on_demand") == 0;
+	if (!on_demand && strcmp(mode, "persistent") != 0)
+		return error_set(error, ERROR_INVALID, "connection.mode \"%s\" is none: use persistent or on_demand", mode);
+	contact_init(&agent->contact, on_demand, agent->options->stay_s, clock_mono_ms());
+	agent->facts.mode = on_demand ? mode : NULL;
+	agent->push_token = push_token_load(agent->identity.state_dir);
+	agent->facts.push_token = agent->push_token;
+	return true;
+}
+
 static bool start(struct agent *agent, const char *crash_at, struct error *error)
 {
 	struct error reset = {0};
@@ -622,7 +738,7 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 				 agent->identity.identity_file);
 	agent->lock_fd = lock_take(agent->identity.state_dir, error);
 	if (agent->lock_fd < 0 || !identity_load(&agent->identity, error) || !open_outbox(agent, &reset, error) ||
-	    !read_facts(agent, error))
+	    !read_facts(agent, error) || !read_mode(agent, error))
 		return false;
 	if (reset.kind != ERROR_NONE) {
 		log_error("outbox.reset", "cause", reset.what, "epoch", outbox_epoch(agent->outbox));
@@ -631,34 +747,23 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 	platform_init(&agent->platform, agent->root);
 	collect_init(&agent->collect, agent->root, &agent->platform);
 	report_boot(agent);
+	open_wake_socket(agent);
 	memory_settle(); // opening the outbox and setting up TLS need the most: let them not add up
 	return start_session(agent, error) && start_executor(agent, error) && start_watch(agent, error);
 }
 
-// Waits for the PUBACKs too: closing a socket with unread bytes in it resets the connection (RFC 1122, 4.2.2.13), and
-// the broker might never see DISCONNECT.
 static void stop(struct agent *agent)
 {
 	daemon_stopping();
-	int64_t deadline_ms = clock_mono_ms() + GOODBYE_MS;
-	if (mqtt_connected(agent->mqtt))
-		publish_status(agent, "offline", "goodbye"); // a proper DISCONNECT makes the broker drop the will
-	while (mqtt_connected(agent->mqtt) && agent->uplink.unacknowledged > 0 && clock_mono_ms() < deadline_ms) {
-		struct pollfd watch = {.fd = mqtt_fd(agent->mqtt)};
-		mqtt_write(agent->mqtt);
-		watch.events = (short)mqtt_poll_events(agent->mqtt);
-		if (poll(&watch, 1, GOODBYE_MS / 10) < 0 && errno != EINTR)
-			break;
-		(void)mqtt_read(agent->mqtt, READ_BATCH);
-	}
-	if (mqtt_connected(agent->mqtt))
-		mqtt_disconnect(agent->mqtt, GOODBYE_MS);
+	say_goodbye(agent, "goodbye");
 	log_info("agent.stopped", "device", agent->identity.device);
 }
 
 static void agent_done(struct agent *agent)
 {
 	watch_done(&agent->watch);
+	wake_socket_done(&agent->wake);
+	free(agent->push_token);
 	executor_done(&agent->executor);
 	platform_done(&agent->platform);
 	mqtt_free(agent->mqtt);
@@ -681,7 +786,9 @@ bool agent_run(const struct agent_options *options, const char *crash_at, bool *
 		.platform = {.fd = -1},
 		.watch = {.job = JOB_NONE},
 	};
+	const struct wake_handlers handlers = {on_wake, on_push_token, &agent};
 	auto_close int signal_fd = daemon_signal_fd(error);
+	wake_socket_init(&agent.wake, &handlers);
 	fetch_init(&agent.fetch);
 	if (signal_fd < 0 || !start(&agent, crash_at, error))
 		return false;

@@ -3,12 +3,14 @@
 #include "agent/check.h"
 #include "agent/options.h"
 #include "agent/provision.h"
+#include "agent/push.h"
 #include "agent/settings.h"
 #include "agent/unenroll.h"
 #include "common/daemon.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/mqtt.h"
+#include "common/push_token.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -31,16 +33,23 @@ static const char summary[] =
 	"             --device ID to wish for a name\n"
 	"  install    take the bridge's answer from standard input\n"
 	"  check      say what this device is to its fleet, what is wrong, and the cure; --json\n"
+	"  wake       connect now, if the agent sleeps; report now, if it does not\n"
+	"  push-token say where a push reaches this device: --token TOKEN, --token-file FILE (- is standard input), or\n"
+	"             --clear\n"
 	"  unenroll   wipe key, certificate, outbox and counter; --force while the agent runs\n\n"
 	"Options:";
 
 static const char *wish;
-static bool as_json, force;
+static const char *push_text, *push_file;
+static bool as_json, force, clear;
 
 static const struct argument arguments[] = {
 	{"--device", &wish, NULL},
 	{"--json", NULL, &as_json},
 	{"--force", NULL, &force},
+	{"--token", &push_text, NULL},
+	{"--token-file", &push_file, NULL},
+	{"--clear", NULL, &clear},
 };
 
 static int fail(const char *command, const struct error *error)
@@ -177,12 +186,39 @@ static int run_unenroll(const struct agent_options *options)
 	return 0;
 }
 
+static int run_wake(const struct agent_options *options)
+{
+	struct error error = {0};
+	return push_wake(options, &error) ? 0 : fail("wake", &error);
+}
+
+static int run_push_token(const struct agent_options *options)
+{
+	char text[PUSH_TOKEN_MAX + 2] = "";
+	struct error error = {0};
+	if (push_file) {
+		FILE *file auto_fclose = strcmp(push_file, "-") == 0 ? fdopen(dup(STDIN_FILENO), "r") : fopen(push_file, "re");
+		if (!file || fread(text, 1, sizeof(text) - 1, file) == 0)
+			(void)error_set(&error, ERROR_INVALID, "%.200s holds no token", push_file);
+		text[strcspn(text, "\r\n")] = '\0';
+	} else if (push_text) {
+		(void)snprintf(text, sizeof(text), "%s", push_text);
+	}
+	if (error.kind == ERROR_NONE && (*text == '\0') != clear)
+		(void)error_set(&error, ERROR_INVALID, "say --token TOKEN, --token-file FILE or --clear");
+	if (error.kind != ERROR_NONE || !push_token_set(options, text, &error))
+		return fail("push-token", &error);
+	printf("%s\n", clear ? "no push reaches this device any more" : "kept; the server learns it with the next hello");
+	return 0;
+}
+
 static const struct command {
 	const char *name;
 	int (*run)(const struct agent_options *options); // NULL: muster-agent-enroll does it
 } commands[] = {
 	{"run", run},         {"enroll", NULL},     {"register", NULL},         {"request", request},
 	{"install", install}, {"check", run_check}, {"unenroll", run_unenroll},
+	{"wake", run_wake},   {"push-token", run_push_token},
 };
 
 static const struct command *find_command(const char *name)
@@ -213,8 +249,8 @@ int main(int argc, char **argv)
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
 	if (!command) {
-		(void)fprintf(stderr, "muster-agent: say what to do: run, enroll, register, request, install, check or "
-				      "unenroll\nTry 'muster-agent --help'.\n");
+		(void)fprintf(stderr, "muster-agent: say what to do: run, enroll, register, request, install, check, "
+				      "wake, push-token or unenroll\nTry 'muster-agent --help'.\n");
 		exit_code = 2;
 	} else {
 		if (command->run == run)

@@ -13,6 +13,10 @@ struct agent_options {
 	char **broker_addresses;
 	char *root; // of /proc, /sys and /system; NULL: ""
 	long interval_s;
+	char *connection_mode; // "persistent" or "on_demand"
+	long stay_s;
+	char *wake_socket; // NULL: wake.sock in state_dir
+	bool wake_group;
 	long renew_https_after_s;
 	char **actions;        // what this device may be ordered to do
 	char **reboot_command; // argv; the first is a path

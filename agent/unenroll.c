@@ -12,7 +12,8 @@
 // What enrolment and the agent make, and what they leave beside it when they die: "credential.next", "outbox.db-wal",
 // "identity.json.x7Qzl2". The key comes first. Nothing else in the folder is touched.
 static const char *const ours[] = {
-	"credential", "settings.json", "device.key", "device.crt", "ca.crt", "identity.json", "outbox.db", "counter.json", "registration",
+	"credential", "settings.json", "device.key", "device.crt", "ca.crt", "identity.json", "outbox.db",
+	"counter.json", "registration", "push-token",
 };
 
 static bool is_of(const char *name, const char *stem)

@@ -122,12 +122,14 @@ static bool say_hello(struct uplink *uplink, int64_t now_ms, int64_t wall_ms, st
 		const char *name, *value;
 	} texts[] = {
 		{"boot_id", facts->boot_id},         {"fingerprint", facts->fingerprint}, {"trust", facts->trust},
-		{"certificate", facts->certificate}, {"not_after", facts->not_after},
+		{"certificate", facts->certificate}, {"not_after", facts->not_after},     {"mode", facts->mode},
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (texts[i].value && *texts[i].value)
 			json_set_string(hello, texts[i].name, texts[i].value);
 	}
+	if (facts->push_token)
+		json_set_string(hello, "push_token", facts->push_token);
 	struct json *actions = json_new_array();
 	struct json *holder auto_json = json_new_object();
 	for (char *const *action = facts->actions; action && *action; action++) {

@@ -47,6 +47,8 @@ struct uplink_facts {
 	const char *certificate; // serial, hex
 	const char *not_after;   // RFC 3339
 	const char *trust;       // SHA-256 of the bundle of authorities, hex
+	const char *mode;        // how it is connected; NULL: all the time
+	const char *push_token;  // NULL: it never had one; "": it has none any more
 	char *const *actions; // NULL-terminated
 };
 

@@ -625,6 +625,17 @@ void mqtt_cut(struct mqtt *mqtt)
 	drop(mqtt);
 }
 
+void mqtt_connect_now(struct mqtt *mqtt)
+{
+	if (mqtt->state == STOPPED) {
+		mqtt->state = WAITING;
+		mqtt->attempt = 0;
+		mqtt->more = false;
+	}
+	if (mqtt->state == WAITING)
+		mqtt->next_try_ms = clock_mono_ms();
+}
+
 static void flush_disconnect(struct mqtt *mqtt, int64_t deadline_ms)
 {
 	int rc = mosquitto_disconnect_v5(mqtt->mosq, MQTT_RC_NORMAL_DISCONNECTION, NULL);

@@ -112,6 +112,8 @@ void mqtt_tick(struct mqtt *mqtt);
 // Cuts the connection and sends nothing, so that whatever was read and is not acknowledged comes again; on_disconnect is
 // called, and the session reconnects by itself. Does nothing without a connection.
 void mqtt_cut(struct mqtt *mqtt);
+// Tries to connect with the next mqtt_tick: ends the wait for it, and takes mqtt_disconnect back.
+void mqtt_connect_now(struct mqtt *mqtt);
 // Sends what is queued and DISCONNECT (reason 0, so that the broker drops the will), for at most timeout_ms, and
 // connects no more. on_disconnect is not called.
 void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms);
