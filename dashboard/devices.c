@@ -2,6 +2,7 @@
 
 #include "dashboard/api.h"
 #include "dashboard/revocations.h"
+#include "dashboard/wakes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,9 @@
 	" when 'offline' then case s.presence_why" \
 	" when 'will' then 'The broker lost its connection without a goodbye: network, power or a crash.'" \
 	" when 'goodbye' then 'It said goodbye: it was shut down, restarted or told to disconnect.'" \
+	" when 'sleep' then case when s.last_seen + 2 * s.interval_s * interval '1 second' < now()" \
+	" then 'It went to sleep, and its heartbeat is overdue: no power, no network, or a crash.'" \
+	" else format('It sleeps until its next heartbeat (every %s s) or until it is woken.', coalesce(s.interval_s, 60)) end" \
 	" when 'kick' then 'Its session was cut because it is disabled or its certificate revoked.'" \
 	" when 'broker-restart' then 'The broker or the way to it was interrupted, and it has not come back since.'" \
 	" when 'status' then 'Its status topic says offline: it said goodbye, or the broker published its will'" \
@@ -98,6 +102,7 @@ static const struct order {
 static const char GET_SQL[] =
 	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
 	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell, 'revocation', " REVOCATIONS_OF_DEVICE_SQL ","
+	" 'wake', " WAKES_OF_DEVICE_SQL ","
 	" 'mismatches', d.mismatches, 'mismatch_at', d.mismatch_at, 'mismatch_fingerprint', d.mismatch_fingerprint,"
 	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"
 	"  'not_after', c.not_after, 'revoked_at', c.revoked_at) from certificate c where c.device = d.device"

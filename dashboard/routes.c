@@ -19,6 +19,7 @@
 #include "dashboard/stream.h"
 #include "dashboard/telemetry.h"
 #include "dashboard/tokens.h"
+#include "dashboard/wakes.h"
 
 const struct http_route routes[] = {
 	{"POST", "/api/v1/session", session_create, ACCESS_PUBLIC},
@@ -32,6 +33,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
 	{"POST", "/api/v1/devices/{id}/revoke", revocations_revoke, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/devices/{id}/wake", wakes_create, ACCESS_ACT},
 	{"GET", "/api/v1/revocations", revocations_list, ACCESS_READ},
 	{"GET", "/api/v1/revocations/proofs", revocations_proofs, ACCESS_READ},
 	{"GET", "/api/v1/actions", actions_list, ACCESS_READ},

@@ -92,6 +92,25 @@ static void print_result(const struct json *command)
 	}
 }
 
+static void print_wakes(const struct json *command)
+{
+	const struct json *wakes = json_member(command, "wakes");
+	for (size_t i = 0; i < json_array_length(wakes); i++) {
+		const struct json *wake = json_array_at(wakes, i);
+		const char *status = member(wake, "fcm_status");
+		const char *reason = member(wake, "reason");
+		(void)printf("  %s  %+9.3f s  %s", text_instant(member(wake, "started_at")).s,
+			     seconds_between(member(command, "created_at"), member(wake, "started_at")),
+			     strcmp(status, "OK") == 0 ? "device woken" : "push to wake the device: ");
+		print_safe(strcmp(status, "OK") == 0 ? "" : status[0] ? status : "under way");
+		if (reason[0]) {
+			(void)printf(", ");
+			print_safe(reason);
+		}
+		(void)printf("\n");
+	}
+}
+
 static void print_end(const struct json *command)
 {
 	const char *reason = member(command, "reason");
@@ -324,6 +343,7 @@ static int status_run(struct cli *cli)
 	}
 	print_head(command);
 	print_states(command, &printed);
+	print_wakes(command);
 	print_end(command);
 	return CLI_OK;
 }

@@ -244,6 +244,32 @@ static const struct args_option set_options[] = {
 	{"window", "W", "maintenance window in its time zone, \"1-5 02:00-05:00\" (1 is Monday), or none"},
 	{NULL, NULL, NULL},
 };
+// ---- wake ----
+
+static int wake_run(struct cli *cli)
+{
+	struct error error;
+	int exit_code = CLI_OK;
+	char path[128];
+	const char *name = cli->args.operands[0];
+	if (!topic_is_device_id(name)) {
+		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", name);
+		return cli_usage(cli, &error);
+	}
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s/wake", name);
+	auto_json struct json *wake = api_request(api, "POST", path, "{}", &error);
+	if (!wake)
+		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, name) : api_fail(cli, &error);
+	if (cli->json)
+		cli_print_json(wake);
+	else
+		(void)printf("%s is being woken; muster device show %s says what came of it\n", name, name);
+	return CLI_OK;
+}
+
 static const struct args_option list_options[] = {
 	{"status", "S", "only online, stale, offline or never"},
 	{"search", "TEXT", "only those with TEXT in id, name or tags"},
@@ -255,5 +281,6 @@ const struct cli_verb cmd_device[] = {
 	{"device", "show", "DEVICE", 1, 1, "all that is known of one", NULL, show_run},
 	{"device", "set", "DEVICE", 1, 1, "how its commands go, its time zone and maintenance window", set_options,
 	 set_run},
+	{"device", "wake", "DEVICE", 1, 1, "wake one that sleeps, through its push service", NULL, wake_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

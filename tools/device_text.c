@@ -127,6 +127,34 @@ static void add_mismatches(const struct json *device, int64_t now_ms, struct buf
 	add_fact(out, "Fingerprint", text);
 }
 
+// How it is woken when it sleeps; nothing where there never was a way.
+static void add_wake(const struct json *wake, int64_t now_ms, struct buf *out)
+{
+	const struct json *push = json_member(wake, "push");
+	const struct json *last = json_member(wake, "last");
+	auto_buf struct buf text = {0};
+	buf_init(&text, FACT_MAX_BYTES);
+	if (json_type(push) != JSON_OBJECT)
+		return;
+	if (member(push, "retired_at")[0])
+		buf_addf(&text, "not any more: its push token was retired %s, %s",
+			 text_time(member(push, "retired_at"), now_ms).s, member(push, "retired_reason"));
+	else
+		buf_addf(&text, "by %s", member(push, "platform"));
+	if (number(wake, "delay_count") > 0)
+		buf_addf(&text, ", takes %.1f s (of %lld)", (double)number(wake, "delay_ms") / 1000,
+			 (long long)number(wake, "delay_count"));
+	add_fact(out, "Wakes", buf_str(&text));
+	if (json_type(last) != JSON_OBJECT)
+		return;
+	buf_clear(&text);
+	buf_addf(&text, "last push %s: %s", text_time(member(last, "started_at"), now_ms).s,
+		 member(last, "fcm_status")[0] ? member(last, "fcm_status") : "under way");
+	if (number(wake, "unanswered") > 0)
+		buf_addf(&text, ", %lld in a row without contact", (long long)number(wake, "unanswered"));
+	add_fact(out, "", buf_str(&text));
+}
+
 static void add_identity(const struct json *device, int64_t now_ms, struct buf *out)
 {
 	const struct json *certificate = json_member(device, "certificate");
@@ -148,6 +176,7 @@ static void add_identity(const struct json *device, int64_t now_ms, struct buf *
 		(void)snprintf(text, sizeof(text), "every %.40s", text_duration(number(device, "interval_s")).s);
 		add_fact(out, "Reports", text);
 	}
+	add_wake(json_member(device, "wake"), now_ms, out);
 	if (member(device, "agent_version")[0])
 		add_fact(out, "Agent", member(device, "agent_version"));
 	add_cell(device, out);

@@ -503,6 +503,28 @@ static void test_unacknowledged_comes_back(void **state)
 	client_close(&sender);
 }
 
+static void test_connects_again_when_told(void **state)
+{
+	struct client client = {.filter = "mqtt/asleep"};
+	struct mqtt_options options = plain("asleep", broker.port);
+	options.clean_start = false;
+	options.session_expiry_s = 3600;
+	client_open(&client, &options);
+	UNTIL(&client, client.subacks == 1);
+	mqtt_connect_now(client.mqtt); // there is a connection: nothing happens
+	for (int round = 1; round <= 3; round++) {
+		mqtt_disconnect(client.mqtt, 5000);
+		assert_int_equal(mqtt_timeout_ms(client.mqtt), -1);
+		mqtt_connect_now(client.mqtt);
+		UNTIL(&client, client.connects == 1 + round);
+		assert_true(client.session_present);
+		publish(&client, "mqtt/asleep", "awake", 1, false);
+		UNTIL(&client, client.messages == (size_t)round);
+	}
+	assert_int_equal(client.disconnects, 0);
+	client_close(&client);
+}
+
 static void test_resent_after_restart(void **state)
 {
 	struct client client = {.filter = "mqtt/restart"};
@@ -865,6 +887,7 @@ int main(void)
 		cmocka_unit_test(test_tls_changes_for_the_next_connect),
 		cmocka_unit_test(test_tls_handshake_cut),
 		cmocka_unit_test(test_tls_refused_connection),
+		cmocka_unit_test(test_connects_again_when_told),
 		cmocka_unit_test(test_resent_after_restart),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -84,8 +84,29 @@ static void one_never_heard_of(void **state)
 	      "  none yet\n");
 }
 
+static void one_that_is_woken(void **state)
+{
+#define WOKEN(push, last)                                                                                              \
+	"{\"device\":\"d-3\",\"status\":\"offline\",\"latest\":{},\"wake\":{\"push\":" push                              \
+	",\"delay_ms\":1840,\"delay_count\":7,\"unanswered\":2,\"last\":" last "}}"
+#define FACTS(lines)                                                                                                   \
+	"d-3\n\n  Status        offline\n  Last seen     never\n" lines "  Enrolled      never\n\nLatest reading: none yet\n"    \
+	"\nLedger: its messages by epoch, which is a life of its outbox\n  nothing yet\n\nLatest commands\n  none yet\n"
+
+	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":null}",
+		    "{\"started_at\":\"2026-11-21T01:52:56Z\",\"fcm_status\":\"OK\"}"),
+	      FACTS("  Wakes         by fcm, takes 1.8 s (of 7)\n"
+		    "                last push 2026-11-21 01:52:56Z, 4 s ago: OK, 2 in a row without contact\n"));
+	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":\"2026-11-21T01:52:56Z\",\"retired_reason\":\"UNREGISTERED\"}",
+		    "null"),
+	      FACTS("  Wakes         not any more: its push token was retired 2026-11-21 01:52:56Z, 4 s ago, UNREGISTERED, takes "
+		    "1.8 s (of 7)\n"));
+	check(WOKEN("null", "null"), FACTS(""));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(all_that_is_known), cmocka_unit_test(one_never_heard_of)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(all_that_is_known), cmocka_unit_test(one_never_heard_of),
+					   cmocka_unit_test(one_that_is_woken)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
