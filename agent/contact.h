@@ -1,5 +1,5 @@
-// When the device is connected. Persistent: always. On demand: from each heartbeat or wake-up until nothing has happened for
-// stay_s, then it says goodbye and sleeps, so that the radio may. Pure: time is passed in, monotonic.
+// When the device is connected. Persistent: always. On demand: from each heartbeat or wake-up until nothing has
+// happened for stay_s, then it says goodbye and sleeps, so that the radio may. Pure: time is passed in, monotonic.
 #pragma once
 
 #include <stdbool.h>

@@ -1,11 +1,11 @@
-// The agent's door for what is on the same device: a companion app that a push has reached, or a person. A unix socket that
-// takes one line, answers with one, and closes:
+// The agent's door for what is on the same device: a companion app that a push has reached, or a person. A unix
+// socket that takes one line, answers with one, and closes:
 //
 //   wake                  -> ok              connect now, or report now if there is a connection
 //   push-token <TOKEN>    -> ok | error ..   where a push reaches this device; without a token: nowhere any more
 //
-// Nothing that comes in here is obeyed beyond that: commands come from the broker, signed. One client at a time, for a
-// second at most; a flood of them costs the agent an answer each (contact.h limits what it does).
+// Nothing that comes in here is obeyed beyond that: commands come from the broker, signed. One client at a time, for
+// a second at most; a flood of them costs the agent an answer each (contact.h limits what it does).
 #pragma once
 
 #include "common/cleanup.h"

@@ -1,7 +1,7 @@
-// A circuit breaker: keeps a service that is down from being asked by everybody at once, and everybody from waiting for
-// it. Closed: all may ask. After failures_max failures in a row it opens, and nobody may until a while has passed (base_ms,
-// doubling with each failed trial up to max_ms, with jitter). Then it is half open: one may ask, and what comes of that
-// closes it, or opens it again.
+// A circuit breaker: keeps a service that is down from being asked by everybody at once, and everybody from waiting
+// for it. Closed: all may ask. After failures_max failures in a row it opens, and nobody may until a while has passed
+// (base_ms, doubling with each failed trial up to max_ms, with jitter). Then it is half open: one may ask, and what
+// comes of that closes it, or opens it again.
 //
 // Knows no network and no clock: time is passed in, monotonic.
 #pragma once
@@ -25,8 +25,8 @@ void breaker_init(struct breaker *breaker, unsigned failures_max, int64_t base_m
 enum breaker_state breaker_state(struct breaker *breaker, int64_t now_ms); // as of now: opens and half opens by time
 const char *breaker_state_name(enum breaker_state state);
 
-// How many may ask now, out of wanted; those who do say so with breaker_asks, and later what came of it. A trial of which
-// nothing is heard for max_ms is forgotten.
+// How many may ask now, out of wanted; those who do say so with breaker_asks, and later what came of it. A trial of
+// which nothing is heard for max_ms is forgotten.
 unsigned breaker_room(struct breaker *breaker, unsigned wanted, int64_t now_ms);
 void breaker_asks(struct breaker *breaker, int64_t now_ms);
 // It answered, whatever it said about the request.

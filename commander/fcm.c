@@ -369,7 +369,10 @@ static bool take_text(const struct json *json, const char *name, char **out, str
 		return error_set(error, ERROR_INVALID, "\"%s\" is missing: a service account's file is wanted, as the "
 				 "Google Cloud console gives it", name);
 	*out = strdup(text);
-	return *out != NULL || error_errno(error, ENOMEM, "cannot keep \"%s\"", name);
+	if (*out)
+		return true;
+	(void)error_errno(error, ENOMEM, "cannot keep \"%s\"", name);
+	return false;
 }
 
 // It becomes part of a path.

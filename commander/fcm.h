@@ -1,9 +1,9 @@
-// Firebase Cloud Messaging, HTTP v1: wakes a device through the push service of its maker. What leaves says no more than
-// "connect": no command, no name, no secret.
+// Firebase Cloud Messaging, HTTP v1: wakes a device through the push service of its maker. What leaves says no more
+// than "connect": no command, no name, no secret.
 //
-// An access token is got for a signed statement of the service account (RFC 7523), kept for its lifetime, and renewed before
-// it ends while the old one still serves. A token that the service refuses is replaced once, and the push sent again.
-// Knows no database: wake.c decides whom to wake, and keeps what came of it.
+// An access token is got for a signed statement of the service account (RFC 7523), kept for its lifetime, and renewed
+// before it ends while the old one still serves. A token that the service refuses is replaced once, and the push sent
+// again. Knows no database: wake.c decides whom to wake, and keeps what came of it.
 #pragma once
 
 #include "common/cleanup.h"

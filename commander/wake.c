@@ -29,7 +29,8 @@
 	" due_at = least(w.due_at, greatest(excluded.due_at, w.not_before))"
 static const char sent_sql[] = DUE_SQL("p.device = any ($2::text[])");
 static const char all_sql[] =
-	DUE_SQL("exists (select from command c where c.device = p.device and c.state = 'sent') and " CELL_HAS("p.device", "2"));
+	DUE_SQL("exists (select from command c where c.device = p.device and c.state = 'sent') and "
+		CELL_HAS("p.device", "2"));
 
 // A contact long after the push may have another cause: it moves the average no more than so far.
 static const char contact_sql[] =
@@ -74,7 +75,8 @@ static const char claim_sql[] =
 	" hour_count = case when hour_at > now() - interval '1 hour' then hour_count else 0 end + 1,"
 	" hour_at = case when hour_at > now() - interval '1 hour' then hour_at else now() end where device = $1";
 
-// $7 seconds until the next look, null for none; $8 until the next push may be; $9 it was taken; $10 it is not to be tried again.
+// $7 seconds until the next look, null for none; $8 until the next push may be; $9 it was taken; $10 it is not to be
+// tried again.
 static const char outcome_sql[] =
 	"with d as (update fcm_dispatch set ended_at = now(), latency_ms = $3::integer,"
 	" http_status = nullif($4::integer, 0), fcm_status = $5, reason = $6"

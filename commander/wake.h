@@ -1,10 +1,11 @@
-// The wake ladder: a command was published; when the device is known to be away, or has not answered within wake.after_s, it
-// is woken through its push service; if that brings it, well, and how long it took is learnt; otherwise it is tried again,
-// rarer each time, until the command is answered or expires. The broker holds the command all the while.
+// The wake ladder: a command was published; when the device is known to be away, or has not answered within
+// wake.after_s, it is woken through its push service; if that brings it, well, and how long it took is learnt;
+// otherwise it is tried again, rarer each time, until the command is answered or expires. The broker holds the
+// command all the while.
 //
-// All state is in device_wake. A row that is due is claimed in the turn's transaction ("for update skip locked", and due_at
-// moved on by a lease), the push leaves after COMMIT, and its outcome is stored by a later turn. So a commander that dies
-// in between costs the lease, and several do not push for the same device at once.
+// All state is in device_wake. A row that is due is claimed in the turn's transaction ("for update skip locked", and
+// due_at moved on by a lease), the push leaves after COMMIT, and its outcome is stored by a later turn. So a
+// commander that dies in between costs the lease, and several do not push for the same device at once.
 #pragma once
 
 #include "commander/breaker.h"
@@ -36,7 +37,8 @@ struct wake {
 	struct log_fault fault;
 };
 
-// Logs once whether devices can be woken. When they can't, also for a credentials file that is no good, all else works.
+// Logs once whether devices can be woken. When they can't, also for a credentials file that is no good, all else
+// works.
 void wake_init(struct commander *commander);
 void wake_done(struct wake *wake);
 
@@ -73,6 +75,6 @@ enum wake_choice {
 	WAKE_REST,  // there is nothing to do until something new comes
 };
 enum wake_choice wake_decide(const struct wake_facts *facts, const struct options *options, int64_t *later_s);
-// How long to wait for contact before the next push: three times what this device took so far, doubling with each push that
-// brought nothing.
+// How long to wait for contact before the next push: three times what this device took so far, doubling with each
+// push that brought nothing.
 int64_t wake_retry_s(const struct options *options, int64_t delay_ms, int64_t delay_count, int64_t unanswered);

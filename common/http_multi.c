@@ -1,6 +1,6 @@
-// libcurl says which descriptors it watches (on_socket) and when it wants to be called (on_timer); the loop tells it what
-// became of them. Calls that have ended are handed over from a timer of their own, so that an answer_fn may start the
-// next one, and http_multi_start never calls back.
+// libcurl says which descriptors it watches (on_socket) and when it wants to be called (on_timer); the loop tells it
+// what became of them. Calls that have ended are handed over from a timer of their own, so that an answer_fn may
+// start the next one, and http_multi_start never calls back.
 #include "common/http_multi.h"
 
 #include "common/buf.h"

@@ -1,6 +1,6 @@
-// HTTPS requests that do not keep anybody waiting, over libcurl's multi interface, driven by common/loop.h. HTTP/2 where
-// the server speaks it, and then one connection for all requests to it; common/http_client.h is for programs that have
-// nothing else to do meanwhile.
+// HTTPS requests that do not keep anybody waiting, over libcurl's multi interface, driven by common/loop.h. HTTP/2
+// where the server speaks it, and then one connection for all requests to it; common/http_client.h is for programs
+// that have nothing else to do meanwhile.
 #pragma once
 
 #include "common/cleanup.h"

@@ -14,5 +14,6 @@ struct jwt_signer *jwt_signer_parse(const char *pem, const char *what, struct er
 void jwt_signer_free(struct jwt_signer *signer);
 DEFINE_CLEANUP(struct jwt_signer, jwt_signer_free)
 
-// Header {"alg":"RS256","kid":kid,"typ":"JWT"}; kid may be NULL. claims: JSON text. malloc'd, and a secret while it lasts.
+// Header {"alg":"RS256","kid":kid,"typ":"JWT"}; kid may be NULL. claims: JSON text. malloc'd, and a secret while it
+// lasts.
 char *jwt_sign(const struct jwt_signer *signer, const char *kid, const char *claims, struct error *error) must_check;

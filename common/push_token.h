@@ -1,5 +1,5 @@
-// The address under which a push service reaches an app on a device. Whoever has it and the service's credentials may wake
-// the device; it opens nothing.
+// The address under which a push service reaches an app on a device. Whoever has it and the service's credentials may
+// wake the device; it opens nothing.
 #pragma once
 
 #include <stdbool.h>

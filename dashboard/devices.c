@@ -19,7 +19,8 @@
 	" when 'goodbye' then 'It said goodbye: it was shut down, restarted or told to disconnect.'" \
 	" when 'sleep' then case when s.last_seen + 2 * s.interval_s * interval '1 second' < now()" \
 	" then 'It went to sleep, and its heartbeat is overdue: no power, no network, or a crash.'" \
-	" else format('It sleeps until its next heartbeat (every %s s) or until it is woken.', coalesce(s.interval_s, 60)) end" \
+	" else format('It sleeps until its next heartbeat (every %s s) or until it is woken.'," \
+	" coalesce(s.interval_s, 60)) end" \
 	" when 'kick' then 'Its session was cut because it is disabled or its certificate revoked.'" \
 	" when 'broker-restart' then 'The broker or the way to it was interrupted, and it has not come back since.'" \
 	" when 'status' then 'Its status topic says offline: it said goodbye, or the broker published its will'" \

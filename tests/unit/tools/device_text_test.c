@@ -96,7 +96,8 @@ static void one_that_is_woken(void **state)
 	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":null}",
 		    "{\"started_at\":\"2026-11-21T01:52:56Z\",\"fcm_status\":\"OK\"}"),
 	      FACTS("  Wakes         by fcm, takes 1.8 s (of 7)\n"
-		    "                last push 2026-11-21 01:52:56Z, 4 s ago: OK, 2 in a row without contact\n"));
+		    "                last push 2026-11-21 01:52:56Z, 4 s ago: OK, 2 in a row without\n"
+		    "                contact\n"));
 	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":\"2026-11-21T01:52:56Z\",\"retired_reason\":\"UNREGISTERED\"}",
 		    "null"),
 	      FACTS("  Wakes         not any more: its push token was retired 2026-11-21 01:52:56Z, 4 s ago, UNREGISTERED, takes "
