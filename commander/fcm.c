@@ -394,7 +394,7 @@ static bool take_credentials(struct fcm *fcm, const char *text, struct error *er
 	    !take_text(json, "private_key_id", &fcm->key_id, error) ||
 	    !take_text(json, "token_uri", &fcm->token_uri, error))
 		return false;
-	if (!is_project_id(fcm->project))
+	if (!fcm->project || !is_project_id(fcm->project))
 		return error_set(error, ERROR_INVALID, "\"project_id\" is no project's");
 	if (!json_member_string(json, "private_key", &pem))
 		return error_set(error, ERROR_INVALID, "\"private_key\" is missing");

@@ -100,8 +100,8 @@ static void one_that_is_woken(void **state)
 		    "                contact\n"));
 	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":\"2026-11-21T01:52:56Z\",\"retired_reason\":\"UNREGISTERED\"}",
 		    "null"),
-	      FACTS("  Wakes         not any more: its push token was retired 2026-11-21 01:52:56Z, 4 s ago, UNREGISTERED, takes "
-		    "1.8 s (of 7)\n"));
+	      FACTS("  Wakes         not any more: its push token was retired 2026-11-21 01:52:56Z,\n"
+		    "                4 s ago, UNREGISTERED, takes 1.8 s (of 7)\n"));
 	check(WOKEN("null", "null"), FACTS(""));
 }
 
