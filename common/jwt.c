@@ -6,7 +6,6 @@
 #include "common/key.h"
 
 #include <openssl/evp.h>
-#include <openssl/rsa.h>
 #include <stdlib.h>
 #include <string.h>
 

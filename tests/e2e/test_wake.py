@@ -99,7 +99,7 @@ def woken(stack, fcm):
 def asleep(stack, fcm, woken):
     """Everything as at first: nothing planned, no command open, the breaker closed, the device asleep."""
     fcm.plan()
-    stack.rows("update command set expires_at = now() where state in ('requested', 'queued', 'sent') returning 1")
+    stack.rows("update command set expires_at = now(), accept_by = now() where state in ('requested', 'queued', 'sent') returning 1")
     wait_for(lambda: not stack.rows("select from command where state in ('requested', 'queued', 'sent', 'accepted')"),
              "open commands to end")
     stack.rows("update device_wake set failures = 0, unanswered = 0, not_before = null, due_at = null, pushed_at = null "
