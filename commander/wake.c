@@ -49,6 +49,7 @@ static const char look_sql[] =
 	" coalesce(greatest(ceil(extract(epoch from w.hour_at - now())) + 3600, 1), 1)::bigint,"
 	" coalesce(w.delay_ms, 0), w.delay_count, w.unanswered, w.failures"
 	" from device_wake w left join device_push p on p.device = w.device and p.retired_at is null"
+	" and exists (select from device d where d.device = w.device and d.enabled)"
 	" left join device_state s on s.device = w.device"
 	" left join lateral (select id, action, request_id, expires_at from command where device = w.device"
 	"  and state = 'sent' and expires_at > now() order by n limit 1) c on true"

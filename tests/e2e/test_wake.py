@@ -239,6 +239,14 @@ def test_one_who_is_online_is_woken_only_when_it_does_not_answer(stack, fcm, asl
         assert stack.value("select delay_count from device_wake where device = 'dozer-1'") >= 1, "an answer is contact too"
 
 
+def test_one_who_is_revoked_is_left_alone(stack, fcm, woken):
+    stack.rows("insert into device (device, enabled) values ('cut-1', false) returning 1")
+    stack.rows("insert into device_push (device, token) values ('cut-1', 'cut:token') returning 1")
+    stack.rows("insert into device_wake (device, due_at, asked_at) values ('cut-1', now(), now()) returning 1")
+    wait_for(lambda: stack.value("select due_at is null from device_wake where device = 'cut-1'"), "commander to have looked")
+    assert fcm.pushes()["cut:token"] == 0 and not stack.rows("select from fcm_dispatch where device = 'cut-1'")
+
+
 # ---- what the push service may answer (fault 14) ----
 
 RETRIED = {"busy": ("QUOTA_EXCEEDED", 429), "internal": ("INTERNAL", 500), "unavailable": ("UNAVAILABLE", 503),

@@ -170,6 +170,24 @@ static void hello_first_then_in_order(void **state)
 	assert_sent(place, true, 1, 0);
 }
 
+static void hello_tells_how_it_is_reached(void **state)
+{
+	struct place *place = *state;
+	uplink_connected(&place->uplink);
+	pump(place);
+	assert_null(strstr(place->hello, "push_token"));
+	assert_null(strstr(place->hello, "mode"));
+	place->facts.mode = "on_demand";
+	place->facts.push_token = "dQw:APA91b";
+	uplink_hello(&place->uplink);
+	pump(place);
+	assert_non_null(strstr(place->hello, "\"mode\":\"on_demand\",\"push_token\":\"dQw:APA91b\""));
+	place->facts.push_token = ""; // taken back: that is told, too
+	uplink_hello(&place->uplink);
+	pump(place);
+	assert_non_null(strstr(place->hello, "\"push_token\":\"\""));
+}
+
 static void push_event(struct place *place)
 {
 	struct json *body auto_json = json_new_object();
@@ -488,6 +506,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(hello_first_then_in_order),
+		TEST(hello_tells_how_it_is_reached),
 		TEST(readings_leave_together),
 		TEST(a_replay_keeps_its_pace),
 		TEST(a_large_message_counts_by_its_size),
