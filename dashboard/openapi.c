@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NAME_MAX_BYTES 128
+#define METHOD_MAX_BYTES 16
 
 static bool is_described(const struct http_route *route)
 {
@@ -130,18 +131,43 @@ static void add_parameters(struct json *operation, const struct http_route *rout
 	json_set(operation, "parameters", parameters);
 }
 
+static char lower(char c)
+{
+	return (char)tolower((unsigned char)c);
+}
+
+static char upper(char c)
+{
+	return (char)toupper((unsigned char)c);
+}
+
+static bool is_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static void lower_method(const struct http_route *route, char out[METHOD_MAX_BYTES])
+{
+	size_t used = 0;
+
+	for (const char *at = route->method; *at && used < METHOD_MAX_BYTES - 1; at++)
+		out[used++] = lower(*at);
+	out[used] = '\0';
+}
+
 // "getApiV1DevicesId" of GET /api/v1/devices/{id}.
 static void operation_id(const struct http_route *route, char out[NAME_MAX_BYTES])
 {
-	size_t used = 0;
-	bool upper = false;
+	size_t used;
+	char before = '/';
 
-	for (const char *at = route->method; *at && used < NAME_MAX_BYTES - 1; at++)
-		out[used++] = (char)tolower((unsigned char)*at);
-	for (const char *at = route->pattern; *at && used < NAME_MAX_BYTES - 1; at++) {
-		if (isalnum((unsigned char)*at))
-			out[used++] = upper ? (char)toupper((unsigned char)*at) : *at;
-		upper = !isalnum((unsigned char)*at);
+	lower_method(route, out);
+	used = strlen(out);
+	for (const char *at = route->pattern; *at && used < NAME_MAX_BYTES - 1; before = *at++) {
+		if (is_word(*at) && is_word(before))
+			out[used++] = *at;
+		else if (is_word(*at))
+			out[used++] = upper(*at);
 	}
 	out[used] = '\0';
 }
@@ -177,27 +203,29 @@ static struct json *operation_of(const struct http_route *route)
 	return operation;
 }
 
+// All that can be done at the path of route.
+static struct json *path_of(const struct http_route *route)
+{
+	struct json *item = json_new_object();
+
+	for (size_t i = 0; i < routes_count; i++) {
+		char method[METHOD_MAX_BYTES];
+
+		if (strcmp(routes[i].pattern, route->pattern) != 0)
+			continue;
+		lower_method(&routes[i], method);
+		json_set(item, method, operation_of(&routes[i]));
+	}
+	return item;
+}
+
 static struct json *paths(void)
 {
 	struct json *all = json_new_object();
 
 	for (size_t i = 0; i < routes_count; i++) {
-		struct json *item;
-
-		if (!is_described(&routes[i]) || json_member(all, routes[i].pattern))
-			continue;
-		item = json_new_object();
-		for (size_t k = i; k < routes_count; k++) {
-			char method[16];
-
-			if (strcmp(routes[k].pattern, routes[i].pattern) != 0)
-				continue;
-			(void)snprintf(method, sizeof(method), "%s", routes[k].method);
-			for (char *at = method; *at; at++)
-				*at = (char)tolower((unsigned char)*at);
-			json_set(item, method, operation_of(&routes[k]));
-		}
-		json_set(all, routes[i].pattern, item);
+		if (is_described(&routes[i]) && !json_member(all, routes[i].pattern))
+			json_set(all, routes[i].pattern, path_of(&routes[i]));
 	}
 	return all;
 }

@@ -177,7 +177,7 @@ def test_a_refused_or_expired_command_fails_the_wait():
         stack.enroll("asleep-1")
         for device, action, more, code, word in ((machine, "reboot", ("--yes",), 1, "not allowed"),
                                                  ("asleep-1", "ping", ("--ttl", "1s"), 1, "expired"),
-                                                 ("asleep-1", "ping", ("--timeout", "1s"), 6, "command status")):
+                                                 ("asleep-1", "ping", ("--timeout", "1s"), 6, "command show")):
             done = stack.muster("command", "send", device, action, "--wait", *more, check=False)
             assert (done.returncode, word in done.stderr) == (code, True), (done.stdout, done.stderr)
         assert not harmless.exists()
