@@ -11,7 +11,7 @@
 #define WHY \
 	"case when not d.enabled then 'It is revoked' || coalesce(' (' || nullif(d.disabled_reason, '') || ')', '')" \
 	" || ': the broker refuses it until it is restored or enrolled again.'" \
-	" else case " DEVICES_STATUS_SQL \
+	" else case " DEVICE_STATUS_SQL \
 	" when 'never' then 'It is registered but has never been in contact: start its agent, or check that it" \
 	" reaches the broker.'" \
 	" when 'offline' then case s.presence_why" \
@@ -33,7 +33,7 @@
 
 // Silence is evidence of its own, and older than none.
 #define EVIDENCE \
-	"case when " DEVICES_STATUS_SQL " = 'stale' then 'silence' else nullif(s.presence_why, '') end"
+	"case when " DEVICE_STATUS_SQL " = 'stale' then 'silence' else nullif(s.presence_why, '') end"
 
 #define LATEST \
 	"json_strip_nulls(json_build_object('ts', s.ts, 'battery_pct', s.battery_pct, 'charging', s.charging," \
@@ -45,18 +45,18 @@
 #define SUMMARY \
 	"json_build_object('device', d.device, 'display_name', d.display_name, 'tags', d.tags," \
 	" 'enabled', d.enabled, 'disabled', case when not d.enabled then json_build_object('at', d.disabled_at," \
-	" 'by', d.disabled_by, 'reason', d.disabled_reason) end, 'status', " DEVICES_STATUS_SQL "," \
+	" 'by', d.disabled_by, 'reason', d.disabled_reason) end, 'status', " DEVICE_STATUS_SQL "," \
 	" 'presence', coalesce(s.presence, 'never'), 'why', " WHY "," \
 	" 'evidence', " EVIDENCE ", 'session', s.session, 'since', s.presence_since, 'first_seen', s.first_seen," \
-	" 'last_seen', " DEVICES_SEEN_SQL "," \
-	" 'stale_at', case when s.presence = 'online' then " DEVICES_SEEN_SQL " + " DEVICES_SILENCE_SQL " end," \
+	" 'last_seen', " DEVICE_SEEN_SQL "," \
+	" 'stale_at', case when s.presence = 'online' then " DEVICE_SEEN_SQL " + " DEVICE_SILENCE_SQL " end," \
 	" 'interval_s', s.interval_s, 'agent_version', s.agent_version, 'changed_at', s.changed_at," \
 	" 'latest', " LATEST ")"
 
 #define FROM " from device d left join device_state s on s.device = d.device"
 // $1 status or "revoked", $2 text to find in id, name and tags; null for any.
 #define FILTER \
-	" where ($1::text is null or ($1 = 'revoked' and not d.enabled) or " DEVICES_STATUS_SQL " = $1)" \
+	" where ($1::text is null or ($1 = 'revoked' and not d.enabled) or " DEVICE_STATUS_SQL " = $1)" \
 	" and ($2::text is null or position(lower($2) in d.device) > 0" \
 	" or position(lower($2) in lower(d.display_name)) > 0 or lower($2) = any (d.tags))"
 
@@ -73,7 +73,7 @@
 	" and ($4::bigint is null or (" KEY(expression) ", d.device) > ($4, $3::text))" \
 	" order by 2, 1 limit $5::integer + 1) k join device d on d.device = k.device" \
 	" left join device_state s on s.device = d.device order by k.key, k.device"
-#define LAST_SEEN "extract(epoch from " DEVICES_SEEN_SQL ") * 1000000"
+#define LAST_SEEN "extract(epoch from " DEVICE_SEEN_SQL ") * 1000000"
 #define BATTERY "s.battery_pct * 1000"
 #define CPU "s.cpu_pct * 1000"
 #define MEMORY "(1 - s.mem_available::float8 / nullif(s.mem_total, 0)) * 100000"

@@ -9,7 +9,7 @@
 static const char RECEIVED_SQL[] = "select coalesce(sum(received), 0)::bigint from ledger";
 // Columns: JSON without its last brace, and how many messages ingest took in since ever.
 static const char OVERVIEW_SQL[] =
-	"with status as (select d.enabled, " DEVICES_STATUS_SQL " as status from device d left join device_state s"
+	"with status as (select d.enabled, " DEVICE_STATUS_SQL " as status from device d left join device_state s"
 	"  on s.device = d.device),"
 	" ledger_sum as (select coalesce(sum(received), 0)::bigint received,"
 	"  coalesce(sum(duplicates), 0)::bigint duplicates, coalesce(sum(dropped), 0)::bigint dropped,"

@@ -1,0 +1,16 @@
+// The status of a device d with its device_state s (which may be null) in SQL: online, stale, offline or never. Three
+// intervals without a message make an online device stale; one that has not told its interval (a plain MQTT client)
+// is given a minute.
+#pragma once
+
+// A clock that was set back must not let anything be seen in the future.
+#define DEVICE_SEEN_SQL "(case when s.last_seen > now() then now() else s.last_seen end)"
+#define DEVICE_SILENCE_SQL "3 * coalesce(s.interval_s, 60) * interval '1 second'"
+#define DEVICE_STATUS_SQL                                                       \
+	"case when s.presence is null or s.presence = 'never' then 'never'"     \
+	" when s.presence = 'offline' then 'offline'"                           \
+	" when " DEVICE_SEEN_SQL " < now() - " DEVICE_SILENCE_SQL " then 'stale' else 'online' end"
+
+// Whether a device d may be commanded together with others: enabled, and no canary of the broker's, which only proves
+// that revocations hold.
+#define DEVICE_TARGET_SQL "(d.enabled and not (d.tags @> array['canary'] and d.device ~ '^canary-[0-9]+$'))"
