@@ -50,7 +50,8 @@ static bool register_key(struct commander *commander, struct pg *pg, struct erro
 // commander. All our statements fetch a few rows by key: a plan that reads whole tables, made while they were small,
 // must not stay.
 static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
-				  " listen muster_revocation; listen muster_kick; listen muster_wake; set enable_seqscan = off;"
+				  " listen muster_revocation; listen muster_kick; listen muster_wake;"
+				  " listen muster_campaign; set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)
@@ -61,7 +62,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 		return false;
 	commander->pg_changed = true;
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
-					 DUE_RESEND_ALL | DUE_REVOCATION);
+					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS);
 	wake_look_all(&commander->wake);
 	return true;
 }
@@ -229,7 +230,7 @@ static void on_expiry(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE);
+	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS);
 	revocation_tick(commander);
 	wake_look(&commander->wake);
 	take_turn(commander);
@@ -404,5 +405,6 @@ void commander_done(struct commander *commander)
 	devices_done(&commander->online);
 	devices_done(&commander->freed);
 	devices_done(&commander->kicks);
+	campaign_done(&commander->campaigns);
 	metrics_free(commander->metrics);
 }

@@ -9,6 +9,7 @@
 // resend_s, byte for byte, and the device knows it by its id.
 #pragma once
 
+#include "commander/campaign.h"
 #include "commander/devices.h"
 #include "commander/operator.h"
 #include "commander/options.h"
@@ -37,6 +38,7 @@ enum due {
 	DUE_SCHEDULE = 1 << 7, // commands whose time has come
 	DUE_CANCEL = 1 << 8,   // commands that are to be cancelled
 	DUE_RETELL = 1 << 9,   // operators may have missed what the commander before us did last
+	DUE_CAMPAIGNS = 1 << 12, // their devices, their rollout
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
 
@@ -55,6 +57,7 @@ struct commander {
 	struct devices kicks;  // their sessions are to be cut, once
 	struct revocation revocation;
 	struct wake wake;
+	struct campaigns campaigns; // whose commands moved in this transaction
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set
 	bool moved;	       // commands changed in this transaction: one NOTIFY

@@ -56,6 +56,8 @@ static bool follow(struct commander *commander, const struct pg_result *moved, s
 		wake_contact(&commander->wake, device);
 	if (may_free(move) && !devices_add(&commander->freed, device))
 		commander->due |= DUE_DISPATCH;
+	if (!campaign_note(&commander->campaigns, pg_text(moved, row, MOVED_CAMPAIGN), move->from, move->to))
+		return error_set(error, ERROR_LIMIT, "the commands of too many campaigns moved at once");
 	count_move(commander, move->to);
 	log_write(command_state_is_final(move->to) || move->to == STATE_SENT ? LOG_INFO : LOG_DEBUG, "command.moved",
 		  "command", move->command, "device", device, "action", pg_text(moved, row, MOVED_ACTION), "state",

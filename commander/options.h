@@ -19,6 +19,8 @@ struct options {
 	char *fcm_endpoint, *fcm_ca_file;
 	long fcm_timeout_s, fcm_device_per_hour, fcm_project_per_minute, fcm_breaker_failures, fcm_breaker_open_s;
 	long wake_after_s, wake_retry_s, wake_retry_max_s;
+	long approve_above; // 0: off
+	long sweep_s;
 	char *http_address;
 	long http_port;
 	char *log_level;

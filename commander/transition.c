@@ -44,11 +44,11 @@ static const char apply_sql[] =
 	" sent_at = case when g.publishes > 0 then now() else c.sent_at end,"
 	" finished_at = case when g.ends then now() end, changed_at = now()"
 	" from g where c.id = g.id and c.state = g.source"
-	" returning c.id, c.device, c.action, c.request_id, c.reply_topic, c.correlation, c.reason, c.result, c.jws),"
+	" returning c.id, c.device, c.action, c.request_id, c.reply_topic, c.correlation, c.reason, c.result, c.jws, c.campaign),"
 	" e as (insert into command_event (command, state, cause, request_id)"
 	" select m.id, m.target, m.cause, u.request_id from m join u on u.id = m.id order by m.ord)"
 	" select m.ord, u.id, u.device, u.action, m.target, u.request_id, u.reply_topic, encode(u.correlation, 'hex'),"
-	" u.reason, u.result, u.jws, (extract(epoch from now()) * 1000)::bigint"
+	" u.reason, u.result, u.jws, (extract(epoch from now()) * 1000)::bigint, u.campaign"
 	" from m join u on u.id = m.id order by m.ord";
 
 // A request of 500 commands with 64 kB each would be beyond what one statement should carry; batches end long before.

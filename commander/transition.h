@@ -107,4 +107,5 @@ enum moved {
 	MOVED_RESULT, // JSON text; NULL without
 	MOVED_JWS,
 	MOVED_AT_MS,
+	MOVED_CAMPAIGN, // NULL: none
 };

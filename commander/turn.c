@@ -9,6 +9,7 @@
 #include "commander/retell.h"
 #include "commander/revocation.h"
 #include "commander/wake.h"
+#include "commander/sweep.h"
 
 #include "common/topic.h"
 
@@ -34,6 +35,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
 	       wake_run(commander, error) &&
+	       sweep_run(commander, error) && // last: its locks are held for a moment only
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
 }
 
@@ -55,6 +57,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	outgoing_rollback(&commander->outgoing);
 	revocation_rolled_back(commander);
 	wake_rolled_back(&commander->wake);
+	campaign_forget(&commander->campaigns);
 	commander->due |= due;
 	if (listed)
 		commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
@@ -73,6 +76,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_RESULTS;
 	else if (strcmp(channel, "muster_wake") == 0)
 		wake_look(&commander->wake);
+	else if (strcmp(channel, "muster_campaign") == 0)
+		commander->due |= DUE_CAMPAIGNS;
 	else if (strcmp(channel, "muster_revocation") == 0 ||
 		 (strcmp(channel, "muster_kick") == 0 && topic_is_device_id(payload) &&
 		  devices_add(&commander->kicks, payload)))
