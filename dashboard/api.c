@@ -147,9 +147,9 @@ static bool is_tag(const char *text)
 	return length >= 1 && length <= API_TAG_BYTES_MAX;
 }
 
-bool api_tags(const struct json *body, struct buf *out, struct error *error)
+bool api_tag_list(const struct json *body, const char *name, struct buf *out, struct error *error)
 {
-	const struct json *tags = json_member(body, "tags");
+	const struct json *tags = json_member(body, name);
 	size_t count = tags && json_type(tags) == JSON_ARRAY ? json_array_length(tags) : 0;
 	bool sound = !tags || (json_type(tags) == JSON_ARRAY && count <= API_TAGS_MAX);
 
@@ -164,8 +164,13 @@ bool api_tags(const struct json *body, struct buf *out, struct error *error)
 	}
 	buf_add_str(out, "]");
 	return sound || error_set(error, ERROR_INVALID,
-				  "\"tags\" must be an array of at most %d texts of 1 to %d bytes without commas.",
-				  API_TAGS_MAX, API_TAG_BYTES_MAX);
+				  "\"%s\" must be an array of at most %d texts of 1 to %d bytes without commas.",
+				  name, API_TAGS_MAX, API_TAG_BYTES_MAX);
+}
+
+bool api_tags(const struct json *body, struct buf *out, struct error *error)
+{
+	return api_tag_list(body, "tags", out, error);
 }
 
 void api_reply_text(struct http_request *request, int status, const char *json)

@@ -53,6 +53,8 @@ bool api_bad_cursor(struct http_request *request); // answers 400 and returns fa
 #define API_TAGS_MAX 32
 #define API_TAG_BYTES_MAX 64
 bool api_tags(const struct json *body, struct buf *out, struct error *error) must_check;
+// As api_tags, of the member of that name.
+bool api_tag_list(const struct json *body, const char *name, struct buf *out, struct error *error) must_check;
 
 // {"items":[...],"next":"<cursor>"|null}: up to limit rows of column 0; next is set when there are more rows than
 // limit, from column 1 of the last one shown.

@@ -21,7 +21,7 @@
 	" 'in_window', c.in_window, 'next_at', c.next_at, 'held', c.held, 'max_attempts', c.max_attempts,"             \
 	" 'accept_by', c.accept_by, 'finish_by', c.finish_by, 'progress', c.progress,"                                 \
 	" 'idempotency_key', c.idempotency_key, 'cancel_requested_at', c.cancel_requested_at,"                         \
-	" 'cancel_requested_by', c.cancel_requested_by, 'cancels', c.cancels)"
+	" 'cancel_requested_by', c.cancel_requested_by, 'cancels', c.cancels, 'campaign', c.campaign)"
 #define PURGE_MAX 5000 // one request must end within the statement's time
 #define PURGE_BATCH "5000"
 #define MISSING "There is no command with this id; GET /api/v1/commands lists them."

@@ -1,7 +1,9 @@
 #include "dashboard/devices.h"
 
 #include "dashboard/api.h"
+#include "dashboard/auth.h"
 #include "dashboard/revocations.h"
+#include "dashboard/targets.h"
 #include "dashboard/wakes.h"
 
 #include <stdio.h>
@@ -54,11 +56,14 @@
 	" 'latest', " LATEST ")"
 
 #define FROM " from device d left join device_state s on s.device = d.device"
+// In its place comes what a query says, with the values from $6 on.
+#define CONDITION "/*query*/true"
+#define CONDITION_PARAM 6
 // $1 status or "revoked", $2 text to find in id, name and tags; null for any.
 #define FILTER \
 	" where ($1::text is null or ($1 = 'revoked' and not d.enabled) or " DEVICE_STATUS_SQL " = $1)" \
 	" and ($2::text is null or position(lower($2) in d.device) > 0" \
-	" or position(lower($2) in lower(d.display_name)) > 0 or lower($2) = any (d.tags))"
+	" or position(lower($2) in lower(d.display_name)) > 0 or lower($2) = any (d.tags)) and " CONDITION
 
 // A list is ordered by device, or by (key, device) with a bigint as key, falling orders having the negated key. The
 // cursor is the last row's "<device>" or "<key>.<device>". A device without a value comes last either way.
@@ -98,6 +103,7 @@ static const struct order {
 	{"-disk", LIST_BY_KEY("-" DISK), true},
 };
 
+#define STATEMENT_MAX_BYTES 131072
 #define GAPS_SHOWN "1000" // of an epoch: all there are
 
 static const char GET_SQL[] =
@@ -153,6 +159,29 @@ static bool is_status(const char *text)
 	       strcmp(text, "never") == 0 || strcmp(text, "revoked") == 0;
 }
 
+// params: $1 to $5, with room for the query's.
+static void list(struct dashboard *dashboard, struct http_request *request, const char *sql, const char **params,
+		 int64_t limit)
+{
+	const char *text = api_text(request, "query"), *mark = strstr(sql, CONDITION);
+	auto_pg_result struct pg_result *rows = NULL;
+	auto_query struct query query = {0};
+	auto_buf struct buf whole;
+
+	buf_init(&whole, STATEMENT_MAX_BYTES);
+	if (!targets_compile(dashboard, request, text ? text : "", CONDITION_PARAM, &query))
+		return;
+	(void)buf_add(&whole, sql, (size_t)(mark - sql));
+	(void)buf_add_str(&whole, buf_str(&query.sql));
+	(void)buf_add_str(&whole, mark + strlen(CONDITION));
+	for (size_t i = 0; i < query.count; i++)
+		params[CONDITION_PARAM - 1 + i] = query.params[i];
+	if (whole.overflowed)
+		http_reply_problem(request, 422, "The query is too long; save parts of it as filters or use a group.");
+	else if (api_query(dashboard, request, &rows, buf_str(&whole), CONDITION_PARAM - 1 + query.count, params))
+		api_reply_page(request, rows, limit);
+}
+
 void devices_list(struct http_request *request, void *user)
 {
 	const char *sort = api_text(request, "sort"), *status = api_text(request, "status");
@@ -180,11 +209,10 @@ void devices_list(struct http_request *request, void *user)
 	}
 	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
-	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {status, api_text(request, "q"), device, key, limit_text};
+	const char *params[CONDITION_PARAM - 1 + QUERY_PARAMS_MAX] = {status, api_text(request, "q"), device, key,
+								      limit_text};
 
-	if (api_query(user, request, &rows, order->sql, 5, params))
-		api_reply_page(request, rows, limit);
+	list(user, request, order->sql, params, limit);
 }
 
 void devices_get(struct http_request *request, void *user)
@@ -194,4 +222,52 @@ void devices_get(struct http_request *request, void *user)
 
 	if (api_query(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, "There is no device with this id; GET /api/v1/devices lists them all.");
+}
+
+// ---- tags ----
+
+static const char TAG_SQL[] = "select to_json(tag_device($1, array(select jsonb_array_elements_text($2::jsonb)),"
+			      " array(select jsonb_array_elements_text($3::jsonb))))";
+
+static bool tag(struct dashboard *dashboard, struct http_request *request, const char *added, const char *removed,
+		struct pg_result **tags, struct error *error)
+{
+	const char *device = http_param(request, "id");
+	auto_buf struct buf detail;
+
+	buf_init(&detail, API_ANSWER_MAX_BYTES);
+	(void)buf_addf(&detail, "{\"add\":%s,\"remove\":%s}", added, removed);
+	return pg_ready(dashboard->pg, error) && pg_begin(dashboard->pg, error) &&
+	       PG_QUERY(dashboard->pg, tags, error, TAG_SQL, device, added, removed) &&
+	       api_audit(dashboard, request, auth_of(request)->user, "device.tag", device, buf_str(&detail), error) &&
+	       pg_commit(dashboard->pg, error);
+}
+
+void devices_tag(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	auto_json struct json *body = http_body_json(request);
+	auto_pg_result struct pg_result *tags = NULL;
+	auto_buf struct buf added, removed, answer;
+	struct error error = {0};
+
+	buf_init(&answer, API_ANSWER_MAX_BYTES);
+	buf_init(&added, 0);
+	buf_init(&removed, 0);
+	if (!body)
+		return;
+	if (!api_tag_list(body, "add", &added, &error) || !api_tag_list(body, "remove", &removed, &error)) {
+		http_reply_problem(request, 422, error.what);
+		return;
+	}
+	if (!tag(dashboard, request, buf_str(&added), buf_str(&removed), &tags, &error)) {
+		pg_rollback(dashboard->pg);
+		api_reply_error(dashboard, request, &error);
+	} else if (!pg_text(tags, 0, 0)) {
+		http_reply_problem(request, 404, "There is no device with this id; GET /api/v1/devices lists them all.");
+	} else {
+		(void)buf_addf(&answer, "{\"device\":\"%s\",\"tags\":%s}", http_param(request, "id"),
+			       pg_text(tags, 0, 0));
+		api_reply_text(request, 200, buf_str(&answer));
+	}
 }

@@ -4,10 +4,13 @@
 #include "dashboard/admin.h"
 #include "dashboard/assets.h"
 #include "dashboard/auth.h"
+#include "dashboard/campaigns.h"
 #include "dashboard/commands.h"
 #include "dashboard/devices.h"
 #include "dashboard/enrollment.h"
 #include "dashboard/events.h"
+#include "dashboard/filters.h"
+#include "dashboard/groups.h"
 #include "dashboard/health.h"
 #include "dashboard/outputs.h"
 #include "dashboard/openapi.h"
@@ -31,6 +34,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
 	{"PATCH", "/api/v1/devices/{id}", settings_change, ACCESS_ACT},
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
+	{"POST", "/api/v1/devices/{id}/tags", devices_tag, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/revoke", revocations_revoke, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR},
 	{"POST", "/api/v1/devices/{id}/wake", wakes_create, ACCESS_ACT},
@@ -47,6 +51,24 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/admin-keys", admin_keys_list, ROLE_ADMINISTRATOR},
 	{"POST", "/api/v1/admin-keys", admin_keys_create, ROLE_ADMINISTRATOR},
 	{"DELETE", "/api/v1/admin-keys/{id}", admin_keys_revoke, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/groups", groups_list, ACCESS_READ},
+	{"POST", "/api/v1/groups", groups_create, ACCESS_ACT},
+	{"GET", "/api/v1/groups/{name}", groups_get, ACCESS_READ},
+	{"DELETE", "/api/v1/groups/{name}", groups_delete, ACCESS_ACT},
+	{"POST", "/api/v1/groups/{name}/devices", groups_change, ACCESS_ACT},
+	{"GET", "/api/v1/filters", filters_list, ACCESS_READ},
+	{"POST", "/api/v1/filters", filters_save, ACCESS_ACT},
+	{"DELETE", "/api/v1/filters/{name}", filters_delete, ACCESS_ACT},
+	{"GET", "/api/v1/campaigns", campaigns_list, ACCESS_READ},
+	{"POST", "/api/v1/campaigns", campaigns_create, ACCESS_ACT},
+	{"POST", "/api/v1/campaigns/preview", campaigns_preview, ACCESS_ACT},
+	{"GET", "/api/v1/campaigns/{id}", campaigns_get, ACCESS_READ},
+	{"GET", "/api/v1/campaigns/{id}/targets", campaigns_targets, ACCESS_READ},
+	{"POST", "/api/v1/campaigns/{id}/start", campaigns_start, ACCESS_ACT},
+	{"POST", "/api/v1/campaigns/{id}/pause", campaigns_pause, ACCESS_ACT},
+	{"POST", "/api/v1/campaigns/{id}/resume", campaigns_resume, ACCESS_ACT},
+	{"POST", "/api/v1/campaigns/{id}/abort", campaigns_abort, ACCESS_ACT},
+	{"POST", "/api/v1/campaigns/{id}/approve", campaigns_approve, ACCESS_ACT},
 	{"GET", "/api/v1/events", events_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},

@@ -1,0 +1,221 @@
+#include "dashboard/groups.h"
+
+#include "dashboard/api.h"
+#include "dashboard/auth.h"
+#include "dashboard/targets.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DESCRIPTION_MAX 400
+#define STATEMENT_MAX_BYTES 131072
+
+#define GROUP \
+	"jsonb_build_object('name', g.name, 'description', g.description, 'query', g.query, 'created_by', g.created_by," \
+	" 'created_at', g.created_at, 'changed_at', g.changed_at, 'listed', case when g.query is null then" \
+	" (select count(*) from device_group_member m where m.group_name = g.name) end)"
+
+static const char LIST_SQL[] = "select " GROUP ", g.name from device_group g where ($1::text is null or g.name > $1)"
+			       " order by g.name limit $2::integer + 1";
+static const char ONE_SQL[] = "select " GROUP " from device_group g where g.name = $1";
+static const char CREATE_SQL[] = "insert into device_group (name, description, query, created_by)"
+				 " values ($1, $2, $3, $4) on conflict do nothing";
+static const char DELETE_SQL[] = "delete from device_group g where name = $1 returning " GROUP;
+static const char COUNT_SQL[] = "select count(*) from device d left join device_state s on s.device = d.device where ";
+// $1 name, $2 devices as a text[] literal, $3 who. Unknown devices are told, not made.
+static const char ADD_SQL[] =
+	"with named as (select distinct unnest($2::text[]) as device),"
+	" added as (insert into device_group_member (group_name, device, added_by) select $1, n.device, $3 from named n"
+	" join device d on d.device = n.device on conflict do nothing returning 1)"
+	" select json_build_object('group', $1::text, 'changed', (select count(*) from added), 'unknown',"
+	" coalesce((select json_agg(n.device) from named n where not exists (select from device d where d.device ="
+	" n.device)), '[]'))";
+static const char REMOVE_SQL[] =
+	"with gone as (delete from device_group_member where group_name = $1 and device = any ($2::text[]) and $3 <> ''"
+	" returning 1) select json_build_object('group', $1::text, 'changed', (select count(*) from gone),"
+	" 'unknown', '[]'::json)";
+
+void groups_list(struct http_request *request, void *user)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	int64_t limit = 0;
+	char limit_text[24];
+
+	if (!api_limit(request, &limit))
+		return;
+	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
+
+	const char *const params[] = {api_text(request, "after"), limit_text};
+
+	if (api_query(user, request, &rows, LIST_SQL, 2, params))
+		api_reply_page(request, rows, limit);
+}
+
+// With the number of its devices.
+void groups_get(struct http_request *request, void *user)
+{
+	const char *name = http_param(request, "name");
+	auto_pg_result struct pg_result *row = NULL, *count = NULL;
+	auto_query struct query query = {0};
+	auto_buf struct buf sql, term;
+	const char *const params[] = {name};
+
+	buf_init(&sql, STATEMENT_MAX_BYTES);
+	buf_init(&term, 128);
+	if (!api_query(user, request, &row, ONE_SQL, 1, params))
+		return;
+	if (pg_rows(row) == 0) {
+		http_reply_problem(request, 404, "There is no group of this name; GET /api/v1/groups lists them.");
+		return;
+	}
+	(void)buf_addf(&term, "group:%s", name);
+	if (!targets_compile(user, request, buf_str(&term), 1, &query))
+		return;
+	(void)buf_addf(&sql, "%s%s", COUNT_SQL, buf_str(&query.sql));
+	if (!api_query(user, request, &count, buf_str(&sql), query.count, (const char *const *)query.params))
+		return;
+	buf_clear(&sql);
+	(void)buf_addf(&sql, "%.*s,\"devices\":%s}", (int)strlen(pg_text(row, 0, 0)) - 1, pg_text(row, 0, 0),
+		       pg_text(count, 0, 0));
+	api_reply_text(request, 200, buf_str(&sql));
+}
+
+static bool create(struct dashboard *dashboard, struct http_request *request, const char *name,
+		   const char *description, const char *query, bool *made, struct error *error)
+{
+	auto_pg_result struct pg_result *result = NULL;
+	auto_json struct json *detail = json_new_object();
+	const char *actor = auth_of(request)->user;
+
+	json_set_string(detail, "query", query);
+	if (!pg_begin(dashboard->pg, error) ||
+	    !PG_QUERY(dashboard->pg, &result, error, CREATE_SQL, name, description, query, actor))
+		return false;
+	*made = pg_affected(result) > 0;
+	return (!*made || api_audit(dashboard, request, actor, "group.create", name, json_text(detail), error)) &&
+	       pg_commit(dashboard->pg, error);
+}
+
+void groups_create(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	auto_json struct json *body = http_body_json(request);
+	auto_query struct query compiled = {0};
+	const char *name = "", *description = "", *query = NULL;
+	struct error error = {0};
+	bool made = false;
+
+	if (!body)
+		return;
+	if (!json_member_string(body, "name", &name) || !query_is_name(name)) {
+		http_reply_problem(request, 422, "\"name\" must match [a-z0-9][a-z0-9._-]{0,62}.");
+		return;
+	}
+	if ((json_member(body, "description") && !json_member_string(body, "description", &description)) ||
+	    strlen(description) > DESCRIPTION_MAX ||
+	    (json_member(body, "query") && !json_member_string(body, "query", &query))) {
+		http_reply_problem(request, 422, "\"description\" (up to 400 bytes) and \"query\" must be texts; without "
+						 "\"query\" the group's members are listed.");
+		return;
+	}
+	if (!targets_compile(dashboard, request, query ? query : "", 1, &compiled))
+		return;
+	if (!create(dashboard, request, name, description, query, &made, &error)) {
+		pg_rollback(dashboard->pg);
+		api_reply_error(dashboard, request, &error);
+		return;
+	}
+	auto_pg_result struct pg_result *row = NULL;
+	const char *const params[] = {name};
+
+	if (!made)
+		http_reply_problem(request, 409, "There is a group of this name already; delete it first, or take another.");
+	else if (api_query(dashboard, request, &row, ONE_SQL, 1, params))
+		api_reply_text(request, 201, pg_text(row, 0, 0));
+}
+
+enum outcome { CHANGED, NO_GROUP, BY_QUERY, STATEMENT_FAILED };
+
+static enum outcome change(struct dashboard *dashboard, struct http_request *request, bool add, const char *devices,
+			   struct pg_result **answer, struct error *error)
+{
+	auto_pg_result struct pg_result *group = NULL;
+	auto_json struct json *detail = json_new_object();
+	const char *name = http_param(request, "name"), *actor = auth_of(request)->user;
+
+	if (!PG_QUERY(dashboard->pg, &group, error, "select query is null from device_group where name = $1 for update",
+		      name))
+		return STATEMENT_FAILED;
+	if (pg_rows(group) == 0)
+		return NO_GROUP;
+	if (!pg_bool(group, 0, 0))
+		return BY_QUERY;
+	json_set_string(detail, "devices", devices);
+	return PG_QUERY(dashboard->pg, answer, error, add ? ADD_SQL : REMOVE_SQL, name, devices, actor) &&
+			       api_audit(dashboard, request, actor, add ? "group.add" : "group.remove", name,
+					 json_text(detail), error) &&
+			       pg_commit(dashboard->pg, error)
+		       ? CHANGED
+		       : STATEMENT_FAILED;
+}
+
+// {"add":[..]} or {"remove":[..]}
+void groups_change(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	auto_json struct json *body = http_body_json(request);
+	auto_json struct json *wrapped = json_new_object();
+	auto_json struct json *target = json_new_object();
+	auto_pg_result struct pg_result *answer = NULL;
+	struct targets targets cleanup(targets_done) = {.query = {0}};
+	struct error error = {0};
+
+	if (!body)
+		return;
+	const struct json *add = json_member(body, "add"), *remove = json_member(body, "remove");
+
+	targets_init(&targets);
+	if (!add == !remove) {
+		http_reply_problem(request, 422, "Either \"add\" or \"remove\" is needed: an array of device ids.");
+		return;
+	}
+	json_set(target, "devices", json_copy(add ? add : remove));
+	json_set(wrapped, "target", steal(target));
+	if (!targets_read(wrapped, &targets, &error)) {
+		http_reply_problem(request, 422, error.what);
+		return;
+	}
+	enum outcome outcome = pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error)
+				       ? change(dashboard, request, add, buf_str(&targets.devices), &answer, &error)
+				       : STATEMENT_FAILED;
+
+	if (outcome != CHANGED)
+		pg_rollback(dashboard->pg);
+	if (outcome == CHANGED)
+		api_reply_text(request, 200, pg_text(answer, 0, 0));
+	else if (outcome == NO_GROUP)
+		http_reply_problem(request, 404, "There is no group of this name; GET /api/v1/groups lists them.");
+	else if (outcome == BY_QUERY)
+		http_reply_problem(request, 409, "This group has the devices that match its query; none can be added or removed.");
+	else
+		api_reply_error(dashboard, request, &error);
+}
+
+void groups_delete(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	auto_pg_result struct pg_result *row = NULL;
+	const char *name = http_param(request, "name");
+	struct error error = {0};
+
+	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error) &&
+	    PG_QUERY(dashboard->pg, &row, &error, DELETE_SQL, name) &&
+	    (pg_rows(row) == 0 ||
+	     api_audit(dashboard, request, auth_of(request)->user, "group.delete", name, pg_text(row, 0, 0), &error)) &&
+	    pg_commit(dashboard->pg, &error)) {
+		api_reply_row(request, row, "There is no group of this name; GET /api/v1/groups lists them.");
+		return;
+	}
+	pg_rollback(dashboard->pg);
+	api_reply_error(dashboard, request, &error);
+}
