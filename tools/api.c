@@ -3,6 +3,7 @@
 #include "common/file.h"
 #include "common/http_client.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #define ANSWER_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define TOKEN_MAX_BYTES 256
 #define PAGE 500 // the API's largest
-#define LIST_PATH_MAX_BYTES 8192
+#define LIST_PATH_MAX_BYTES 16384
 #define CURSOR_MAX_BYTES 300
 
 struct api {
@@ -98,6 +99,17 @@ bool api_fetch(struct api *api, const char *method, const char *path, const char
 	auto_json struct json *problem = json_parse(buf_str(out), out->len_bytes, NULL);
 	set_problem(problem, status, error);
 	return false;
+}
+
+void api_add_encoded(struct buf *out, const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)text[i];
+		if (isalnum(c) || strchr("-._~", c))
+			(void)buf_add(out, &text[i], 1);
+		else
+			(void)buf_addf(out, "%%%02X", c);
+	}
 }
 
 // ---- for the verbs ----

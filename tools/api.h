@@ -31,6 +31,9 @@ bool api_fetch(struct api *api, const char *method, const char *path, const char
 // URLs.
 bool api_list(struct api *api, const char *path, const char *filter, struct json *items, struct error *error) must_check;
 
+// Appends text as it may stand in a URL's query.
+void api_add_encoded(struct buf *out, const char *text, size_t length);
+
 // For the verbs. api_open finds the stack and makes the client; NULL when it cannot: it has said why, and *exit_code is
 // the verb's.
 struct api *api_open(struct cli *cli, int *exit_code) must_check;

@@ -56,6 +56,8 @@ extern const struct cli_verb cmd_user[];
 extern const struct cli_verb cmd_operator[];
 extern const struct cli_verb cmd_ca[];
 extern const struct cli_verb cmd_db[];
+extern const struct cli_verb cmd_group[];
+extern const struct cli_verb cmd_campaign[];
 extern const struct cli_verb cmd_bench[];
 
 // Parses the command line and runs the verb.

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FILTER_MAX_BYTES 16384 // a query with every byte encoded
 #define TEXT_MAX_BYTES ((size_t)1024 * 1024)
 
 // ---- list ----
@@ -83,21 +84,25 @@ static int list_run(struct cli *cli)
 	int exit_code = CLI_OK;
 	const char *status = args_value(&cli->args, "status");
 	const char *search = args_value(&cli->args, "search");
-	char filter[200];
+	const char *query = args_value(&cli->args, "query");
 	if ((status && !is_plain(status)) || (search && (!is_plain(search) || strlen(search) > 100))) {
 		error_set(&error, ERROR_INVALID,
 			  "--status and --search take letters, digits, dot, dash and underscore");
 		return cli_usage(cli, &error);
 	}
-	(void)snprintf(filter, sizeof(filter), "%s%.16s%s%.100s", status ? "&status=" : "", status ? status : "",
-		       search ? "&q=" : "", search ? search : "");
+	auto_buf struct buf filter = {0};
+	buf_init(&filter, FILTER_MAX_BYTES);
+	(void)buf_addf(&filter, "%s%s%s%s%s", status ? "&status=" : "", status ? status : "", search ? "&q=" : "",
+		       search ? search : "", query ? "&query=" : "");
+	if (query)
+		api_add_encoded(&filter, query, strlen(query));
 	auto_api struct api *api = api_open(cli, &exit_code);
 	if (!api)
 		return exit_code;
 	auto_json struct json *answer = json_new_object();
 	struct json *items = json_new_array();
 	json_set(answer, "items", items);
-	if (!api_list(api, "/api/v1/devices", filter, items, &error))
+	if (!api_list(api, "/api/v1/devices", buf_str(&filter), items, &error))
 		return api_fail(cli, &error);
 	if (cli->json) {
 		cli_print_json(answer);
@@ -108,7 +113,7 @@ static int list_run(struct cli *cli)
 		add_device(table, json_array_at(items, i));
 	table_print(table, false);
 	if (json_array_length(items) == 0)
-		(void)printf("%s\n", filter[0] ? "no device matches"
+		(void)printf("%s\n", filter.len_bytes > 0 ? "no device matches"
 					      : "no device is known yet; muster token create lets one enrol");
 	return CLI_OK;
 }
@@ -272,6 +277,7 @@ static int wake_run(struct cli *cli)
 
 static const struct args_option list_options[] = {
 	{"status", "S", "only online, stale, offline or never"},
+	{"query", "QUERY", "only those that match, as in 'status:offline tag:kiosk battery<20'"},
 	{"search", "TEXT", "only those with TEXT in id, name or tags"},
 	{NULL, NULL, NULL},
 };

@@ -9,7 +9,6 @@
 #include "tools/table.h"
 #include "tools/text.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +21,6 @@ static const char sql_listed[] = "select serial, coalesce(device, ''), array_to_
 				 " to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
 				 " coalesce(to_char(used_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '')"
 				 " from preapproved order by serial";
-
-static void add_encoded(struct buf *out, const char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)text[i];
-		if (isalnum(c) || strchr("-._~", c))
-			(void)buf_add(out, &text[i], 1);
-		else
-			(void)buf_addf(out, "%%%02X", c);
-	}
-}
 
 // "model=X,serial=Y*" as "&model=X&serial=Y%2A".
 static bool add_matching(struct buf *query, const char *matching, struct error *error)
@@ -51,7 +39,7 @@ static bool add_matching(struct buf *query, const char *matching, struct error *
 				"with a text in which * stands for any",
 				(int)(length > 80 ? 80 : length), at);
 		(void)buf_addf(query, "&%.*s=", (int)name_bytes, at);
-		add_encoded(query, at + name_bytes + 1, length - name_bytes - 1);
+		api_add_encoded(query, at + name_bytes + 1, length - name_bytes - 1);
 		at += length + (at[length] == ',');
 	}
 	return !query->overflowed || error_set(error, ERROR_LIMIT, "the conditions are too long");
@@ -124,7 +112,7 @@ static bool make_query(const struct cli *cli, struct buf *query, const char *mat
 		status = "pending";
 	if (strcmp(status, "all") != 0) {
 		(void)buf_add_str(query, "&state=");
-		add_encoded(query, status, strlen(status));
+		api_add_encoded(query, status, strlen(status));
 	}
 	return !matching || add_matching(query, matching, error);
 }
