@@ -93,6 +93,24 @@ create index campaign_target_waiting on campaign_target (campaign, place, device
 alter table command add column campaign bigint;    -- that requested it; no foreign key: this is the hot path
 create unique index command_of_campaign on command (campaign, device) where campaign is not null;
 
+-- ---- what thousands of commands a second cost (docs/performance.md) ----
+-- Only the statement that moves a command writes its history, from the row just moved: a foreign key would look that row
+-- up again, and lock it, for each event. What it was good for besides is done once a statement.
+alter table command_event drop constraint command_event_command_fkey;
+create function delete_command_events() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    delete from command_event e using gone where e.command = gone.id;
+    return null;
+end $$;
+revoke all on function delete_command_events() from public;
+create trigger command_deleted after delete on command referencing old table as gone
+    for each statement execute function delete_command_events();
+-- What it was for is found by command_by_device and by the indexes of each state.
+drop index command_open;
+-- A counter that rises with each command finds room in its page.
+alter table device set (fillfactor = 75);
+
 -- ---- what people do with a campaign ----
 -- Makes the move when the state allows it: true; false when it does not, null without such a campaign. Only commander
 -- finishes, stops and sweeps.

@@ -293,3 +293,13 @@ def test_commander_killed_while_another_runs(stack, second_commander):
     now = wait_state(stack, number, "aborted", seconds=180)
     assert now["progress"]["cancelled"] + now["progress"]["open"] + 60 == 20060
     check(stack, number)
+
+
+def test_history_goes_with_the_command(stack):
+    number = make(stack, "history", target={"device": "sim-001"})
+    wait_state(stack, number, "finished")
+    command = stack.value("select id from command where campaign = %s", number)
+    assert stack.value("select count(*) from command_event where command = %s", command) >= 4
+    stack.rows("delete from command where id = %s returning 1", command)
+    assert stack.value("select count(*) from command_event where command = %s", command) == 0
+    assert stack.value("select count(*) from command_event") > 0
