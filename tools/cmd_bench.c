@@ -34,6 +34,14 @@ const struct args_option bench_enroll_options[] = {
 	{NULL, NULL, NULL},
 };
 
+const struct args_option bench_commands_options[] = {
+	{"devices", "N", "of a campaign (default: 5000)"},
+	{"campaigns", "N", "one after the other (default: 3)"},
+	{"singles", "N", "commands one by one (default: 1000)"},
+	{"json", NULL, "for programs: JSON on stdout"},
+	{NULL, NULL, NULL},
+};
+
 // verb NULL: none is handed over.
 static int hand_over(struct cli *cli, const char *verb)
 {
@@ -69,6 +77,11 @@ static int enroll_run(struct cli *cli)
 	return hand_over(cli, "enroll");
 }
 
+static int commands_run(struct cli *cli)
+{
+	return hand_over(cli, "commands");
+}
+
 const struct cli_verb cmd_bench[] = {
 	{"bench", "uplink", NULL, 0, 0, "measure telemetry from publish to COMMIT on this machine", bench_options,
 	 uplink_run},
@@ -76,5 +89,7 @@ const struct cli_verb cmd_bench[] = {
 	 revoke_run},
 	{"bench", "enroll", NULL, 0, 0, "measure enrolment, and heartbeats over HTTP until COMMIT, on this machine",
 	 bench_enroll_options, enroll_run},
+	{"bench", "commands", NULL, 0, 0, "measure commands from the request to the stored result on this machine",
+	 bench_commands_options, commands_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -534,6 +534,7 @@ void stage_usage(const struct stage *stage, struct stage_usage *out)
 		.database_s = process_family_cpu_s(stage->postgres),
 		.broker_s = process_cpu_s(stage->broker),
 		.bridge_s = process_cpu_s(stage->bridge),
+		.commander_s = process_cpu_s(stage->commander),
 	};
 	for (size_t i = 0; i < stage->ingest_count; i++) {
 		int64_t rss_bytes = process_peak_bytes(stage->ingests[i]);

@@ -62,7 +62,7 @@ bool stage_database_rows(struct stage *stage, int64_t *rows, int64_t *bytes, int
 
 // What the processes have used so far.
 struct stage_usage {
-	double ingest_s, database_s, broker_s, bridge_s;
+	double ingest_s, database_s, broker_s, bridge_s, commander_s;
 	int64_t ingest_rss_bytes; // peak of its life, of the largest
 };
 void stage_usage(const struct stage *stage, struct stage_usage *out);
