@@ -32,17 +32,16 @@ static bool make_key(const struct credential_store *store, const char *name, str
 	return true;
 }
 
-static struct json *request_for(const struct identity *identity, const struct credential *credential, const char *wish,
+// name is advisory.
+static struct json *request_for(const struct identity *identity, const struct credential *credential, const char *name,
 				struct error *error)
 {
 	char fingerprint[SHA256_HEX_BYTES];
-	char *csr auto_free = pki_csr_of_key(credential->key, wish ? wish : "device", error);
+	char *csr auto_free = pki_csr_of_key(credential->key, name, error);
 	if (!csr)
 		return NULL;
 	struct json *request = json_new_object();
 	json_set_string(request, "csr", csr);
-	if (wish)
-		json_set_string(request, "device", wish);
 	if (fingerprint_read(identity->root, fingerprint, NULL))
 		json_set_string(request, "fingerprint", fingerprint);
 	return request;
@@ -82,7 +81,10 @@ struct json *provision_request(const struct identity *identity, const char *wish
 	bool ok = credential_exists(&store, CREDENTIAL_CURRENT) ?
 			  credential_load(&store, CREDENTIAL_CURRENT, &credential, error) :
 			  make_key(&store, CREDENTIAL_CURRENT, &credential, error);
-	return ok ? request_for(identity, &credential, wish, error) : NULL;
+	struct json *request = ok ? request_for(identity, &credential, wish ? wish : "device", error) : NULL;
+	if (request && wish)
+		json_set_string(request, "device", wish);
+	return request;
 }
 
 bool provision_install(struct identity *identity, const struct json *answer, struct error *error)
@@ -111,7 +113,10 @@ struct json *provision_request_again(const struct identity *identity, struct err
 		    !next.certificate;
 	if (!have && (!credential_wipe(&store, CREDENTIAL_NEXT, error) || !make_key(&store, CREDENTIAL_NEXT, &next, error)))
 		return NULL;
-	return request_for(identity, &next, identity->device, error);
+	struct json *request = request_for(identity, &next, identity->device, error);
+	if (request)
+		json_set_string(request, "device", identity->device);
+	return request;
 }
 
 bool provision_install_again(struct identity *identity, const struct json *answer, struct error *error)
