@@ -15,7 +15,7 @@ static int setup(void **state)
 	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->cells, NULL) &&
 		  pg_exec(fixture->admin,
 			  "truncate device, certificate, enrollment_token, enrollment_event, signing_key,"
-			  " revocation, reenrollment", NULL);
+			  " revocation, reenrollment cascade", NULL);
 	return ok ? 0 : -1;
 }
 
