@@ -1,11 +1,7 @@
-// Named points at which a fault test makes the agent die without warning, as a power cut would. Compiled in always;
-// idle, a point costs one comparison. The environment chooses: MUSTER_CRASH_AT=<point> dies at the first pass,
-// MUSTER_CRASH_AT=<point>:<n> at the n-th. The agent then sends itself SIGKILL.
+// The points at which the agent can be made to die (common/crash.h).
 #pragma once
 
-#include "common/error.h"
-
-#include <stdbool.h>
+#include "common/crash.h"
 
 enum crash_point {
 	CRASH_NONE = 0,
@@ -27,12 +23,5 @@ enum crash_point {
 	CRASH_RENEW_REPLACED, // "renew.replaced": it is in place; hello has not told so
 };
 
-struct crash {
-	enum crash_point at;
-	unsigned passes_left;
-};
-
-// Reads text as above; NULL or "" chooses none.
+// Reads MUSTER_CRASH_AT; NULL or "" chooses none.
 bool crash_init(struct crash *crash, const char *text, struct error *error);
-// Dies if the point is the chosen one and this is the pass. crash may be NULL.
-void crash_here(struct crash *crash, enum crash_point point);

@@ -2,6 +2,7 @@
 
 #include "agent/fingerprint.h"
 #include "common/file.h"
+#include "common/jwk.h"
 #include "common/topic.h"
 
 #include <stdio.h>
@@ -89,26 +90,6 @@ bool identity_load(struct identity *identity, struct error *error)
 	return true;
 }
 
-static bool parse_key(struct jws_key *key, const struct json *jwk, struct error *error)
-{
-	const char *type = "";
-	const char *curve = "";
-	const char *x = "";
-	const char *kid = "";
-	uint8_t bytes[JWS_KEY_BYTES];
-	size_t count = 0;
-	if (!json_member_string(jwk, "kty", &type) || strcmp(type, "OKP") != 0 ||
-	    !json_member_string(jwk, "crv", &curve) || strcmp(curve, "Ed25519") != 0 ||
-	    !json_member_string(jwk, "x", &x) ||
-	    !crypto_base64url_decode(x, strlen(x), bytes, sizeof(bytes), &count) || count != sizeof(bytes))
-		return error_set(error, ERROR_INVALID, "a command key is no Ed25519 public key (RFC 8037)");
-	jws_key_from_public(key, bytes);
-	if (json_member_string(jwk, "kid", &kid) && strcmp(kid, key->kid) != 0)
-		return error_set(error, ERROR_INVALID, "the command key %.64s has another thumbprint than its kid says",
-				 kid);
-	return true;
-}
-
 bool identity_parse(struct identity *identity, const struct json *json, struct error *error)
 {
 	const char *device = "";
@@ -116,6 +97,8 @@ bool identity_parse(struct identity *identity, const struct json *json, struct e
 	const char *fingerprint = "";
 	int64_t port = 0;
 	int64_t enrolled_s = 0;
+	int64_t signers = 0;
+	int64_t counter = 0;
 	const struct json *broker = json_member(json, "broker");
 	const struct json *keys = json_member(json, "command_keys");
 	size_t count =
@@ -131,17 +114,21 @@ bool identity_parse(struct identity *identity, const struct json *json, struct e
 		return error_set(error, ERROR_INVALID, "\"command_keys\" must hold 1 to %d keys", IDENTITY_KEYS_MAX);
 	struct jws_key parsed[IDENTITY_KEYS_MAX];
 	for (size_t i = 0; i < count; i++) {
-		if (!parse_key(&parsed[i], json_array_at(keys, i), error))
+		if (!jwk_parse(json_array_at(keys, i), &parsed[i], error))
 			return false;
 	}
 	(void)json_member_string(json, "fingerprint", &fingerprint);
 	(void)json_member_int(json, "enrolled", &enrolled_s);
+	(void)json_member_int(json, "signers", &signers);
+	(void)json_member_int(json, "command_counter", &counter);
 
 	(void)snprintf(identity->device, sizeof(identity->device), "%s", device);
 	(void)snprintf(identity->broker_host, sizeof(identity->broker_host), "%s", host);
 	(void)snprintf(identity->fingerprint, sizeof(identity->fingerprint), "%s", fingerprint);
 	identity->broker_port = (int)port;
 	identity->enrolled_s = enrolled_s;
+	identity->signers = signers;
+	identity->command_counter = counter;
 	memcpy(identity->command_keys, parsed, count * sizeof(parsed[0]));
 	identity->command_key_count = count;
 	return true;
@@ -156,18 +143,11 @@ bool identity_save(const struct identity *identity, struct error *error)
 	json_set_int(broker, "port", identity->broker_port);
 	json_set(json, "broker", broker);
 	struct json *keys = json_new_array();
-	for (size_t i = 0; i < identity->command_key_count; i++) {
-		const struct jws_key *key = &identity->command_keys[i];
-		char x[64];
-		crypto_base64url(key->public_key, sizeof(key->public_key), x);
-		struct json *jwk = json_new_object();
-		json_set_string(jwk, "kty", "OKP");
-		json_set_string(jwk, "crv", "Ed25519");
-		json_set_string(jwk, "kid", key->kid);
-		json_set_string(jwk, "x", x);
-		json_append(keys, jwk);
-	}
+	for (size_t i = 0; i < identity->command_key_count; i++)
+		json_append(keys, jwk_json(&identity->command_keys[i]));
 	json_set(json, "command_keys", keys);
+	json_set_int(json, "signers", identity->signers);
+	json_set_int(json, "command_counter", identity->command_counter);
 	json_set_string(json, "fingerprint", identity->fingerprint);
 	json_set_int(json, "enrolled", identity->enrolled_s);
 

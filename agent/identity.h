@@ -8,12 +8,13 @@
 #include "common/json.h"
 #include "common/jws.h"
 #include "common/limits.h"
+#include "common/signers.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define IDENTITY_KEYS_MAX 8 // command signing keys: the current one, the next, and old ones that still count
+#define IDENTITY_KEYS_MAX SIGNERS_MAX // command signing keys
 
 struct identity {
 	char device[DEVICE_ID_MAX + 1];
@@ -21,7 +22,9 @@ struct identity {
 	int broker_port;
 	struct jws_key command_keys[IDENTITY_KEYS_MAX];
 	size_t command_key_count;
+	int64_t signers; // version of the announcement that these keys are from; 0: from enrolment, where none was named
 	char fingerprint[SHA256_HEX_BYTES]; // at enrolment; "" when the machine had none
+	int64_t command_counter; // commands up to this n are from before the enrolment
 	int64_t enrolled_s; // server time, seconds since 1970; commands issued before are not ours. 0: unknown
 	const char *root; // of the machine's files, see system.h; "" on a device
 	char *state_dir;

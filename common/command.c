@@ -1,5 +1,6 @@
 #include "common/command.h"
 
+#include "common/crypto.h"
 #include "common/topic.h"
 
 #include <stdio.h>
@@ -68,6 +69,9 @@ static bool parse_claims(const char *payload, size_t payload_bytes, struct comma
 	    !json_member_int(claims, "iat", &command.issued_s) || !json_member_int(claims, "exp", &command.expires_s) ||
 	    !json_member_int(claims, "n", &command.counter))
 		return refuse(error, "a claim is missing or of another type");
+	if ((json_member(claims, "by") && !copy_claim(claims, "by", command.by, sizeof(command.by))) ||
+	    (json_member(claims, "prev") && !copy_claim(claims, "prev", command.prev, sizeof(command.prev))))
+		return refuse(error, "by or prev is no text, or too long");
 	if (!check_claims(&command, error))
 		return false;
 
@@ -107,6 +111,13 @@ enum command_verdict command_check(const char *jws, size_t jws_bytes, const stru
 	return COMMAND_OK;
 }
 
+void command_chain(const char *jws, size_t jws_bytes, char out[COMMAND_CHAIN_BYTES])
+{
+	uint8_t digest[SHA256_BYTES];
+	crypto_sha256(jws, jws_bytes, digest);
+	crypto_base64url(digest, sizeof(digest), out);
+}
+
 void command_done(struct command *command)
 {
 	json_free(command->params);
@@ -128,6 +139,10 @@ char *command_sign(const struct jws_signer *signer, const struct command *comman
 	json_set_int(claims, "exp", command->expires_s);
 	json_set_int(claims, "n", command->counter);
 	json_set_string(claims, "action", command->action);
+	if (command->by[0])
+		json_set_string(claims, "by", command->by);
+	if (command->prev[0])
+		json_set_string(claims, "prev", command->prev);
 	json_set(claims, "params", command->params ? json_copy(command->params) : json_new_object());
 	const char *payload = json_text(claims);
 

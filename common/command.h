@@ -7,6 +7,7 @@
 #include "common/limits.h"
 
 #define COMMAND_TYP "muster-command+jws"
+#define COMMAND_CHAIN_BYTES 44 // base64url of SHA-256, and terminator
 
 struct command {
 	char id[COMMAND_ID_BYTES]; // jti
@@ -14,6 +15,8 @@ struct command {
 	int64_t issued_s, expires_s;    // iat, exp: seconds since 1970 (RFC 7519)
 	int64_t counter;                // n
 	char action[64];
+	char by[PRINCIPAL_MAX];         // who asked; "" when the signer does not say
+	char prev[COMMAND_CHAIN_BYTES]; // SHA-256 of the JWS signed before it for this device; "" for the first
 	struct json *params; // an object, never NULL after parsing; owned
 };
 
@@ -42,6 +45,9 @@ struct command_context {
 enum command_verdict command_check(const char *jws, size_t jws_bytes, const struct command_context *context,
 				   struct command *out, struct error *error) must_check;
 void command_done(struct command *command);
+
+// What the next command of the same device says in prev.
+void command_chain(const char *jws, size_t jws_bytes, char out[COMMAND_CHAIN_BYTES]);
 
 // Signs claims made from command. malloc'd.
 char *command_sign(const struct jws_signer *signer, const struct command *command, struct error *error) must_check;

@@ -232,6 +232,34 @@ static bool check_signature(const char *jws, const struct parts *parts, const st
 	return jws_raw_verify(key, jws, parts->header_bytes + 1 + parts->payload_bytes, signature);
 }
 
+static char *decode_payload(const struct parts *parts, size_t *payload_bytes)
+{
+	size_t max = parts->payload_bytes / 4 * 3 + 3;
+	char *decoded auto_free = malloc(max + 1);
+	if (!decoded)
+		abort();
+	if (!crypto_base64url_decode(parts->payload, parts->payload_bytes, decoded, max, payload_bytes))
+		return NULL;
+	decoded[*payload_bytes] = '\0';
+	return steal(decoded);
+}
+
+char *jws_payload(const char *jws, size_t jws_bytes, size_t *payload_bytes)
+{
+	struct parts parts;
+	bool sound = jws_bytes > 0 && jws_bytes <= JWS_MAX_BYTES && split(jws, jws_bytes, &parts);
+	return sound ? decode_payload(&parts, payload_bytes) : NULL;
+}
+
+bool jws_has_typ(const char *jws, size_t jws_bytes, const char *typ)
+{
+	struct parts parts;
+	if (jws_bytes == 0 || jws_bytes > JWS_MAX_BYTES || !split(jws, jws_bytes, &parts))
+		return false;
+	struct json *header auto_json = parse_header(&parts);
+	return json_type(header) == JSON_OBJECT && member_is(header, "typ", typ);
+}
+
 bool jws_verify(const char *jws, size_t jws_bytes, const char *typ, const struct jws_key *keys, size_t key_count,
 		char **payload, size_t *payload_bytes, struct error *error)
 {
@@ -247,15 +275,9 @@ bool jws_verify(const char *jws, size_t jws_bytes, const char *typ, const struct
 	if (!check_signature(jws, &parts, key))
 		return refuse(error, "signature is wrong");
 
-	size_t max = parts.payload_bytes / 4 * 3 + 3;
-	size_t len;
-	char *decoded auto_free = malloc(max + 1);
+	char *decoded = decode_payload(&parts, payload_bytes);
 	if (!decoded)
-		return error_set(error, ERROR_FAILED, "no memory for a payload");
-	if (!crypto_base64url_decode(parts.payload, parts.payload_bytes, decoded, max, &len))
 		return refuse(error, "payload is not base64url");
-	decoded[len] = '\0';
-	*payload = steal(decoded);
-	*payload_bytes = len;
+	*payload = decoded;
 	return true;
 }

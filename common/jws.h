@@ -35,6 +35,11 @@ char *jws_sign(const struct jws_signer *signer, const char *typ, const char *pay
 bool jws_verify(const char *jws, size_t jws_bytes, const char *typ, const struct jws_key *keys, size_t key_count,
 		char **payload, size_t *payload_bytes, struct error *error) must_check;
 
+// Whether the header says this typ: which of several checks a message is for. Says nothing of its signature.
+bool jws_has_typ(const char *jws, size_t jws_bytes, const char *typ);
+// What it says, unchecked: not to be believed before jws_verify. malloc'd, NUL-terminated; NULL when there is none.
+char *jws_payload(const char *jws, size_t jws_bytes, size_t *payload_bytes) must_check;
+
 // Plain Ed25519 (RFC 8032) over any bytes, for signatures that stand beside a file.
 bool jws_raw_sign(const struct jws_signer *signer, const void *data, size_t len_bytes,
 		  uint8_t signature[JWS_SIGNATURE_BYTES], struct error *error) must_check;

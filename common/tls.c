@@ -113,6 +113,15 @@ bool tls_set(struct tls *tls, const struct tls_credential *credential, struct er
 	return true;
 }
 
+bool tls_sign(const struct tls *tls, const void *data, size_t len_bytes, char out[SIGNATURE_TEXT_MAX],
+	      struct error *error)
+{
+	EVP_PKEY *key = SSL_CTX_get0_privatekey(tls->context);
+	if (!key)
+		return error_set(error, ERROR_NOT_FOUND, "there is no key to sign with");
+	return signature_make(key, data, len_bytes, out, error);
+}
+
 static int dial_one(const struct addrinfo *address, int timeout_ms)
 {
 	const struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000L};

@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/signature.h"
 
 #include <stdbool.h>
 
@@ -21,6 +22,9 @@ void tls_free(struct tls *tls);
 DEFINE_CLEANUP(struct tls, tls_free)
 // For the connections made from now on. On failure what was there before still counts.
 bool tls_set(struct tls *tls, const struct tls_credential *credential, struct error *error) must_check;
+// Signs with the key of the credential in use (signature.h). ERROR_NOT_FOUND without one.
+bool tls_sign(const struct tls *tls, const void *data, size_t len_bytes, char out[SIGNATURE_TEXT_MAX],
+	      struct error *error) must_check;
 // Whether the server can be reached, is the right one, and takes our certificate; connects and says nothing more.
 // ERROR_UNREACHABLE, ERROR_TIMEOUT, or ERROR_DENIED when one of the two does not trust the other: error->code is then 0
 // when it is the server.

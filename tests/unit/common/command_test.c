@@ -104,6 +104,37 @@ static void what_is_signed_is_read_again(void **state)
 	command_done(&read);
 }
 
+// A history shows who asked, and that nothing is missing before it.
+static void names_who_asked_and_what_was_signed_before(void **state)
+{
+	struct jws_signer *signer cleanup(jws_signer_free_cleanup) = signer_new(state, "key.pem");
+	struct command first = sample();
+	struct command second = sample();
+	struct command read;
+	struct error error = {0};
+	char *first_jws auto_free = command_sign(signer, &first, &error);
+	assert_non_null(first_jws);
+	(void)snprintf(second.by, sizeof(second.by), "op.alice");
+	command_chain(first_jws, strlen(first_jws), second.prev);
+	char *second_jws auto_free = command_sign(signer, &second, &error);
+	assert_non_null(second_jws);
+
+	struct command_context context = {.device = "device-1", .keys = jws_signer_key(signer), .key_count = 1};
+	assert_int_equal(command_check(first_jws, strlen(first_jws), &context, &read, &error), COMMAND_OK);
+	assert_string_equal(read.by, "");
+	assert_string_equal(read.prev, "");
+	command_done(&read);
+	assert_int_equal(command_check(second_jws, strlen(second_jws), &context, &read, &error), COMMAND_OK);
+	assert_string_equal(read.by, "op.alice");
+	assert_string_equal(read.prev, second.prev);
+	assert_int_equal(strlen(read.prev), COMMAND_CHAIN_BYTES - 1);
+	command_done(&read);
+	static const char claims[] =
+		"{\"jti\":\"a\",\"sub\":\"device-1\",\"iat\":1,\"exp\":2,\"n\":1,\"action\":\"ping\",\"by\":7}";
+	char *odd auto_free = jws_sign(signer, COMMAND_TYP, claims, strlen(claims), NULL);
+	assert_int_equal(command_check(odd, strlen(odd), &context, &read, &error), COMMAND_BAD_FORM);
+}
+
 static void another_signer_or_typ_is_bad_form(void **state)
 {
 	struct jws_signer *signer cleanup(jws_signer_free_cleanup) = signer_new(state, "key.pem");
@@ -124,10 +155,13 @@ static void another_signer_or_typ_is_bad_form(void **state)
 	assert_non_null(strstr(error.what, "typ"));
 }
 
+// security 14
 static void every_flipped_bit_is_bad_form(void **state)
 {
 	struct jws_signer *signer cleanup(jws_signer_free_cleanup) = signer_new(state, "key.pem");
 	struct command command = sample();
+	(void)snprintf(command.by, sizeof(command.by), "op.alice");
+	(void)snprintf(command.prev, sizeof(command.prev), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 	char *jws auto_free = command_sign(signer, &command, NULL);
 	struct command_context context = {
 		.device = "device-1", .keys = jws_signer_key(signer), .key_count = 1, .now_s = 1500};
@@ -185,6 +219,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(vectors, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_signed_is_read_again, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(names_who_asked_and_what_was_signed_before, scratch_setup,
+						scratch_teardown),
 		cmocka_unit_test_setup_teardown(another_signer_or_typ_is_bad_form, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(every_flipped_bit_is_bad_form, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_no_device_would_accept_is_not_signed, scratch_setup,
