@@ -179,6 +179,25 @@ static void on_settings_changed(void *user, const struct json *settings)
 	log_info("settings.changed");
 }
 
+static void on_signers_changed(void *user)
+{
+	struct agent *agent = user;
+	char version[24];
+	(void)snprintf(version, sizeof(version), "%" PRId64, agent->identity.signers);
+	agent->facts.signers = agent->identity.signers;
+	uplink_hello(&agent->uplink);
+	log_info("signers.changed", "version", version, "keys", log_number((int64_t)agent->identity.command_key_count));
+	(void)push_event(agent, "signers.changed", "version", version);
+}
+
+// By the key of the connection: it is in memory there anyway, and its certificate is known to the server.
+static bool sign_result(void *user, const void *data, size_t len_bytes, char out[SIGNATURE_TEXT_MAX],
+			struct error *error)
+{
+	struct agent *agent = user;
+	return tls_sign(agent->tls, data, len_bytes, out, error);
+}
+
 // ---- the session ----
 
 static bool publish_outbox(void *user, const char *topic, const void *payload, size_t payload_bytes, int64_t age_ms,
@@ -585,6 +604,7 @@ static bool read_facts(struct agent *agent, struct error *error)
 		.not_after = agent->renew.not_after,
 		.trust = agent->renew.trust,
 		.actions = agent->options->actions,
+		.signers = agent->identity.signers,
 	};
 	const char *device = agent->identity.device;
 	return (topic_build(agent->telemetry_topic, TOPIC_TELEMETRY, device, NULL) &&
@@ -682,6 +702,8 @@ static bool start_executor(struct agent *agent, struct error *error)
 		.crash = &agent->crash,
 		.interval_changed = on_interval_changed,
 		.settings_changed = on_settings_changed,
+		.signers_changed = on_signers_changed,
+		.sign = sign_result,
 		.user = agent,
 	};
 	return executor_init(&agent->executor, &options, error);

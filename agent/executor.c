@@ -1,10 +1,12 @@
 #include "agent/executor.h"
 
 #include "agent/platform.h"
+#include "agent/trust.h"
 #include "agent/watch.h"
 #include "common/action.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/result_text.h"
 #include "common/topic.h"
 
 #include <stdio.h>
@@ -20,6 +22,21 @@ struct reply {
 	struct json *output; // NULL: none
 	int64_t progress_pct; // 0: nothing to tell
 };
+// Adds sig. It leaves out epoch and seq, so that it holds when the answer is given again.
+static bool sign(const struct executor *executor, struct json *body, struct error *error)
+{
+	struct buf text auto_buf = {0};
+	char signature[SIGNATURE_TEXT_MAX];
+	if (!executor->options.sign)
+		return true;
+	buf_init(&text, RESULT_TEXT_MAX_BYTES);
+	if (!result_text(executor->options.identity->device, body, &text))
+		return error_set(error, ERROR_LIMIT, "the result is too large to be signed");
+	if (!executor->options.sign(executor->options.user, buf_str(&text), text.len_bytes, signature, error))
+		return false;
+	json_set_string(body, "sig", signature);
+	return true;
+}
 
 // Puts the answer into the outbox, and what became of the command into its record. The caller has the transaction.
 static bool answer(struct executor *executor, struct outbox_command *command, const struct reply *reply,
@@ -35,6 +52,8 @@ static bool answer(struct executor *executor, struct outbox_command *command, co
 		json_set_string(body, "reason", reply->reason);
 	if (reply->output)
 		json_set(body, "output", json_copy(reply->output));
+	if (!sign(executor, body, error))
+		return false;
 
 	free(command->result);
 	command->result = strdup(json_text(body));
@@ -366,9 +385,30 @@ static bool take(struct executor *executor, const struct command *command, enum 
 	return ok;
 }
 
+// Another key may sign from now on, or one may not any more.
+static bool take_signers(struct executor *executor, const char *jws, size_t jws_bytes, struct error *error)
+{
+	struct error why = {0};
+	switch (trust_take(executor->options.identity, jws, jws_bytes, &why)) {
+	case TRUST_TAKEN:
+		if (executor->options.signers_changed)
+			executor->options.signers_changed(executor->options.user);
+		return true;
+	case TRUST_REFUSED:
+		return refuse(executor, why.what, error);
+	case TRUST_FAILED:
+		return error_set(error, why.kind, "%s", why.what);
+	case TRUST_KNOWN:
+		break;
+	}
+	return true;
+}
+
 bool executor_command(struct executor *executor, const char *jws, size_t jws_bytes, struct error *error)
 {
 	const struct identity *identity = executor->options.identity;
+	if (jws_has_typ(jws, jws_bytes, SIGNERS_TYP))
+		return take_signers(executor, jws, jws_bytes, error);
 	struct lookup lookup = {.outbox = executor->options.outbox};
 	int64_t clock_s = clock_wall_ms() / 1000;
 	struct command_context context = {
@@ -461,7 +501,8 @@ bool executor_poll(struct executor *executor, struct error *error)
 	return true;
 }
 
-// The file is a second copy of what the outbox says, and ahead of it only when the outbox was lost.
+// The file is a second copy of what the outbox says, and ahead of it only when the outbox was lost. What enrolment said is
+// ahead of both when the device was wiped and is new, under its old name.
 static void read_counter(struct executor *executor)
 {
 	size_t len_bytes;
@@ -474,6 +515,8 @@ static void read_counter(struct executor *executor)
 		executor->counter_high = value;
 	if (json && json_member_int(json, "server_time", &value) && value > executor->server_time_s)
 		executor->server_time_s = value;
+	if (executor->options.identity->command_counter > executor->counter_high)
+		executor->counter_high = executor->options.identity->command_counter;
 }
 
 bool executor_save_counter(struct executor *executor, struct error *error)

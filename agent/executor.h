@@ -10,6 +10,7 @@
 #include "agent/outbox.h"
 #include "agent/tasks.h"
 #include "common/command.h"
+#include "common/signature.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,13 +20,16 @@
 
 struct executor_options {
 	struct outbox *outbox;
-	const struct identity *identity;
+	struct identity *identity; // announcements of signers change its keys
 	const char *root;             // of /proc and the system's programs, see system.h
 	const char *boot_id;
 	const struct agent_options *config;
 	struct crash *crash;          // may be NULL
 	void (*interval_changed)(void *user, int64_t seconds);
 	void (*settings_changed)(void *user, const struct json *settings);
+	void (*signers_changed)(void *user); // may be NULL
+	// Signs a result with the device's key; NULL: results are not signed.
+	bool (*sign)(void *user, const void *data, size_t len_bytes, char out[SIGNATURE_TEXT_MAX], struct error *error);
 	void *user;
 };
 
@@ -56,7 +60,8 @@ struct executor {
 bool executor_init(struct executor *executor, const struct executor_options *options, struct error *error) must_check;
 void executor_done(struct executor *executor); // ends the programs that run, but those that outlive the agent
 
-// A payload of `command`. False when it could not be stored: then nothing was done.
+// A payload of `command`: a command, or an announcement of signers. False when it could not be stored: then nothing was
+// done.
 bool executor_command(struct executor *executor, const char *jws, size_t jws_bytes, struct error *error) must_check;
 
 // The programs that actions started: watch executor_fd for reading, and call executor_poll then and after

@@ -118,6 +118,7 @@ static bool say_hello(struct uplink *uplink, int64_t now_ms, int64_t wall_ms, st
 	json_set_int(hello, "dropped", outbox_dropped(uplink->outbox));
 	json_set_string(hello, "agent_version", MUSTER_VERSION);
 	json_set_int(hello, "interval_s", facts->interval_s);
+	json_set_int(hello, "signers", facts->signers);
 	const struct {
 		const char *name, *value;
 	} texts[] = {

@@ -50,6 +50,7 @@ struct uplink_facts {
 	const char *mode;        // how it is connected; NULL: all the time
 	const char *push_token;  // NULL: it never had one; "": it has none any more
 	char *const *actions; // NULL-terminated
+	int64_t signers;         // version of the announcement of command keys that it has; 0: of none
 };
 
 struct uplink {

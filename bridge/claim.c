@@ -163,6 +163,8 @@ static void answer_credential(struct server *server, struct http_request *reques
 	json_set_string(answer, "credential", result->credential);
 	json_set_string(answer, "expires", expires);
 	json_set(answer, "command_keys", steal(result->command_keys));
+	json_set_int(answer, "signers", result->signers);
+	json_set_int(answer, "command_counter", result->command_counter);
 	log_info(issued ? "register.success" : "register.repeated", "device", result->device, "token",
 		 result->token_id, "peer", claim->peer, "request_id", claim->request_id, "kind", "credential");
 	count(server, issued ? "issued" : "repeated");
@@ -184,6 +186,8 @@ struct json *claim_answer(const struct server *server, struct enroll_result *res
 	json_set_string(answer, "not_after", not_after);
 	json_set(answer, "broker", broker);
 	json_set(answer, "command_keys", steal(result->command_keys));
+	json_set_int(answer, "signers", result->signers);
+	json_set_int(answer, "command_counter", result->command_counter);
 	return answer;
 }
 

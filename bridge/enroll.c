@@ -55,6 +55,11 @@ static const char sql_expire[] = "select expire_enrollment_tokens()";
 static const char sql_keys[] =
 	"select kid, rtrim(translate(encode(public_key, 'base64'), '+/', '-_'), '=')"
 	" from signing_key where retired_at is null order by created_at, kid";
+// What was signed before, and is not open any more, is not for whoever is enrolled now.
+static const char sql_signers[] =
+	"select (select coalesce(max(version), 0) from signer_set), coalesce((select coalesce((select min(n) - 1 from command"
+	" where device = d.device and state in ('sent', 'accepted', 'running')), d.command_counter) from device d"
+	" where d.device = $1), 0)";
 
 // What one transaction knows as it goes.
 struct attempt {
@@ -102,8 +107,13 @@ static bool read_keys(struct attempt *attempt, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 
-	if (!pg_query(attempt->enroll->pg, &rows, error, sql_keys, 0, NULL))
+	auto_pg_result struct pg_result *version = NULL;
+
+	if (!PG_QUERY(attempt->enroll->pg, &version, error, sql_signers, attempt->result->device) ||
+	    !pg_query(attempt->enroll->pg, &rows, error, sql_keys, 0, NULL))
 		return false;
+	attempt->result->signers = pg_int(version, 0, 0);
+	attempt->result->command_counter = pg_int(version, 0, 1);
 	struct json *keys = json_new_array();
 	for (size_t i = 0; i < pg_rows(rows); i++) {
 		struct json *key = json_new_object();

@@ -51,6 +51,8 @@ struct enroll_result {
 	char credential[TOKEN_TEXT_BYTES];
 	size_t revoked;     // earlier certificates of this device that are revoked by this enrolment
 	struct json *command_keys; // JWKs of the signers in use; owned
+	int64_t command_counter;   // commands up to this n are not for this enrolment
+	int64_t signers;           // version of the announcement that they are from; 0: there is none
 };
 
 // Does not log and does not record refusals: see enroll_record.

@@ -59,13 +59,17 @@ static bool is_hex(const char *text, size_t min, size_t max)
 	return len >= min && len <= max && strspn(text, "0123456789abcdef") == len;
 }
 
-// Which machine the device is, which certificate it uses, and whom it trusts.
+// Which machine the device is, which certificate it uses, and whom it trusts and obeys.
 static bool parse_identity(const struct json *object, struct arena *arena, struct hello *hello, struct error *error)
 {
 	const struct json *fingerprint = json_member(object, "fingerprint");
 	const struct json *certificate = json_member(object, "certificate");
 	const struct json *trust = json_member(object, "trust");
+	const struct json *signers = json_member(object, "signers");
 	const char *text;
+	hello->signers = -1;
+	if (signers && (!json_as_int(signers, &hello->signers) || hello->signers < 0))
+		return error_set(error, ERROR_INVALID, "signers is not an integer from 0");
 	if (fingerprint) {
 		if (!json_as_string(fingerprint, &text) || !is_hex(text, SHA256_DIGITS, SHA256_DIGITS))
 			return error_set(error, ERROR_INVALID, "fingerprint is not 64 hex digits in lower case");
@@ -163,6 +167,10 @@ static void event_tell(const struct message *message, size_t row, struct device_
 		device->certificate = hello->certificate;
 	if (hello->trust)
 		device->trust = hello->trust;
+	if (hello->signers >= 0) {
+		device->has_signers = true;
+		device->signers = hello->signers;
+	}
 	if (hello->latest)
 		device_summary_reading(device, hello->latest, hello->latest_ms);
 }

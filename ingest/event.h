@@ -12,6 +12,7 @@ struct hello {
 	const char *agent_version; // NULL: not given
 	const char *fingerprint;   // of the hardware, 64 hex digits; NULL: not given
 	const char *certificate;   // serial in hex, lower case without leading zeros; NULL: not given
+	int64_t signers;           // version of the command keys that it has; -1: not given
 	const char *trust;         // SHA-256 in hex; NULL: not given
 	const char *push_token;    // "": it has none any more; NULL: not given
 	const struct reading *latest; // for the device's state only; NULL: not given

@@ -111,6 +111,7 @@ static void parse(struct inlet *inlet, struct batch *batch, struct message *mess
 	struct input input = {
 		.payload = in->payload ? in->payload : "",
 		.payload_bytes = in->payload_bytes,
+		.device = topic.principal,
 		.detail = topic.detail,
 		.received_ms = message->received_ms,
 		.retained = in->retain,

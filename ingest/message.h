@@ -59,6 +59,7 @@ struct message {
 struct input {
 	const char *payload; // not NUL-terminated
 	size_t payload_bytes;
+	const char *device;
 	const char *detail; // inventory kind
 	int64_t received_ms;
 	bool retained;

@@ -2,6 +2,8 @@
 #include "ingest/result.h"
 
 #include "common/limits.h"
+#include "common/result_text.h"
+#include "common/signature.h"
 #include "ingest/kind.h"
 
 #include <string.h>
@@ -23,6 +25,25 @@ static bool is_body_member(const char *name)
 	return stamp_is_member(name) || strcmp(name, "command") == 0 || strcmp(name, "state") == 0;
 }
 
+// Kept as text, since a database does not give JSON back as it came. Whether it is the device's commander finds out.
+static bool parse_signature(const struct json *object, const struct input *in, struct arena *arena,
+			    struct result *result, struct error *error)
+{
+	const struct json *sig = json_member(object, "sig");
+	struct buf text auto_buf = {0};
+	const char *signature;
+	if (!sig)
+		return true;
+	if (!json_as_string(sig, &signature) || !*signature || strlen(signature) >= SIGNATURE_TEXT_MAX)
+		return error_set(error, ERROR_INVALID, "sig is not a string of 1 to %d bytes", SIGNATURE_TEXT_MAX - 1);
+	buf_init(&text, RESULT_TEXT_MAX_BYTES);
+	if (!result_text(in->device, object, &text))
+		return error_set(error, ERROR_INVALID, "a signed result has no member typ or device, and at most %d bytes",
+				 RESULT_TEXT_MAX_BYTES);
+	result->signed_text = arena_string(arena, buf_str(&text));
+	return true;
+}
+
 static bool result_parse(const struct input *in, struct arena *arena, struct message *out, struct error *error)
 {
 	struct json *object auto_json = message_object(in, false, sizeof(struct result), arena, out, error);
@@ -39,6 +60,8 @@ static bool result_parse(const struct input *in, struct arena *arena, struct mes
 				 "state is not one of accepted, running, succeeded, failed, rejected and cancelled");
 	if (output && json_type(output) != JSON_OBJECT)
 		return error_set(error, ERROR_INVALID, "output is not an object");
+	if (!parse_signature(object, in, arena, result, error))
+		return false;
 	result->body = message_rest(object, is_body_member, arena);
 	if (strlen(result->body) > 2 * (size_t)COMMAND_RESULT_MAX_BYTES) // output and reason, generously
 		return error_set(error, ERROR_INVALID, "output is larger than %d bytes", COMMAND_RESULT_MAX_BYTES);
@@ -51,7 +74,7 @@ static void result_write(struct copy *copy, const struct message *message, size_
 {
 	const struct stamp *stamp = &message->stamps[row];
 	const struct result *result = &((const struct result *)message->rows)[row];
-	copy_row(copy, 8);
+	copy_row(copy, 10);
 	copy_text(copy, message->device);
 	copy_text(copy, stamp->epoch);
 	copy_int8(copy, stamp->seq);
@@ -60,9 +83,11 @@ static void result_write(struct copy *copy, const struct message *message, size_
 	copy_text(copy, result->command);
 	copy_text(copy, result->state);
 	copy_json(copy, result->body);
+	copy_text(copy, result->signed_text);
+	copy_text(copy, result->signed_text ? "unchecked" : "unsigned");
 }
 
-#define COLUMNS "device, epoch, seq, ts, received_at, command, state, body"
+#define COLUMNS "device, epoch, seq, ts, received_at, command, state, body, signed, verdict"
 
 const struct kind result_kind = {
 	.topic = TOPIC_RESULT,

@@ -3,8 +3,8 @@
 #define EVIDENCE_COLUMNS "up_why, up_at, up_session, up_firm, down_why, down_at, down_session, down_firm"
 enum { EVIDENCE_COLUMN_COUNT = 8 };
 
-#define OWN_COLUMNS "last_seen, interval_s, agent_version, certificate, trust, ts, " READING_COLUMNS
-enum { OWN_COLUMN_COUNT = 6 + READING_COLUMN_COUNT };
+#define OWN_COLUMNS "last_seen, interval_s, agent_version, certificate, trust, signers, ts, " READING_COLUMNS
+enum { OWN_COLUMN_COUNT = 7 + READING_COLUMN_COUNT };
 
 #define STAGE_SQL                                                                                       \
 	"create temporary table stage_device on commit delete rows as select 0 as number, device, "     \
@@ -66,6 +66,7 @@ enum { OWN_COLUMN_COUNT = 6 + READING_COLUMN_COUNT };
 	SEEN "interval_s = coalesce(s.interval_s, d.interval_s), "                                                 \
 	"agent_version = coalesce(s.agent_version, d.agent_version), "                                        \
 	"certificate = coalesce(s.certificate, d.certificate), trust = coalesce(s.trust, d.trust), "          \
+	"signers = coalesce(s.signers, d.signers), "                                                          \
 	NEWER("battery_pct") NEWER("charging") NEWER("cpu_pct") NEWER("load1") NEWER("mem_total")             \
 	NEWER("mem_available") NEWER("disk_total") NEWER("disk_free") NEWER("uptime_s") NEWER("network_type") \
 	NEWER("rssi_dbm") NEWER("temperature_c") NEWER("custom")                                              \
@@ -168,6 +169,10 @@ static void write_device(struct copy *copy, size_t number, const struct device_s
 	copy_text(copy, device->agent_version);
 	copy_text(copy, device->certificate);
 	copy_text(copy, device->trust);
+	if (device->has_signers)
+		copy_int8(copy, device->signers);
+	else
+		copy_null(copy);
 	copy_time_or_null(copy, device->reading_ms, device->has_reading);
 	reading_write(copy, &device->reading);
 }

@@ -28,6 +28,8 @@ struct device_summary {
 	const char *agent_version; // NULL: nothing new
 	const char *certificate;   // serial; NULL: nothing new
 	const char *trust;         // SHA-256 of its CA bundle; NULL: nothing new
+	bool has_signers;
+	int64_t signers;           // version of the command keys that it has
 	bool has_reading;
 	int64_t reading_ms;
 	struct reading reading; // the newest value of each field

@@ -76,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	const struct input in = {
 		.payload = (const char *)data + 1,
 		.payload_bytes = len_bytes - 1,
+		.device = "kiosk-7",
 		.detail = "network",
 		.received_ms = 1767225600000,
 	};

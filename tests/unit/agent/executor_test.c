@@ -345,6 +345,18 @@ static void commands_from_before_enrolment_are_refused(void **state)
 	assert_reported(place, "rejected");
 }
 
+// Wiped and enrolled again under its old name: the server told what was signed for it before.
+static void commands_signed_before_enrolment_are_refused(void **state)
+{
+	struct place *place = *state;
+	place->identity.command_counter = place->counter + 1;
+	start(place);
+	give_new(place, "ping", "{}");
+	assert_reported(place, "rejected");
+	give_new(place, "ping", "{}");
+	assert_reported(place, "accepted succeeded");
+}
+
 // The clock went back to 1970: the last signed server time counts.
 static void server_time_is_the_floor(void **state)
 {
@@ -589,6 +601,7 @@ int main(void)
 		TEST(old_counters_are_refused),
 		TEST(replay_is_refused_after_the_outbox_was_lost),
 		TEST(commands_from_before_enrolment_are_refused),
+		TEST(commands_signed_before_enrolment_are_refused),
 		TEST(server_time_is_the_floor),
 		TEST(foreign_commands_are_events_and_bounded),
 		TEST(failures_are_told),

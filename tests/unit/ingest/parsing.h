@@ -45,6 +45,7 @@ static inline bool parse_bytes(const struct kind *kind, const void *bytes, size_
 	const struct input in = {
 		.payload = exact,
 		.payload_bytes = len_bytes,
+		.device = "kiosk-7",
 		.detail = detail,
 		.received_ms = RECEIVED_MS,
 		.retained = retained,

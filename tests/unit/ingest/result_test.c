@@ -40,11 +40,29 @@ static void test_command_and_output(void **state)
 	refuses(&result_kind, text, "output is larger");
 }
 
+// What was signed is kept as it was said, for a database does not give JSON back so.
+static void test_signed(void **state)
+{
+	accepts(&result_kind, "{\"epoch\":\"e\",\"seq\":4,\"ts\":1,\"command\":\"c\",\"state\":\"succeeded\","
+			      "\"output\":{\"z\":1, \"a\":\"\\u00eb\"},\"sig\":\"c2ln\"}");
+	const struct result *result = parsing.message.rows;
+	assert_string_equal(result->signed_text,
+			    "{\"typ\":\"muster-result\",\"device\":\"kiosk-7\",\"ts\":1,\"command\":\"c\","
+			    "\"state\":\"succeeded\",\"output\":{\"z\":1,\"a\":\"\xc3\xab\"}}");
+	assert_non_null(strstr(result->body, "\"sig\":\"c2ln\""));
+	accepts(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\"}");
+	assert_null(((const struct result *)parsing.message.rows)->signed_text);
+	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"sig\":1}", "sig is not");
+	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"sig\":\"\"}", "sig is not");
+	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"device\":\"x\",\"sig\":\"c2ln\"}", "typ or device");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_command_and_output),
+		cmocka_unit_test(test_signed),
 	};
 	return cmocka_run_group_tests(tests, parsing_setup, parsing_teardown);
 }
