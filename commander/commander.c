@@ -4,7 +4,6 @@
 #include "commander/turn.h"
 
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/daemon.h"
 #include "common/topic.h"
 
@@ -31,20 +30,6 @@ void commander_due(struct commander *commander, unsigned due)
 
 // ---- the database ----
 
-static bool register_key(struct commander *commander, struct pg *pg, struct error *error)
-{
-	const struct jws_key *key = jws_signer_key(commander->signer);
-	char hex[2 * JWS_KEY_BYTES + 1];
-	const char *params[] = {key->kid, hex};
-
-	crypto_hex(key->public_key, JWS_KEY_BYTES, hex);
-	return pg_query(pg, NULL, error,
-			"insert into signing_key (kid, public_key) values ($1, decode($2, 'hex')) on conflict do "
-			"nothing",
-			2, params) ||
-	       error_prefix(error, "registering the signing key");
-}
-
 // LISTEN comes first: what is committed from here on is notified, and what was before is found by looking at
 // everything. A transaction of ours that is stuck (this process was stopped) must not hold its rows against another
 // commander. All our statements fetch a few rows by key: a plan that reads whole tables, made while they were small,
@@ -58,12 +43,13 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 {
 	struct commander *commander = user;
 
-	if (!pg_exec(pg, session_sql, error) || !register_key(commander, pg, error))
+	if (!pg_exec(pg, session_sql, error))
 		return false;
 	commander->pg_changed = true;
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
 					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS);
 	wake_look_all(&commander->wake);
+	signing_connected(commander);
 	return true;
 }
 
@@ -179,7 +165,7 @@ static bool publish(void *user, const struct outgoing_message *message)
 	return mqtt_publish(commander->mqtt, &packet, NULL, &error);
 }
 
-static void flush(struct commander *commander)
+static size_t flush(struct commander *commander)
 {
 	size_t lost = 0;
 	size_t published =
@@ -191,6 +177,7 @@ static void flush(struct commander *commander)
 			   (double)published);
 	if (lost > 0)
 		log_warn("reply.lost", "count", log_number((int64_t)lost), "reason", "the broker is away for too long");
+	return published;
 }
 
 // A request that an operator publishes before our first SUBACK would find nobody. Broker or database may also be away
@@ -233,6 +220,7 @@ static void on_expiry(void *user)
 	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS);
 	revocation_tick(commander);
 	wake_look(&commander->wake);
+	signing_tick(commander);
 	take_turn(commander);
 }
 
@@ -303,9 +291,11 @@ static void take_turn(struct commander *commander)
 	if (commander->inbox.count == 0)
 		(void)mqtt_read(commander->mqtt, room < READ_MAX ? room : READ_MAX);
 	turn_work(commander);
-	flush(commander);
+	size_t published = flush(commander);
 	if (commander->inbox.count == 0)
 		mqtt_write(commander->mqtt);
+	if (published > 0)
+		crash_here(&commander->crash, CRASH_PUBLISHED);
 	mqtt_tick(commander->mqtt);
 	if (commander->inbox.count == 0)
 		mqtt_write(commander->mqtt); // what the tick queued
@@ -365,8 +355,8 @@ bool commander_init(struct commander *commander, const struct options *options, 
 	*commander = (struct commander){.options = options, .mqtt_fd = -1, .due = DUE_RETELL};
 	(void)snprintf(commander->cell, sizeof(commander->cell), "%ld", options->cell);
 	commander->metrics = metrics_new();
-	commander->signer = jws_signer_load(options->signing_key_file, error);
-	if (!commander->signer)
+	if (!commander_crash_init(&commander->crash, error) ||
+	    !signing_init(&commander->signing, options->signing_key_file, error))
 		return false;
 	commander->loop = loop_new(error);
 	if (!commander->loop || !loop_stop_on_signals(commander->loop, error))
@@ -399,7 +389,7 @@ void commander_done(struct commander *commander)
 	mqtt_free(commander->mqtt);
 	pg_free(commander->pg);
 	loop_free(commander->loop);
-	jws_signer_free(commander->signer);
+	signing_done(&commander->signing);
 	operator_inbox_clear(&commander->inbox);
 	outgoing_done(&commander->outgoing);
 	devices_done(&commander->online);

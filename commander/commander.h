@@ -10,11 +10,13 @@
 #pragma once
 
 #include "commander/campaign.h"
+#include "commander/crash.h"
 #include "commander/devices.h"
 #include "commander/operator.h"
 #include "commander/options.h"
 #include "commander/outgoing.h"
 #include "commander/revocation.h"
+#include "commander/signing.h"
 #include "commander/wake.h"
 
 #include "common/http.h"
@@ -39,6 +41,7 @@ enum due {
 	DUE_CANCEL = 1 << 8,   // commands that are to be cancelled
 	DUE_RETELL = 1 << 9,   // operators may have missed what the commander before us did last
 	DUE_CAMPAIGNS = 1 << 12, // their devices, their rollout
+	DUE_SIGNERS = 1 << 13,	 // announcements of signing keys, new ones or to be told to devices
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
 
@@ -48,7 +51,7 @@ struct commander {
 	struct loop *loop;
 	struct pg *pg;
 	struct mqtt *mqtt;
-	struct jws_signer *signer;
+	struct signing signing;
 
 	struct operator_inbox inbox; // operators' requests, neither committed nor acknowledged
 	struct outgoing outgoing;
@@ -61,6 +64,7 @@ struct commander {
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set
 	bool moved;	       // commands changed in this transaction: one NOTIFY
+	struct crash crash;
 	bool failed;	       // the last transaction failed: wait for the retry timer
 
 	struct loop_watch *mqtt_watch, *pg_watch;

@@ -17,14 +17,14 @@
 #define ACCEPT_SLACK_MS 5000  // for the answer of a device that began in time
 
 // First the lock, then a look at what is queued: whoever held it before us has committed what we see.
-static const char lock_sql[] = "select device, command_counter from device where device = any ($1) and " CELL_HAS(
+static const char lock_sql[] = "select device, command_counter, command_chain from device where device = any ($1) and " CELL_HAS(
 	"device.device", "2") " order by device for update";
 #define QUEUED "c.device = d.device and c.state = 'queued' and not c.held and c.expires_at > now()"
 static const char heads_sql[] =
 	"select h.id, d.device, h.action, h.params, (extract(epoch from h.expires_at) * 1000)::bigint,"
-	" (extract(epoch from now()) * 1000)::bigint, h.in_window, coalesce((extract(epoch from w.opens) * "
-	"1000)::bigint, 0),"
-	" coalesce((extract(epoch from w.closes) * 1000)::bigint, 0) from device d cross join lateral ("
+	" (extract(epoch from now()) * 1000)::bigint, h.in_window, coalesce((extract(epoch from w.opens) * 1000)::bigint, 0),"
+	" coalesce((extract(epoch from w.closes) * 1000)::bigint, 0), case when octet_length(h.requested_by) < 72"
+	" then h.requested_by else left(h.requested_by, 17) end from device d cross join lateral ("
 	"(select c.* from command c where " QUEUED " and c.cancels is not null order by c.next_at, c.number limit 20)"
 	" union all (select c.* from command c where " QUEUED " and c.cancels is null order by c.next_at, c.number"
 	" limit greatest(0, case d.command_policy when 'burst' then 100 else 1 end - (select count(*) from command o"
@@ -32,10 +32,11 @@ static const char heads_sql[] =
 	" left join lateral (select * from next_window(d.time_zone, d.maintenance_window, now()) where h.in_window) w "
 	"on true"
 	" where d.device = any ($1) order by d.device, h.cancels is null, h.next_at, h.number limit " BATCH;
-enum column { ID, DEVICE, ACTION, PARAMS, EXPIRES_MS, NOW_MS, IN_WINDOW, OPENS_MS, CLOSES_MS };
+enum column { ID, DEVICE, ACTION, PARAMS, EXPIRES_MS, NOW_MS, IN_WINDOW, OPENS_MS, CLOSES_MS, BY };
 
 static const char counter_sql[] =
-	"update device d set command_counter = m.n from json_to_recordset($1::json) as m(device text, n bigint)"
+	"update device d set command_counter = m.n, command_chain = m.chain"
+	" from json_to_recordset($1::json) as m(device text, n bigint, chain text)"
 	" where d.device = m.device";
 // Closed again while it waited for its turn.
 static const char hold_sql[] = "update command c set held = true, next_at = m.opens from json_to_recordset($1::json) "
@@ -46,6 +47,7 @@ static const char hold_sql[] = "update command c set held = true, next_at = m.op
 struct seat {
 	const char *device;
 	int64_t counter;
+	char chain[COMMAND_CHAIN_BYTES]; // of the last command signed for it
 	bool changed;
 };
 
@@ -90,7 +92,8 @@ static void hold(struct batch *batch, size_t row)
 }
 
 // One that cannot be signed is refused: it would fail each time.
-static void sign(struct commander *commander, struct batch *batch, size_t row, struct seat *seat, int64_t until_ms)
+static bool sign(struct commander *commander, struct batch *batch, size_t row, struct seat *seat, int64_t until_ms,
+		 struct error *fatal)
 {
 	const struct pg_result *rows = batch->rows;
 	const char *text = pg_text(rows, row, PARAMS);
@@ -102,32 +105,37 @@ static void sign(struct commander *commander, struct batch *batch, size_t row, s
 	struct command command = {
 		.issued_s = clock_wall_ms() / 1000,
 		.expires_s = until_ms / 1000,
-		.counter = seat->counter + 1,
 		.params = params,
 	};
 
 	(void)snprintf(command.id, sizeof(command.id), "%s", pg_text(rows, row, ID));
 	(void)snprintf(command.device, sizeof(command.device), "%s", seat->device);
 	(void)snprintf(command.action, sizeof(command.action), "%s", pg_text(rows, row, ACTION));
+	(void)snprintf(command.by, sizeof(command.by), "%s", pg_text(rows, row, BY));
+	(void)snprintf(command.prev, sizeof(command.prev), "%s", seat->chain);
+	if (!signing_counter(&commander->signing, seat->counter, &command.counter, fatal))
+		return false;
 	if (command.expires_s <= command.issued_s) // whole seconds on the wire
 		command.expires_s = command.issued_s + 1;
 	*move = (struct transition){
 		.command = pg_text(rows, row, ID), .from = STATE_QUEUED, .to = STATE_REJECTED, .cause = "publish"};
-	batch->jws[index] = params ? command_sign(commander->signer, &command, error) : NULL;
+	batch->jws[index] = params ? command_sign(commander->signing.signer, &command, error) : NULL;
 	if (!batch->jws[index]) {
 		move->reason = error->what;
-		return;
+		return true;
 	}
 	seat->counter = command.counter;
+	command_chain(batch->jws[index], strlen(batch->jws[index]), seat->chain);
 	seat->changed = true;
 	move->to = STATE_SENT;
 	move->jws = batch->jws[index];
 	move->counter = command.counter;
 	move->next_ms = resend_ms / 4 * 3 + clock_backoff_ms(0, resend_ms / 2, resend_ms / 2);
 	move->timer_ms = until_ms - pg_int(rows, row, NOW_MS) + ACCEPT_SLACK_MS;
+	return true;
 }
 
-static void look_at(struct commander *commander, struct batch *batch, size_t row)
+static bool look_at(struct commander *commander, struct batch *batch, size_t row, struct error *fatal)
 {
 	const struct pg_result *rows = batch->rows;
 	struct seat *seat = find_seat(batch, pg_text(rows, row, DEVICE));
@@ -135,9 +143,9 @@ static void look_at(struct commander *commander, struct batch *batch, size_t row
 	int64_t closes_ms = pg_int(rows, row, CLOSES_MS);
 
 	if (!seat)
-		return;
+		return true;
 	if (!pg_bool(rows, row, IN_WINDOW)) {
-		sign(commander, batch, row, seat, until_ms);
+		return sign(commander, batch, row, seat, until_ms, fatal);
 	} else if (closes_ms == 0) {
 		batch->moves[batch->move_count++] = (struct transition){
 			.command = pg_text(rows, row, ID),
@@ -149,8 +157,9 @@ static void look_at(struct commander *commander, struct batch *batch, size_t row
 	} else if (pg_int(rows, row, OPENS_MS) > pg_int(rows, row, NOW_MS)) {
 		hold(batch, row);
 	} else {
-		sign(commander, batch, row, seat, closes_ms < until_ms ? closes_ms : until_ms);
+		return sign(commander, batch, row, seat, closes_ms < until_ms ? closes_ms : until_ms, fatal);
 	}
+	return true;
 }
 
 static bool store_counters(struct commander *commander, const struct batch *batch, struct error *error)
@@ -161,9 +170,9 @@ static bool store_counters(struct commander *commander, const struct batch *batc
 	buf_init(&text, LIST_MAX_BYTES);
 	for (size_t i = 0; i < batch->seat_count; i++) {
 		if (batch->seats[i].changed)
-			(void)buf_addf(&text, "%c{\"device\":\"%s\",\"n\":%" PRId64 "}",
-				       text.len_bytes == 0 ? '[' : ',', batch->seats[i].device,
-				       batch->seats[i].counter);
+			(void)buf_addf(&text, "%c{\"device\":\"%s\",\"n\":%" PRId64 ",\"chain\":\"%s\"}",
+				       text.len_bytes == 0 ? '[' : ',', batch->seats[i].device, batch->seats[i].counter,
+				       batch->seats[i].chain);
 	}
 	if (text.len_bytes == 0)
 		return true;
@@ -185,9 +194,13 @@ static bool store_holds(struct commander *commander, struct batch *batch, struct
 
 static void take_seats(struct batch *batch)
 {
-	for (size_t row = 0; row < pg_rows(batch->seats_rows) && row < BATCH_MAX; row++)
-		batch->seats[batch->seat_count++] = (struct seat){.device = pg_text(batch->seats_rows, row, 0),
-								  .counter = pg_int(batch->seats_rows, row, 1)};
+	for (size_t row = 0; row < pg_rows(batch->seats_rows) && row < BATCH_MAX; row++) {
+		struct seat *seat = &batch->seats[batch->seat_count++];
+
+		*seat = (struct seat){
+			.device = pg_text(batch->seats_rows, row, 0), .counter = pg_int(batch->seats_rows, row, 1)};
+		(void)snprintf(seat->chain, sizeof(seat->chain), "%s", pg_text(batch->seats_rows, row, 2));
+	}
 }
 
 bool issue_run(struct commander *commander, const char *devices, bool *more, struct error *error)
@@ -211,7 +224,9 @@ bool issue_run(struct commander *commander, const char *devices, bool *more, str
 	buf_init(&batch->holds, LIST_MAX_BYTES);
 	take_seats(batch);
 	for (size_t row = 0; row < pg_rows(rows); row++)
-		look_at(commander, batch, row);
+		if (!look_at(commander, batch, row, error))
+			return false;
+	crash_here(&commander->crash, CRASH_SIGNED);
 	*more = pg_rows(rows) == BATCH_MAX;
 	return store_counters(commander, batch, error) && store_holds(commander, batch, error) &&
 	       moves_make(commander, batch->moves, batch->move_count, NULL, error);

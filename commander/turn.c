@@ -8,6 +8,7 @@
 #include "commander/result.h"
 #include "commander/retell.h"
 #include "commander/revocation.h"
+#include "commander/signature.h"
 #include "commander/wake.h"
 #include "commander/sweep.h"
 
@@ -23,20 +24,44 @@ static bool is_due(const struct commander *commander)
 	       commander->freed.count > 0 || wake_is_due(&commander->wake);
 }
 
+static bool run_results(struct commander *commander, struct error *error)
+{
+	bool more = false;
+
+	if (!signature_run(commander, &more, error) || !result_run(commander, error))
+		return false;
+	if (more)
+		commander->due |= DUE_RESULTS;
+	return true;
+}
+
 static bool run_steps(struct commander *commander, struct error *error)
 {
-	// Before anything is sent to a device that came online: it may have been enrolled again.
-	return ((!(commander->due & DUE_REVOCATION) && commander->online.count == 0) ||
+	// Keys come before anything that is signed with them; and what was revoked before anything is sent to a device that
+	// came online: it may have been enrolled again.
+	return (!(commander->due & DUE_SIGNERS) || signing_run(commander, error)) &&
+	       ((!(commander->due & DUE_REVOCATION) && commander->online.count == 0) ||
 		revocation_run(commander, error)) &&
 	       (!(commander->due & DUE_RETELL) || retell_run(commander, error)) &&
 	       (commander->inbox.count == 0 || operator_run(commander, error)) &&
 	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
-	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
+	       (!(commander->due & DUE_RESULTS) || run_results(commander, error)) &&
 	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
 	       wake_run(commander, error) &&
 	       sweep_run(commander, error) && // last: its locks are held for a moment only
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
+}
+
+static bool commit(struct commander *commander, struct error *error)
+{
+	if (commander->moved)
+		crash_here(&commander->crash, CRASH_COMMIT);
+	if (!pg_commit(commander->pg, error))
+		return false;
+	if (commander->moved)
+		crash_here(&commander->crash, CRASH_COMMITTED);
+	return true;
 }
 
 // One transaction with a step of everything. On failure the lists may have lost what was rolled back: then all devices
@@ -47,7 +72,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	bool listed = commander->online.count > 0 || commander->freed.count > 0;
 
 	commander->moved = false;
-	if (pg_begin(commander->pg, error) && run_steps(commander, error) && pg_commit(commander->pg, error)) {
+	if (pg_begin(commander->pg, error) && run_steps(commander, error) && commit(commander, error)) {
 		outgoing_commit(&commander->outgoing);
 		operator_inbox_clear(&commander->inbox);
 		wake_committed(commander);
@@ -58,6 +83,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	revocation_rolled_back(commander);
 	wake_rolled_back(&commander->wake);
 	campaign_forget(&commander->campaigns);
+	signing_connected(commander);
 	commander->due |= due;
 	if (listed)
 		commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
