@@ -68,6 +68,7 @@ bool identity_parse(const char *text, size_t len_bytes, struct identity *out, st
 		return error_set(error, ERROR_INVALID, "the identity lacks device, broker or command_keys");
 	(void)snprintf(identity.device, sizeof(identity.device), "%s", device);
 	identity.port = (int)port;
+	(void)json_member_int(json, "signers", &identity.signers);
 	identity.host = strdup(host);
 	if (!identity.host || !parse_keys(keys, &identity, error)) {
 		identity_done(&identity);
@@ -167,6 +168,7 @@ static bool keep(const char *dir, const struct buf *answer, const char *device, 
 	json_set_string(file, "device", device);
 	json_set(file, "broker", json_copy(json_member(json, "broker")));
 	json_set(file, "command_keys", json_copy(json_member(json, "command_keys")));
+	json_set_int(file, "signers", out->signers);
 	if (!write_in(dir, "device.crt", certificate, 0644, error) || !write_in(dir, "ca.crt", ca, 0644, error) ||
 	    !write_in(dir, "identity.json", json_text(file), 0600, error)) {
 		identity_done(out);

@@ -19,6 +19,7 @@ struct identity {
 	int port;
 	struct jws_key *keys; // whose commands are obeyed
 	size_t key_count;
+	int64_t signers; // version of the announcement that they are from
 	char certificate[41];         // its serial; "" when unknown
 	char trust[SHA256_HEX_BYTES]; // of ca.crt; "" when unknown
 };

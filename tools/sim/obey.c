@@ -3,6 +3,7 @@
 #include "common/action.h"
 #include "common/clock.h"
 #include "common/command.h"
+#include "common/signers.h"
 #include "tools/sim/device.h"
 #include "tools/sim/report.h"
 
@@ -163,6 +164,31 @@ static bool seen(void *user, const char *jti)
 	return obey_find(user, jti) != NULL;
 }
 
+// Kept in memory only: a device that starts anew says what it had from its enrolment, and is told again.
+static void take_signers(struct device *device, const char *jws, size_t jws_bytes)
+{
+	struct identity *identity = &device->identity;
+	struct error error = {.kind = ERROR_NONE};
+	struct signers signers;
+	struct jws_key *keys;
+
+	if (!signers_verify(jws, jws_bytes, identity->keys, identity->key_count, &signers, &error)) {
+		report_event(device, "command.refused", error.what);
+		return;
+	}
+	if (signers.version <= identity->signers)
+		return;
+	keys = calloc(signers.count, sizeof(*keys));
+	if (!keys)
+		return;
+	memcpy(keys, signers.keys, signers.count * sizeof(*keys));
+	free(identity->keys);
+	identity->keys = keys;
+	identity->key_count = signers.count;
+	identity->signers = signers.version;
+	(void)report_hello(device); // lost, it is told once more
+}
+
 void obey_command(struct device *device, const char *jws, size_t jws_bytes)
 {
 	struct obey *obey = &device->obey;
@@ -179,6 +205,10 @@ void obey_command(struct device *device, const char *jws, size_t jws_bytes)
 		.user = obey,
 	};
 
+	if (jws_has_typ(jws, jws_bytes, SIGNERS_TYP)) {
+		take_signers(device, jws, jws_bytes);
+		return;
+	}
 	device->shared->totals.commands++;
 	enum command_verdict verdict = command_check(jws, jws_bytes, &context, &command, &error);
 	if (verdict != COMMAND_OK && verdict != COMMAND_REPEATED)

@@ -118,6 +118,7 @@ bool report_hello(struct device *device)
 		 ",\"boot_id\":\"%s\",\"fingerprint\":\"%s\",\"actions\":[\"ping\",\"set_interval\",\"reboot\"]",
 		 clock_wall_ms(), outbox->epoch, outbox_oldest_seq(outbox), outbox->next_seq, MUSTER_VERSION,
 		 device->interval_ms < 1000 ? 1 : device->interval_ms / 1000, device->boot_id, fingerprint);
+	buf_addf(payload, ",\"signers\":%" PRId64, device->identity.signers);
 	if (device->identity.certificate[0] && device->identity.trust[0])
 		buf_addf(payload, ",\"certificate\":\"%s\",\"trust\":\"%s\"", device->identity.certificate,
 			 device->identity.trust);
