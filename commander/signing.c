@@ -55,29 +55,35 @@ static bool load_key(struct signing *signing, const char *key_file, struct error
 	return true;
 }
 
-bool signing_init(struct signing *signing, const char *key_file, struct error *error)
+// 0 without a file.
+static bool read_counter(const struct signing *signing, int64_t *counter, struct error *error)
 {
 	auto_free char *text = NULL;
 	char *end = NULL;
+	int64_t value = 0;
 
+	if (file_exists(signing->counter_file)) {
+		text = file_read(signing->counter_file, COUNTER_FILE_MAX_BYTES, NULL, error);
+		if (!text)
+			return false;
+		value = strtoll(text, &end, 10);
+		if (end == text || (*end != '\n' && *end != '\0') || value < 0)
+			return error_set(error, ERROR_INVALID,
+					 "%s holds no number: write the highest n that was ever given into it, or the "
+					 "time in ms",
+					 signing->counter_file);
+	}
+	*counter = value;
+	return true;
+}
+
+bool signing_init(struct signing *signing, const char *key_file, struct error *error)
+{
 	*signing = (struct signing){.version = 0};
 	if (asprintf(&signing->counter_file, "%s.counter", key_file) < 0 ||
 	    asprintf(&signing->signers_file, "%s.signers", key_file) < 0)
 		return error_set(error, ERROR_FAILED, "out of memory");
-	if (!load_key(signing, key_file, error))
-		return false;
-	if (!file_exists(signing->counter_file))
-		return true;
-	text = file_read(signing->counter_file, COUNTER_FILE_MAX_BYTES, NULL, error);
-	if (!text)
-		return false;
-	signing->counter = strtoll(text, &end, 10);
-	return (end != text && (*end == '\n' || *end == '\0') && signing->counter >= 0) ||
-	       error_set(error, ERROR_INVALID,
-			 "%s holds no number: write the highest n that was ever given into it, or the time in ms if "
-			 "nobody "
-			 "knows",
-			 signing->counter_file);
+	return load_key(signing, key_file, error) && read_counter(signing, &signing->counter, error);
 }
 
 void signing_done(struct signing *signing)
@@ -88,14 +94,19 @@ void signing_done(struct signing *signing)
 	*signing = (struct signing){.version = 0};
 }
 
+// Another commander with the same file may have gone ahead: that stays.
 static bool reserve(struct signing *signing, int64_t n, struct error *error)
 {
 	char text[32];
-	int len = snprintf(text, sizeof(text), "%" PRId64 "\n", n + RESERVE_MS);
+	int64_t ahead = 0;
+	int64_t reserved = n + RESERVE_MS;
 
+	if (!read_counter(signing, &ahead, error))
+		return false;
+	int len = snprintf(text, sizeof(text), "%" PRId64 "\n", ahead > reserved ? ahead : reserved);
 	if (!file_write(signing->counter_file, text, (size_t)len, 0600, error))
 		return error_prefix(error, "no command can be numbered");
-	signing->reserved = n + RESERVE_MS;
+	signing->reserved = reserved;
 	return true;
 }
 

@@ -59,6 +59,24 @@ static void never_gives_a_number_again_after_a_restart(void **state)
 	signing_done(&signing);
 }
 
+// Two cells on one machine, with one key.
+static void another_commander_that_went_ahead_is_not_set_back(void **state)
+{
+	struct signing one;
+	struct signing other;
+	char *key auto_free = scratch_path(state, "key.pem");
+	assert_true(jws_signer_create(key, NULL));
+	open_at(&one, key);
+	open_at(&other, key);
+	int64_t ahead = next(&other, clock_wall_ms() + 3600000);
+	(void)next(&one, 0);
+	signing_done(&one);
+	signing_done(&other);
+	open_at(&one, key);
+	assert_true(next(&one, 0) > ahead);
+	signing_done(&one);
+}
+
 static void what_cannot_be_kept_is_not_given(void **state)
 {
 	struct signing signing;
@@ -86,6 +104,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(follows_the_clock_and_what_was_given, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(never_gives_a_number_again_after_a_restart, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(another_commander_that_went_ahead_is_not_set_back, scratch_setup,
+						scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_kept_is_not_given, scratch_setup, scratch_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
