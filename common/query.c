@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,24 +310,24 @@ static bool add_number(struct compiler *compiler, const struct term *term, const
 	return add_param(compiler, value, "float8", error);
 }
 
-static bool parse_duration(const char *text, long *out)
+static bool parse_duration(const char *text, int64_t *out)
 {
 	static const struct {
 		char unit;
-		long seconds;
+		int64_t seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
 	char *end = NULL;
 
 	if (*text < '0' || *text > '9')
 		return false;
 	errno = 0;
-	long number = strtol(text, &end, 10);
+	long long number = strtoll(text, &end, 10);
 	if (errno != 0 || number > 1000000000)
 		return false;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (*end == units[i].unit && end[1] == '\0') {
 			*out = number * units[i].seconds;
-			return *out <= 3155760000L; // a hundred years
+			return *out <= 3155760000; // a hundred years
 		}
 	}
 	*out = number;
@@ -336,7 +337,7 @@ static bool parse_duration(const char *text, long *out)
 // Longer ago is earlier: the comparison turns round.
 static bool add_age(struct compiler *compiler, const struct term *term, const char *value, struct error *error)
 {
-	long seconds = 0;
+	int64_t seconds = 0;
 	char text[24];
 	static const char *const turned[] = {NULL, ">", ">=", "<", "<="};
 
@@ -346,7 +347,7 @@ static bool add_age(struct compiler *compiler, const struct term *term, const ch
 	if (!parse_duration(value, &seconds))
 		return error_set(error, ERROR_INVALID, "\"%s\" is compared with a time such as 90s, 15m, 12h, 7d or 2w, not"
 				 " \"%.64s\"", term->field->name, value);
-	(void)snprintf(text, sizeof(text), "%ld", seconds);
+	(void)snprintf(text, sizeof(text), "%" PRId64, seconds);
 	(void)buf_addf(&compiler->query->sql, "(%s) %s now() - interval '1 second' * ", term->field->sql,
 		       turned[term->op]);
 	return add_param(compiler, text, "float8", error);
