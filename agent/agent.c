@@ -204,9 +204,9 @@ static bool turn(struct agent *agent, int signal_fd, bool *stop, struct error *e
 	}
 	send_waiting(agent);
 	session_poll_bridge(agent);
-	session_renewal_result(agent, renew_tick(&agent->renew, mqtt_connected(agent->mqtt), clock_mono_ms(), clock_wall_ms(),
-				       &fault),
-		     &fault);
+	session_renewal_result(
+		agent, renew_tick(&agent->renew, mqtt_connected(agent->mqtt), clock_mono_ms(), clock_wall_ms(), &fault),
+		&fault);
 	mqtt_tick(agent->mqtt);
 	// After the answer has left.
 	if (executor_save_counter(&agent->executor, &fault))
@@ -300,7 +300,8 @@ static bool read_mode(struct agent *agent, struct error *error)
 	const char *mode = agent->options->connection_mode;
 	bool on_demand = strcmp(mode, "on_demand") == 0;
 	if (!on_demand && strcmp(mode, "persistent") != 0)
-		return error_set(error, ERROR_INVALID, "connection.mode \"%s\" is none: use persistent or on_demand", mode);
+		return error_set(error, ERROR_INVALID, "connection.mode \"%s\" is none: use persistent or on_demand",
+				 mode);
 	contact_init(&agent->contact, on_demand, agent->options->stay_s, clock_mono_ms());
 	agent->facts.mode = on_demand ? mode : NULL;
 	agent->push_token = push_token_load(agent->identity.state_dir);

@@ -1,5 +1,5 @@
-// The running agent, shared by agent.c (its start and its loop), session.c (the broker's side) and report.c (what it puts
-// into the outbox). Nobody else includes this.
+// The running agent, shared by agent.c (its start and its loop), session.c (the broker's side) and report.c (what it
+// puts into the outbox). Nobody else includes this.
 #pragma once
 
 #include "agent/agent.h"
@@ -53,7 +53,8 @@ struct agent {
 	bool settle; // a connection was made since the last heartbeat
 	bool first_told; // of the readings of this run, for "muster-agent check"
 
-	struct log_fault renew_fault, broker_fault, outbox_fault, send_fault, stored_fault, refused_fault, counter_fault;
+	struct log_fault renew_fault, broker_fault, outbox_fault, send_fault, stored_fault, refused_fault,
+		counter_fault;
 };
 
 // ---- report.c: what goes into the outbox ----

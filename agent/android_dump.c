@@ -176,8 +176,8 @@ static bool technology_level(const struct technology *technology, const char *fr
 	return level_of(group, next ? next : to, technology->level, dbm);
 }
 
-// Android 10 and later: "{mCdma=CellSignalStrengthCdma: cdmaDbm=.. ..,mGsm=..,..,primary=CellSignalStrengthLte}". Where no
-// primary is said, or it has no level, the first that has one.
+// Android 10 and later: "{mCdma=CellSignalStrengthCdma: cdmaDbm=.. ..,mGsm=..,..,primary=CellSignalStrengthLte}". Where
+// no primary is said, or it has no level, the first that has one.
 static bool groups_level(const char *from, const char *to, int64_t *dbm)
 {
 	const char *primary = find_within(from, to, "primary=");
@@ -231,7 +231,8 @@ bool android_property(const char *text, const char *name, char out[ANDROID_PROPE
 {
 	size_t name_bytes = strlen(name);
 	for (const char *line = text; line; line = next_line(line)) {
-		if (line[0] != '[' || strncmp(line + 1, name, name_bytes) != 0 || !starts(line + 1 + name_bytes, "]: ["))
+		if (line[0] != '[' || strncmp(line + 1, name, name_bytes) != 0 ||
+		    !starts(line + 1 + name_bytes, "]: ["))
 			continue;
 		const char *value = line + 1 + name_bytes + strlen("]: [");
 		const char *end = value;
@@ -298,7 +299,8 @@ struct package {
 	bool system;
 };
 
-// "package:/data/app/~~Ug3n==/org.example-x1==/base.apk=org.example versionCode:42": the path may hold "=", the name not.
+// "package:/data/app/~~Ug3n==/org.example-x1==/base.apk=org.example versionCode:42": the path may hold "=", the name
+// not.
 static bool parse_package(const char *line, const char *end, struct package *out)
 {
 	static const char start[] = "package:";
@@ -320,7 +322,8 @@ static bool parse_package(const char *line, const char *end, struct package *out
 	out->system = !starts(line, "/data/");
 	for (size_t i = 0; i < out->name_bytes; i++) {
 		char c = out->name[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+		      c == '_'))
 			return false;
 	}
 	return out->name_bytes > 0 && out->name_bytes <= 255;

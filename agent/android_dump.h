@@ -1,5 +1,5 @@
-// What Android's own programs print about the device, taken apart. Pure; written for Android 8 to 14, and for makers who
-// add lines of their own: what is not found is left out.
+// What Android's own programs print about the device, taken apart. Pure; written for Android 8 to 14, and for makers
+// who add lines of their own: what is not found is left out.
 #pragma once
 
 #include "common/json.h"
@@ -39,6 +39,6 @@ bool android_serial(const char *text, char out[ANDROID_PROPERTY_MAX]) must_check
 // What is the same as long as nothing changes on the device.
 void android_hardware(const char *text, struct json *content);
 
-// `pm list packages -f --show-versioncode`, as "packages" sorted by name, for their order is another each time. truncated:
-// the text has an end missing.
+// `pm list packages -f --show-versioncode`, as "packages" sorted by name, for their order is another each time.
+// truncated: the text has an end missing.
 void android_packages(const char *text, bool truncated, struct json *content);

@@ -42,7 +42,8 @@ static void check_certificate(struct check_report *report, const struct credenti
 	clock_format_rfc3339(info->not_after_s * 1000, until);
 	if (left_s <= 0)
 		add(report, "certificate", CHECK_WRONG, CHECK_EXIT_FAILED,
-		    "%s expired at %s: stop the agent and run muster-agent enroll --again with a token for this device (from "
+		    "%s expired at %s: stop the agent and run muster-agent enroll --again with a token for this device "
+		    "(from "
 		    "its page, or muster token create --device %s)",
 		    info->serial, until, report->device);
 	else if (info->not_before_s > now_s)
@@ -51,8 +52,8 @@ static void check_certificate(struct check_report *report, const struct credenti
 	else if (left_s < (int64_t)CHECK_EXPIRES_SOON_DAYS * S_PER_DAY &&
 		 left_s < (info->not_after_s - info->not_before_s) / 4)
 		add(report, "certificate", CHECK_NOTE, CHECK_EXIT_PARTLY,
-		    "%s is valid until %s, for %" PRId64 " days, and was not renewed yet: see the agent's log", info->serial,
-		    until, left_s / S_PER_DAY);
+		    "%s is valid until %s, for %" PRId64 " days, and was not renewed yet: see the agent's log",
+		    info->serial, until, left_s / S_PER_DAY);
 	else
 		add(report, "certificate", CHECK_OK, CHECK_EXIT_OK, "%s, valid until %s, for %" PRId64 " days",
 		    info->serial, until, left_s / S_PER_DAY);
@@ -86,8 +87,8 @@ static void check_outbox(struct check_report *report, const struct identity *ide
 		bool stored = outbox.reading_seq > 0 && outbox.reading_seq <= outbox.gone_seq;
 		add(report, "outbox", CHECK_OK, CHECK_EXIT_OK, "%" PRId64 " messages wait to be stored", outbox.rows);
 		add(report, "stored", stored ? CHECK_OK : CHECK_NOTE, CHECK_EXIT_OK,
-		    "messages up to %" PRId64 "; the first reading since the agent started is %" PRId64, outbox.gone_seq,
-		    outbox.reading_seq);
+		    "messages up to %" PRId64 "; the first reading since the agent started is %" PRId64,
+		    outbox.gone_seq, outbox.reading_seq);
 	} else if (error.kind == ERROR_NOT_FOUND) {
 		add(report, "outbox", CHECK_NOTE, CHECK_EXIT_OK, "there is none yet: the agent has not run");
 	} else {

@@ -119,7 +119,8 @@ bool credential_save(const struct credential_store *store, const char *name, str
 		return error_set(error, ERROR_LIMIT, "the credential is larger than %d bytes", PEM_MAX_BYTES);
 	unsigned missing = fingerprint_of(store->root, &credential->parts, fingerprint);
 	if (missing)
-		return error_set(error, ERROR_DENIED, "cannot seal the credential: the %s of this machine can't be read",
+		return error_set(error, ERROR_DENIED,
+				 "cannot seal the credential: the %s of this machine can't be read",
 				 fingerprint_part_name(missing));
 	if (!make_salt(store, error) || !derive(store, fingerprint, key, error))
 		return error_prefix(error, "cannot seal the credential");
@@ -136,7 +137,8 @@ bool credential_save(const struct credential_store *store, const char *name, str
 	bool ok = crypto_seal(key, file + AT_NONCE, file, HEADER_BYTES, plain, len_bytes, file + HEADER_BYTES, error);
 	crypto_wipe(plain, sizeof(plain));
 	crypto_wipe(key, sizeof(key));
-	return ok && file_write(path_of(store, name).text, file, HEADER_BYTES + len_bytes + CRYPTO_TAG_BYTES, 0600, error);
+	return ok &&
+	       file_write(path_of(store, name).text, file, HEADER_BYTES + len_bytes + CRYPTO_TAG_BYTES, 0600, error);
 }
 
 // ---- opening ----
@@ -186,8 +188,10 @@ static bool open_file(const struct credential_store *store, const uint8_t *file,
 	if (len_bytes < HEADER_BYTES + CRYPTO_TAG_BYTES || memcmp(file, magic, sizeof(magic)) != 0)
 		return error_set(error, ERROR_DENIED, "it is damaged: enrol this device again");
 	if (file[AT_VERSION] != VERSION)
-		return error_set(error, ERROR_INVALID, "it is of version %u, and this agent knows version %d: install a "
-				 "newer agent", file[AT_VERSION], VERSION);
+		return error_set(error, ERROR_INVALID,
+				 "it is of version %u, and this agent knows version %d: install a "
+				 "newer agent",
+				 file[AT_VERSION], VERSION);
 	unsigned parts = file[AT_PARTS];
 	unsigned missing = fingerprint_of(store->root, &parts, fingerprint);
 	if (file[AT_PARTS] == 0) // sealed where there was nothing to tell the machine by
@@ -213,8 +217,8 @@ static bool open_file(const struct credential_store *store, const uint8_t *file,
 
 static bool wipe_old(const struct credential_store *store, struct error *error)
 {
-	return file_wipe(path_of(store, OLD_KEY).text, error) && file_wipe(path_of(store, OLD_CERTIFICATE).text, error) &&
-	       file_wipe(path_of(store, OLD_CA).text, error);
+	return file_wipe(path_of(store, OLD_KEY).text, error) &&
+	       file_wipe(path_of(store, OLD_CERTIFICATE).text, error) && file_wipe(path_of(store, OLD_CA).text, error);
 }
 
 // After a crash the old files are there, or the new one, or both.

@@ -9,10 +9,10 @@
 
 #include <stdbool.h>
 
-// again: a device that is enrolled gets another credential under its id, and keeps its outbox; the token must be bound to
-// that id, and the agent must not run.
-// wish: the device id asked for; NULL leaves it to the server. *already: nothing was asked, since the device is
-// enrolled. identity is filled in both cases, and must be done with in every case.
+// again: a device that is enrolled gets another credential under its id, and keeps its outbox; the token must be bound
+// to that id, and the agent must not run. wish: the device id asked for; NULL leaves it to the server. *already:
+// nothing was asked, since the device is enrolled. identity is filled in both cases, and must be done with in every
+// case.
 bool enroll(const struct agent_options *options, const char *token, const char *wish, bool again,
 	    struct identity *identity, bool *already, struct error *error) must_check;
 // From path, "-" being standard input; the first line. malloc'd.

@@ -44,8 +44,10 @@ static int enroll_main(int argc, char **argv)
 		"  --token-file FILE  file with the enrolment token, not readable by others; - is standard input\n"
 		"  --token TOKEN      the token itself; others on this machine may see it for a moment\n"
 		"  --device ID        the name to ask for; otherwise the server chooses\n"
-		"  --again            for a device that is enrolled, and whose certificate does not hold any more: with a\n"
-		"                     token bound to its id. What it has not reported yet stays. Stop the agent first\n";
+		"  --again            for a device that is enrolled, and whose certificate does not hold any more: "
+		"with a\n"
+		"                     token bound to its id. What it has not reported yet stays. Stop the agent "
+		"first\n";
 	struct agent_options options;
 	struct daemon daemon = {"muster-agent enroll", summary, &agent_options_table, &options};
 	const char *token_text = NULL;

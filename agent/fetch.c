@@ -91,7 +91,8 @@ static bool send_request(int fd, const struct fetch_request *request, struct err
 	if (!text)
 		abort();
 	size_t bytes = strlen(text);
-	return write(fd, text, bytes) == (ssize_t)bytes || error_errno(error, errno, "cannot tell the child what to ask");
+	return write(fd, text, bytes) == (ssize_t)bytes ||
+	       error_errno(error, errno, "cannot tell the child what to ask");
 }
 
 bool fetch_start(struct fetch *fetch, const struct fetch_request *request, int64_t now_ms, struct error *error)

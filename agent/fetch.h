@@ -30,7 +30,8 @@ void fetch_done(struct fetch *fetch);
 // Nothing happens while a child is at it.
 bool fetch_start(struct fetch *fetch, const struct fetch_request *request, int64_t now_ms, struct error *error)
 	must_check;
-// To be called when fd is readable, and now and then. *answer is malloc'd once it has come; false when the child failed.
+// To be called when fd is readable, and now and then. *answer is malloc'd once it has come; false when the child
+// failed.
 bool fetch_poll(struct fetch *fetch, int64_t now_ms, char **answer, struct error *error) must_check;
 
 // The child's side: the request on standard input, the bridge's answer on standard output. Returns its exit code.

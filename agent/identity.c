@@ -64,12 +64,13 @@ bool identity_is_copy(const struct identity *identity, struct error *error)
 	if (!*identity->fingerprint || !identity_fingerprint(identity, 0, now, &hidden) ||
 	    strcmp(now, identity->fingerprint) == 0)
 		return false;
-	(void)error_set(error, ERROR_DENIED,
-			"these are the files of %s on another machine than the one that was enrolled (fingerprint %.8s, and "
-			"this is %.8s), and its credential can be used only there: if this one takes its place, run "
-			"muster-agent enroll --again with a token for %s; if it is another device, muster-agent unenroll "
-			"and then enroll",
-			identity->device, identity->fingerprint, now, identity->device);
+	(void)error_set(
+		error, ERROR_DENIED,
+		"these are the files of %s on another machine than the one that was enrolled (fingerprint %.8s, and "
+		"this is %.8s), and its credential can be used only there: if this one takes its place, run "
+		"muster-agent enroll --again with a token for %s; if it is another device, muster-agent unenroll "
+		"and then enroll",
+		identity->device, identity->fingerprint, now, identity->device);
 	return true;
 }
 

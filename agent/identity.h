@@ -22,7 +22,8 @@ struct identity {
 	int broker_port;
 	struct jws_key command_keys[IDENTITY_KEYS_MAX];
 	size_t command_key_count;
-	int64_t signers; // version of the announcement that these keys are from; 0: from enrolment, where none was named
+	int64_t signers; // version of the announcement that these keys are from; 0: from enrolment, where none was
+			 // named
 	char fingerprint[SHA256_HEX_BYTES]; // at enrolment; "" when the machine had none
 	int64_t command_counter; // commands up to this n are from before the enrolment
 	int64_t enrolled_s; // server time, seconds since 1970; commands issued before are not ours. 0: unknown

@@ -10,8 +10,8 @@
 
 struct inventory {
 	const char *kind;
-	// Fills content; false when it is not known, or not yet. Only what is the same from one reading to the next as long as nothing changed, in a fixed
-	// order.
+	// Fills content; false when it is not known, or not yet. Only what is the same from one reading to the next as
+	// long as nothing changed, in a fixed order.
 	bool (*read)(const struct platform *platform, struct json *content);
 };
 

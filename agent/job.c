@@ -150,7 +150,8 @@ static void turn_into(const struct job_options *options, char *const *environmen
 	int out = fcntl(output_fd, F_DUPFD, FAILURE_FD + 1);
 	int failure = fcntl(failure_fd, F_DUPFD, FAILURE_FD + 1);
 	bool ok = dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(out, 2) == 2 &&
-		  dup2(failure, FAILURE_FD) == FAILURE_FD && fcntl(FAILURE_FD, F_SETFD, FD_CLOEXEC) == 0 && chdir("/") == 0 && become(&options->user);
+		  dup2(failure, FAILURE_FD) == FAILURE_FD && fcntl(FAILURE_FD, F_SETFD, FD_CLOEXEC) == 0 &&
+		  chdir("/") == 0 && become(&options->user);
 	closefrom(FAILURE_FD + 1);
 	if (ok) {
 		if (!options->outlives)

@@ -34,7 +34,8 @@ static const char summary[] =
 	"  install    take the bridge's answer from standard input\n"
 	"  check      say what this device is to its fleet, what is wrong, and the cure; --json\n"
 	"  wake       connect now, if the agent sleeps; report now, if it does not\n"
-	"  push-token say where a push reaches this device: --token TOKEN, --token-file FILE (- is standard input), or\n"
+	"  push-token say where a push reaches this device: --token TOKEN, --token-file FILE (- is standard input), "
+	"or\n"
 	"             --clear\n"
 	"  unenroll   wipe key, certificate, outbox and counter; --force while the agent runs\n\n"
 	"Options:";
@@ -197,7 +198,8 @@ static int run_push_token(const struct agent_options *options)
 	char text[PUSH_TOKEN_MAX + 2] = "";
 	struct error error = {0};
 	if (push_file) {
-		FILE *file auto_fclose = strcmp(push_file, "-") == 0 ? fdopen(dup(STDIN_FILENO), "r") : fopen(push_file, "re");
+		FILE *file auto_fclose =
+			strcmp(push_file, "-") == 0 ? fdopen(dup(STDIN_FILENO), "r") : fopen(push_file, "re");
 		if (!file || fread(text, 1, sizeof(text) - 1, file) == 0)
 			(void)error_set(&error, ERROR_INVALID, "%.200s holds no token", push_file);
 		text[strcspn(text, "\r\n")] = '\0';
@@ -208,7 +210,8 @@ static int run_push_token(const struct agent_options *options)
 		(void)error_set(&error, ERROR_INVALID, "say --token TOKEN, --token-file FILE or --clear");
 	if (error.kind != ERROR_NONE || !push_token_set(options, text, &error))
 		return fail("push-token", &error);
-	printf("%s\n", clear ? "no push reaches this device any more" : "kept; the server learns it with the next hello");
+	printf("%s\n",
+	       clear ? "no push reaches this device any more" : "kept; the server learns it with the next hello");
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 // How the broker's name becomes addresses. Linux has a resolver for that, and names_linux.c is nothing. Android has no
-// /etc/resolv.conf: there names_android.c stands in for the C library's getaddrinfo, so that libmosquitto, which calls it,
-// still checks the broker's certificate against the name.
+// /etc/resolv.conf: there names_android.c stands in for the C library's getaddrinfo, so that libmosquitto, which calls
+// it, still checks the broker's certificate against the name.
 #pragma once
 
 #include "common/cleanup.h"

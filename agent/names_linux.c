@@ -5,5 +5,6 @@ bool names_init(const char *root, const char *host, char *const *addresses, stru
 	if (!addresses || !addresses[0])
 		return true;
 	return error_set(error, ERROR_INVALID,
-			 "broker.addresses is for the agent for Android: here, give %s its address in /etc/hosts", host);
+			 "broker.addresses is for the agent for Android: here, give %s its address in /etc/hosts",
+			 host);
 }

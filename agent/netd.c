@@ -163,8 +163,8 @@ static bool receive(int fd, struct netd_address out[NETD_ADDRESSES_MAX], size_t 
 	}
 }
 
-bool netd_ask(const char *root, const char *host, int family, struct netd_address out[NETD_ADDRESSES_MAX], size_t *count,
-	      struct error *error)
+bool netd_ask(const char *root, const char *host, int family, struct netd_address out[NETD_ADDRESSES_MAX],
+	      size_t *count, struct error *error)
 {
 	char request[HOST_MAX + 64];
 	if (!is_name(host))

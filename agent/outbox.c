@@ -766,7 +766,8 @@ bool outbox_peek(const char *path, struct outbox_state *out, struct error *error
 		return error_errno(error, errno, "there is no outbox %s", path);
 	bool ok = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
 		  sqlite3_busy_timeout(db, PEEK_TIMEOUT_MS) == SQLITE_OK &&
-		  sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW;
+		  sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK &&
+		  sqlite3_step(statement) == SQLITE_ROW;
 	if (ok)
 		*out = (struct outbox_state){.rows = sqlite3_column_int64(statement, 0),
 					     .gone_seq = sqlite3_column_int64(statement, 1),

@@ -1,6 +1,6 @@
-// What an action is going to do on this device: the programs that do it, one after the other, made and checked before the
-// command is accepted, so that what cannot be done here is rejected with the reason. Programs of the system are looked
-// up in fixed folders; what came with the command becomes whole arguments and never meets a shell.
+// What an action is going to do on this device: the programs that do it, one after the other, made and checked before
+// the command is accepted, so that what cannot be done here is rejected with the reason. Programs of the system are
+// looked up in fixed folders; what came with the command becomes whole arguments and never meets a shell.
 #pragma once
 
 #include "agent/job.h"

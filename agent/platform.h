@@ -1,6 +1,6 @@
 // What is not Linux's but Android's: much of /proc and /sys is closed there, and Android's own programs tell instead
-// (android_dump.h). They are run rarely, one at a time and beside the agent's loop, never through a shell; each costs the device
-// some 10 to 500 ms of processor time. The same agent finds out at its start where it is.
+// (android_dump.h). They are run rarely, one at a time and beside the agent's loop, never through a shell; each costs
+// the device some 10 to 500 ms of processor time. The same agent finds out at its start where it is.
 #pragma once
 
 #include "agent/android_dump.h"

@@ -109,9 +109,10 @@ struct json *provision_request_again(const struct identity *identity, struct err
 {
 	struct credential_store store = identity_store(identity);
 	struct credential next auto_credential = {0};
-	bool have = credential_exists(&store, CREDENTIAL_NEXT) && credential_load(&store, CREDENTIAL_NEXT, &next, NULL) &&
-		    !next.certificate;
-	if (!have && (!credential_wipe(&store, CREDENTIAL_NEXT, error) || !make_key(&store, CREDENTIAL_NEXT, &next, error)))
+	bool have = credential_exists(&store, CREDENTIAL_NEXT) &&
+		    credential_load(&store, CREDENTIAL_NEXT, &next, NULL) && !next.certificate;
+	if (!have &&
+	    (!credential_wipe(&store, CREDENTIAL_NEXT, error) || !make_key(&store, CREDENTIAL_NEXT, &next, error)))
 		return NULL;
 	struct json *request = request_for(identity, &next, identity->device, error);
 	if (request)

@@ -15,7 +15,7 @@ struct json *provision_request(const struct identity *identity, const char *wish
 // Checks that the answer fits the key, and keeps it; fills identity.
 bool provision_install(struct identity *identity, const struct json *answer, struct error *error) must_check;
 
-// The same for a device that is enrolled, and is to be so again under its id: identity is loaded. The new key waits beside
-// the credential in use, which goes when the new one is whole; outbox and counter stay.
+// The same for a device that is enrolled, and is to be so again under its id: identity is loaded. The new key waits
+// beside the credential in use, which goes when the new one is whole; outbox and counter stay.
 struct json *provision_request_again(const struct identity *identity, struct error *error) must_check;
 bool provision_install_again(struct identity *identity, const struct json *answer, struct error *error) must_check;

@@ -48,8 +48,8 @@ bool push_token_set(const struct agent_options *options, const char *token, stru
 {
 	char line[WAKE_LINE_MAX + 1];
 	if (*token && !push_token_ok(token))
-		return error_set(error, ERROR_INVALID, "that is no push token: up to %d letters, digits and - _ : . ~ = + /",
-				 PUSH_TOKEN_MAX);
+		return error_set(error, ERROR_INVALID,
+				 "that is no push token: up to %d letters, digits and - _ : . ~ = + /", PUSH_TOKEN_MAX);
 	(void)snprintf(line, sizeof(line), "push-token %s", token);
 	if (lock_held(options->state_dir))
 		return ask(options, line, error);

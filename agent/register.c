@@ -255,7 +255,8 @@ static enum step ask(struct visit *visit)
 	if (!have_secret(visit))
 		return end(visit, REGISTER_FAILED);
 	crash_here(visit->hooks->crash, CRASH_REGISTER_SECRET);
-	auto_free char *serial = visit->wish->serial ? strdup(visit->wish->serial) : register_serial(visit->identity->root);
+	auto_free char *serial =
+		visit->wish->serial ? strdup(visit->wish->serial) : register_serial(visit->identity->root);
 	json_set_string(body, "secret", visit->secret);
 	if (serial)
 		json_set_string(body, "serial", serial);

@@ -8,8 +8,8 @@
 
 // ---- what is in use ----
 
-// At two thirds of the lifetime, and up to a twelfth of it later, so that devices that were enrolled together do not all
-// ask together. The same for each start, since it comes from the certificate itself.
+// At two thirds of the lifetime, and up to a twelfth of it later, so that devices that were enrolled together do not
+// all ask together. The same for each start, since it comes from the certificate itself.
 static int64_t due_at(const struct pki_certificate_info *info)
 {
 	int64_t lifetime_s = info->not_after_s - info->not_before_s;
@@ -177,7 +177,8 @@ void renew_disconnected(struct renew *renew, const struct error *why)
 		return;
 	if (renew->with_next) {
 		renew->failed++;
-		(void)snprintf(renew->why, sizeof(renew->why), "the new credential does not connect: %.200s", why->what);
+		(void)snprintf(renew->why, sizeof(renew->why), "the new credential does not connect: %.200s",
+			       why->what);
 	}
 	if (!use(renew, !renew->with_next, &error))
 		renew->port.tell(renew->port.user, "certificate.refused", error.what);
@@ -212,7 +213,8 @@ static bool ask(struct renew *renew, bool connected, int64_t now_ms, struct erro
 		return false;
 	unsigned doublings = renew->asked < 6 ? renew->asked : 6;
 	renew->asked++;
-	renew->wait_ms = now_ms + pause_of(renew, doublings < 6 ? (int64_t)RENEW_PACE_MS << doublings : RENEW_ASK_MAX_MS);
+	renew->wait_ms =
+		now_ms + pause_of(renew, doublings < 6 ? (int64_t)RENEW_PACE_MS << doublings : RENEW_ASK_MAX_MS);
 	int64_t https_ms = renew->asking_ms + https_after_ms;
 	if (renew->port.ask_https && https_ms > now_ms && https_ms < renew->wait_ms)
 		renew->wait_ms = https_ms;
@@ -318,7 +320,8 @@ static void tell_expired(struct renew *renew, int64_t wall_s)
 		return;
 	renew->expired_told = true;
 	(void)snprintf(text, sizeof(text),
-		       "the certificate expired at %s, and no server takes it: set this device's clock if that is wrong, or stop "
+		       "the certificate expired at %s, and no server takes it: set this device's clock if that is "
+		       "wrong, or stop "
 		       "the agent and run muster-agent enroll --again with a token for %s",
 		       renew->not_after, renew->device);
 	renew->port.tell(renew->port.user, "certificate.expired", text);

@@ -1,5 +1,5 @@
-// Renews the device's certificate, and takes a new bundle of authorities (docs/protocol.md, sections 13 and 14). Knows no
-// network: messages leave through a port, and time is passed in.
+// Renews the device's certificate, and takes a new bundle of authorities (docs/protocol.md, sections 13 and 14). Knows
+// no network: messages leave through a port, and time is passed in.
 //
 // What is new is first stored beside what is in use, as the next credential: a key, for which a certificate is asked;
 // then key, certificate and authorities. A session has one connection at a time, for the broker would cut the older

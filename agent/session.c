@@ -56,7 +56,8 @@ bool session_next(struct agent *agent, struct error *error)
 		agent->session_reserved = agent->session + SESSIONS_RESERVED;
 		struct error fault = {0};
 		// If it can't be written, the numbers still rise while this program runs.
-		agent_outbox_result(agent, outbox_set_int(agent->outbox, "session", agent->session_reserved, &fault), &fault);
+		agent_outbox_result(agent, outbox_set_int(agent->outbox, "session", agent->session_reserved, &fault),
+				    &fault);
 	}
 	return device_status_make(agent->identity.device, agent->session, "offline", "will", &will) &&
 	       mqtt_set_will(agent->mqtt, &will.publish, error);
@@ -150,7 +151,8 @@ void session_poll_bridge(struct agent *agent)
 	if (!fetch_poll(&agent->fetch, now_ms, &answer, &error))
 		session_renewal_result(agent, false, &error);
 	else if (answer)
-		session_renewal_result(agent, renew_answer(&agent->renew, true, answer, strlen(answer), now_ms, &error), &error);
+		session_renewal_result(agent, renew_answer(&agent->renew, true, answer, strlen(answer), now_ms, &error),
+				       &error);
 }
 
 static bool use_credential(void *user, const struct credential *credential, struct error *error)
@@ -193,9 +195,10 @@ static void on_message(void *user, const struct mqtt_message *message)
 			      &error);
 		break;
 	case TOPIC_CERTIFICATE:
-		session_renewal_result(agent, renew_answer(&agent->renew, false, payload, message->payload_bytes, clock_mono_ms(),
-						 &error),
-			     &error);
+		session_renewal_result(
+			agent,
+			renew_answer(&agent->renew, false, payload, message->payload_bytes, clock_mono_ms(), &error),
+			&error);
 		break;
 	default: // config is reserved
 		break;

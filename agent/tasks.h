@@ -1,5 +1,5 @@
-// The commands that run: each is a plan whose programs are started one after the other, watched, and ended when their time
-// is over or the command is cancelled. How it went is told to whoever started them.
+// The commands that run: each is a plan whose programs are started one after the other, watched, and ended when their
+// time is over or the command is cancelled. How it went is told to whoever started them.
 #pragma once
 
 #include "agent/action.h"

@@ -1,5 +1,5 @@
-// Takes announcements of whom to obey (docs/protocol.md, section 19): only one that a key signed which the device trusts
-// already, and none that is older than the one it has. On the disk before it counts.
+// Takes announcements of whom to obey (docs/protocol.md, section 19): only one that a key signed which the device
+// trusts already, and none that is older than the one it has. On the disk before it counts.
 #pragma once
 
 #include "agent/identity.h"

@@ -5,9 +5,9 @@
 // UPLINK_BYTES_MAX bytes sent and not stored; more as `stored` comes. When nothing is stored for a while: hello, and
 // all of it again.
 //
-// Consecutive readings leave as one array. After an outage the backlog leaves at replay_per_s, so that a fleet that comes
-// back together does not bury the server, nor one device its own link; what the device measures meanwhile waits at its end,
-// in order, and is shown at once by hello's `latest`.
+// Consecutive readings leave as one array. After an outage the backlog leaves at replay_per_s, so that a fleet that
+// comes back together does not bury the server, nor one device its own link; what the device measures meanwhile waits
+// at its end, in order, and is shown at once by hello's `latest`.
 //
 // libmosquitto too sends again, after a reconnect, what the broker has not acknowledged. So that flapping does not
 // pile up copies in its queue, nothing more is sent until those are acknowledged.

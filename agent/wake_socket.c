@@ -18,8 +18,10 @@ static bool address_of(const char *path, struct sockaddr_un *out, struct error *
 {
 	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(out->sun_path))
-		return error_set(error, ERROR_INVALID, "%.200s is longer than the %zu bytes that a socket's path may have: "
-				 "set wake.socket to a shorter one", path, sizeof(out->sun_path) - 1);
+		return error_set(error, ERROR_INVALID,
+				 "%.200s is longer than the %zu bytes that a socket's path may have: "
+				 "set wake.socket to a shorter one",
+				 path, sizeof(out->sun_path) - 1);
 	(void)snprintf(out->sun_path, sizeof(out->sun_path), "%s", path);
 	return true;
 }
@@ -166,8 +168,8 @@ bool wake_socket_ask(const char *path, const char *line, struct error *error)
 		return error_errno(error, errno, "cannot make a socket");
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
 		if (errno == ENOENT || errno == ECONNREFUSED)
-			return error_set(error, ERROR_UNREACHABLE, "no agent listens on %s: start it with muster-agent run",
-					 path);
+			return error_set(error, ERROR_UNREACHABLE,
+					 "no agent listens on %s: start it with muster-agent run", path);
 		return error_errno(error, errno, "cannot reach the agent at %s", path);
 	}
 	if (!say_line(fd, line, error))

@@ -48,7 +48,8 @@ bool watch_init(struct watch *watch, const struct plan *place, struct outbox *ou
 	*watch = (struct watch){.port = *port, .outbox = outbox, .place = *place, .job = JOB_NONE};
 	buf_init(&watch->printed, PRINTED_MAX_BYTES);
 	for (; names && names[count]; count++) {
-		if (!(place->android ? plan_check_package(place, names[count], error) : plan_check_unit(names[count], error)))
+		if (!(place->android ? plan_check_package(place, names[count], error)
+				     : plan_check_unit(names[count], error)))
 			return error_prefix(error, "watch.apps");
 	}
 	if (count > WATCH_APPS_MAX)

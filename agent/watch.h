@@ -1,6 +1,6 @@
-// Apps (on Linux: services) that are to run: one that does not is started again, at growing intervals, and given up after
-// so many tries unless it ran for a minute in between. One that an order (stop_app) has stopped stays so until an order
-// starts it. One program at a time, beside the agent's loop; what costs nothing to see, no program is asked for.
+// Apps (on Linux: services) that are to run: one that does not is started again, at growing intervals, and given up
+// after so many tries unless it ran for a minute in between. One that an order (stop_app) has stopped stays so until an
+// order starts it. One program at a time, beside the agent's loop; what costs nothing to see, no program is asked for.
 #pragma once
 
 #include "agent/job.h"

@@ -48,7 +48,8 @@ const char *application_parse(struct json *body, struct registration_request *ou
 	request.fingerprint = claim.fingerprint;
 	if (!claim_optional_string(body, "serial", &request.serial) || (request.serial && !is_serial(request.serial)))
 		return "\"serial\" must be a string of 1 to 128 bytes without control characters";
-	if (!claim_optional_string(body, "secret", &request.secret) || (request.secret && !claim_is_secret(request.secret)))
+	if (!claim_optional_string(body, "secret", &request.secret) ||
+	    (request.secret && !claim_is_secret(request.secret)))
 		return CLAIM_BAD_SECRET_DETAIL "; leave it out to be given one";
 	if (!take_info(body, &request.info))
 		return "\"info\" must be an object of at most 4 kB";
@@ -268,7 +269,8 @@ static bool run_poll(struct errand *errand, struct error *error)
 {
 	struct polling *polling = (struct polling *)errand;
 
-	polling->result = registration_poll(&errand->enroll, polling->secret, polling->peer, polling->request_id, error);
+	polling->result =
+		registration_poll(&errand->enroll, polling->secret, polling->peer, polling->request_id, error);
 	return polling->result.outcome != REGISTRATION_FAILED;
 }
 

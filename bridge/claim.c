@@ -237,7 +237,8 @@ static void claim_done(struct errand *errand, bool ok, const struct error *error
 
 	if (!ok) {
 		count(server, "failed");
-		errand_reply_failed(errand, "enrolment is not possible at the moment; try again with the same key, or secret");
+		errand_reply_failed(errand,
+				    "enrolment is not possible at the moment; try again with the same key, or secret");
 	} else if (is_refused(&claiming->result)) {
 		answer_refused(server, request, &claiming->claim, &claiming->result);
 	} else if (claiming->claim.csr) {

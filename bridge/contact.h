@@ -1,5 +1,5 @@
-// The presence of HTTP-only devices: nobody holds a connection that could break, so the bridge says for them that they are
-// online while they come, and offline when they have not come for a while (docs/decisions/0006).
+// The presence of HTTP-only devices: nobody holds a connection that could break, so the bridge says for them that they
+// are online while they come, and offline when they have not come for a while (docs/decisions/0006).
 #pragma once
 
 #include "bridge/link.h"

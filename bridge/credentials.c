@@ -257,7 +257,8 @@ void credentials_check(struct credentials *credentials, struct http_request *req
 			denied(credentials, request);
 		else
 			limited(credentials, request, retry_after_s,
-				"too many requests without a credential that holds from this address; wait and try again");
+				"too many requests without a credential that holds from this address; wait and try "
+				"again");
 		return;
 	}
 	if (!worker_fresh(credentials->options.worker)) {

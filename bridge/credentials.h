@@ -1,6 +1,6 @@
 // Who may speak as an HTTP-only device: bearer credentials, of which only the SHA-256 is known here. They are looked up
-// in the database once and kept; whatever is revoked there is forgotten here within a second, by notification. While the
-// database is silent nobody is let in, since it may have revoked anybody.
+// in the database once and kept; whatever is revoked there is forgotten here within a second, by notification. While
+// the database is silent nobody is let in, since it may have revoked anybody.
 #pragma once
 
 #include "bridge/quota.h"

@@ -57,7 +57,8 @@ static const char sql_keys[] =
 	" from signing_key where retired_at is null order by created_at, kid";
 // What was signed before, and is not open any more, is not for whoever is enrolled now.
 static const char sql_signers[] =
-	"select (select coalesce(max(version), 0) from signer_set), coalesce((select coalesce((select min(n) - 1 from command"
+	"select (select coalesce(max(version), 0) from signer_set), coalesce((select coalesce((select min(n) - 1 from "
+	"command"
 	" where device = d.device and state in ('sent', 'accepted', 'running')), d.command_counter) from device d"
 	" where d.device = $1), 0)";
 
@@ -256,7 +257,8 @@ static void make_credential(const struct enroll_claim *claim, char out[TOKEN_TEX
 	uint8_t key[CRYPTO_KEY_BYTES];
 	size_t bytes = 0;
 
-	if (!claim->secret || !crypto_base64url_decode(claim->secret, strlen(claim->secret), secret, sizeof(secret), &bytes)) {
+	if (!claim->secret ||
+	    !crypto_base64url_decode(claim->secret, strlen(claim->secret), secret, sizeof(secret), &bytes)) {
 		crypto_random_token(out);
 		return;
 	}

@@ -1,5 +1,6 @@
-// What somebody asks of the database that is not a device's everyday: enrolment, registration, renewal. It is carried out in
-// the thread of server.enroller, so that the event loop goes on whatever the database does, and answered in the loop.
+// What somebody asks of the database that is not a device's everyday: enrolment, registration, renewal. It is carried
+// out in the thread of server.enroller, so that the event loop goes on whatever the database does, and answered in the
+// loop.
 #pragma once
 
 #include "bridge/server.h"

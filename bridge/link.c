@@ -233,7 +233,8 @@ bool link_on(struct link *link, enum topic_kind kind, link_message_fn *fn, void 
 	size_t at = 0;
 
 	if (!filter_of(filter, kind))
-		return error_set(error, ERROR_INVALID, "topics of kind %s cannot be listened to here", topic_kind_name(kind));
+		return error_set(error, ERROR_INVALID, "topics of kind %s cannot be listened to here",
+				 topic_kind_name(kind));
 	while (at < link->subscription_count && link->subscriptions[at].kind != kind)
 		at++;
 	if (at == LINK_KINDS_MAX)

@@ -24,8 +24,8 @@ typedef void link_answer_fn(const struct mqtt_message *message, void *user);
 // What became of a message published with QoS 1: reason_code as in struct mqtt_handlers.
 typedef void link_puback_fn(int mid, int reason_code, void *user);
 
-// Connects when the loop runs, and again with backoff and jitter whenever the session is lost. The session is not kept by
-// the broker: whoever waits for an answer of ours asks again.
+// Connects when the loop runs, and again with backoff and jitter whenever the session is lost. The session is not kept
+// by the broker: whoever waits for an answer of ours asks again.
 struct link *link_new(struct loop *loop, const struct options *options, struct metrics *metrics, struct error *error)
 	must_check;
 void link_free(struct link *link); // says goodbye for up to a second
@@ -42,6 +42,6 @@ bool link_ready(const struct link *link);
 // The MQTT 5 response topic of this process: "svc/v1/svc.bridge/<random>".
 const char *link_response_topic(const struct link *link);
 // Queues a message; *mid may be NULL. ERROR_UNREACHABLE while the session is away: nothing is kept then.
-// ERROR_LIMIT when LINK_QUEUE_MAX messages or LINK_QUEUE_BYTES_MAX bytes of QoS 1 wait for their PUBACK. What was queued
-// before a loss of the session is sent again after it.
+// ERROR_LIMIT when LINK_QUEUE_MAX messages or LINK_QUEUE_BYTES_MAX bytes of QoS 1 wait for their PUBACK. What was
+// queued before a loss of the session is sent again after it.
 bool link_publish(struct link *link, const struct mqtt_publish *publish, int *mid, struct error *error) must_check;

@@ -53,7 +53,8 @@ static const struct config_option rows[] = {
 	OPTION("listen.connections_max", CONFIG_INT, connections_max, "20000", 10, 200000, false,
 	       "connections at a time; more wait in the kernel's queue"),
 	OPTION("cells", CONFIG_LIST, cells, NULL, 0, 0, false,
-	       "brokers among which devices are divided, each \"<id> <host> <port>\"; none: the one of devices.*, cell 1"),
+	       "brokers among which devices are divided, each \"<id> <host> <port>\"; none: the one of devices.*, cell "
+	       "1"),
 	OPTION("registration.pending_max", CONFIG_INT, registration_pending_max, "10000", 0, 1000000, false,
 	       "devices that may wait for approval; 0: only those whose serial number is pre-approved come in"),
 	OPTION("registration.per_minute", CONFIG_INT, registration_per_minute, "120", 1, 100000, false,
@@ -63,9 +64,9 @@ static const struct config_option rows[] = {
 	OPTION("registration.poll_s", CONFIG_INT, registration_poll_s, "30", 1, 3600, false,
 	       "seconds after which a waiting device is told to ask again"),
 	OPTION("agents_dir", CONFIG_STRING, agents_dir, NULL, 0, 4000, false,
-	       "folder with packages of the agent and their manifests, for enrolment over adb; none: none are given out"),
-	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false,
-	       "error, warn, info (the default) or debug"),
+	       "folder with packages of the agent and their manifests, for enrolment over adb; none: none are given "
+	       "out"),
+	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false, "error, warn, info (the default) or debug"),
 };
 
 const struct config_table options_table = {

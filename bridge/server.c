@@ -297,7 +297,8 @@ static bool open_parts(struct server *server, struct loop *loop, struct error *e
 		return false;
 	server->enroll.cells = &server->cells;
 	server->throttle = throttle_new(ENROLL_ADDRESSES_MAX, ENROLL_FAILURES_MAX, ENROLL_WINDOW_MS);
-	server->askers = throttle_new(ENROLL_ADDRESSES_MAX, (unsigned)options->registration_per_minute, ENROLL_WINDOW_MS);
+	server->askers =
+		throttle_new(ENROLL_ADDRESSES_MAX, (unsigned)options->registration_per_minute, ENROLL_WINDOW_MS);
 	server->metrics = metrics_new();
 	server->packages = packages_new(options->agents_dir, error);
 	if (!server->packages)

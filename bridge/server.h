@@ -1,5 +1,5 @@
-// The bridge as a whole: what its HTTP resources share. One event loop, in which nobody waits for the database: two threads
-// ask it, one for whatever devices do all the time, and one for enrolment, whose transactions take longer.
+// The bridge as a whole: what its HTTP resources share. One event loop, in which nobody waits for the database: two
+// threads ask it, one for whatever devices do all the time, and one for enrolment, whose transactions take longer.
 #pragma once
 
 #include "bridge/authority.h"

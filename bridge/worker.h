@@ -1,5 +1,5 @@
-// The database, from a thread of its own: whatever it takes to answer, the event loop goes on. Jobs run one after another,
-// in order, on one connection, which also listens to notifications.
+// The database, from a thread of its own: whatever it takes to answer, the event loop goes on. Jobs run one after
+// another, in order, on one connection, which also listens to notifications.
 #pragma once
 
 #include "common/cleanup.h"

@@ -184,7 +184,8 @@ static int on_acl_check(int event, void *event_data, void *user_data)
 		return MOSQ_ERR_PLUGIN_DEFER;
 	if (!identity_may_touch(mosquitto_client_username(check->client), check->topic))
 		return MOSQ_ERR_ACL_DENIED;
-	// Before it answers CONNECT, the broker asks for every message that waits in the session, and drops those denied.
+	// Before it answers CONNECT, the broker asks for every message that waits in the session, and drops those
+	// denied.
 	if (guard->letting_in == check->client && check->access == MOSQ_ACL_READ && is_command(check->topic))
 		return MOSQ_ERR_ACL_DENIED;
 	return MOSQ_ERR_PLUGIN_DEFER; // the ACL file decides
@@ -552,7 +553,8 @@ exported int mosquitto_plugin_init(mosquitto_plugin_id_t *id, void **user_data, 
 	}
 	guard->tell = true;
 	if (!look_at_list(guard, &error))
-		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s; until it is there again nobody but commander is let in", error.what);
+		mosquitto_log_printf(MOSQ_LOG_ERR, "guard: %s; until it is there again nobody but commander is let in",
+				     error.what);
 	if (mosquitto_callback_register(id, MOSQ_EVT_BASIC_AUTH, on_login, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_ACL_CHECK, on_acl_check, NULL, guard) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_callback_register(id, MOSQ_EVT_MESSAGE, on_publish, NULL, guard) != MOSQ_ERR_SUCCESS ||

@@ -1,5 +1,5 @@
-// The points at which commander can be made to die (common/crash.h): each step of a command. Those of a transaction count
-// only where it moves commands.
+// The points at which commander can be made to die (common/crash.h): each step of a command. Those of a transaction
+// count only where it moves commands.
 #pragma once
 
 #include "common/crash.h"

@@ -343,7 +343,8 @@ bool fcm_push(struct fcm *fcm, const struct fcm_push *asked, void *ticket, struc
 	struct push *push = calloc(1, sizeof(*push));
 	if (!push)
 		return error_errno(error, ENOMEM, "cannot make a push");
-	*push = (struct push){.fcm = fcm, .ticket = ticket, .started_ms = now_ms, .waits = !usable, .next = fcm->pushes};
+	*push = (struct push){
+		.fcm = fcm, .ticket = ticket, .started_ms = now_ms, .waits = !usable, .next = fcm->pushes};
 	if (push->next)
 		push->next->previous = push;
 	fcm->pushes = push;

@@ -17,12 +17,14 @@
 #define ACCEPT_SLACK_MS 5000  // for the answer of a device that began in time
 
 // First the lock, then a look at what is queued: whoever held it before us has committed what we see.
-static const char lock_sql[] = "select device, command_counter, command_chain from device where device = any ($1) and " CELL_HAS(
-	"device.device", "2") " order by device for update";
+static const char lock_sql[] =
+	"select device, command_counter, command_chain from device where device = any ($1) and " CELL_HAS(
+		"device.device", "2") " order by device for update";
 #define QUEUED "c.device = d.device and c.state = 'queued' and not c.held and c.expires_at > now()"
 static const char heads_sql[] =
 	"select h.id, d.device, h.action, h.params, (extract(epoch from h.expires_at) * 1000)::bigint,"
-	" (extract(epoch from now()) * 1000)::bigint, h.in_window, coalesce((extract(epoch from w.opens) * 1000)::bigint, 0),"
+	" (extract(epoch from now()) * 1000)::bigint, h.in_window, coalesce((extract(epoch from w.opens) * "
+	"1000)::bigint, 0),"
 	" coalesce((extract(epoch from w.closes) * 1000)::bigint, 0), case when octet_length(h.requested_by) < 72"
 	" then h.requested_by else left(h.requested_by, 17) end from device d cross join lateral ("
 	"(select c.* from command c where " QUEUED " and c.cancels is not null order by c.next_at, c.number limit 20)"

@@ -21,15 +21,18 @@ static const struct config_option rows[] = {
 	OPTION("database.conninfo", CONFIG_STRING, conninfo, "dbname=muster user=muster_commander", 0, 0, false,
 	       "libpq connection string"),
 	OPTION("cell", CONFIG_INT, cell, "0", 0, INT32_MAX, false,
-	       "which cell's broker this is: only commands for devices in that cell are taken; 0: there is but one broker"),
+	       "which cell's broker this is: only commands for devices in that cell are taken; 0: there is but one "
+	       "broker"),
 	OPTION("signing_key_file", CONFIG_STRING, signing_key_file, NULL, 0, 0, true,
 	       "Ed25519 private key that signs commands, PKCS#8 PEM, mode 0600"),
 	OPTION("resend_s", CONFIG_INT, resend_s, "30", 1, 3600, false,
-	       "seconds after which an unanswered command is published again to a device that is online, doubling up to 15 min"),
+	       "seconds after which an unanswered command is published again to a device that is online, doubling up "
+	       "to 15 min"),
 	OPTION("share_requests", CONFIG_BOOL, share_requests, "false", 0, 0, false,
 	       "several commanders at this broker share the requests of operators"),
 	OPTION("fcm.credentials_file", CONFIG_STRING, fcm_credentials_file, NULL, 0, 0, false,
-	       "a Google service account's JSON file, mode 0600 or 0640, to wake sleeping devices with; unset: nobody is"),
+	       "a Google service account's JSON file, mode 0600 or 0640, to wake sleeping devices with; unset: nobody "
+	       "is"),
 	OPTION("fcm.endpoint", CONFIG_STRING, fcm_endpoint, "https://fcm.googleapis.com", 0, 500, false,
 	       "where pushes are sent: a proxy or a test puts itself in between"),
 	OPTION("fcm.ca_file", CONFIG_STRING, fcm_ca_file, NULL, 0, 0, false,

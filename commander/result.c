@@ -19,12 +19,14 @@ static const char select_sql[] =
 	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
 	" c.id, c.state, c.device, c.action, c.attempts > 0, case when jsonb_typeof(r.body -> 'progress') = 'number'"
 	" then least(greatest((r.body ->> 'progress')::numeric, 0), 100)::integer end"
-	" from (select * from command_result r where r.applied_at is null and r.verdict in ('unsigned', 'verified') and "
-	CELL_HAS("r.device", "1")
-	" order by r.received_at, r.device, r.epoch, r.seq limit " BATCH " for update skip locked) r"
-	" left join command c on c.id ="
-	" case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then r.command::uuid end"
-	" order by r.received_at, r.device, r.epoch, r.seq";
+	" from (select * from command_result r where r.applied_at is null and r.verdict in ('unsigned', 'verified') "
+	"and " CELL_HAS("r.device",
+			"1") " order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
+			     " for update skip locked) r"
+			     " left join command c on c.id ="
+			     " case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then "
+			     "r.command::uuid end"
+			     " order by r.received_at, r.device, r.epoch, r.seq";
 enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER, ACTION, SENT, PROGRESS };
 
 static const char applied_sql[] = "update command_result r set applied_at = now()"

@@ -25,9 +25,9 @@ static const char changes_sql[] =
 enum change_column { KIND, NAME, REVOKED, CHANGE, REQUEST_ID };
 static const char last_sql[] =
 	"select coalesce(max(change), 0), count(*) filter (where change > $1::bigint) from revocation";
-static const char digest_sql[] =
-	"select encode(sha256(convert_to(coalesce(string_agg(kind || ' ' || name || E'\\n', '' order by kind || ' ' || name"
-	" collate \"C\"), ''), 'UTF8')), 'hex') from revocation where revoked";
+static const char digest_sql[] = "select encode(sha256(convert_to(coalesce(string_agg(kind || ' ' || name || E'\\n', "
+				 "'' order by kind || ' ' || name"
+				 " collate \"C\"), ''), 'UTF8')), 'hex') from revocation where revoked";
 static const char list_sql[] = "select kind || ' ' || name, revoked, max(change) over () from revocation order by 1";
 // Whoever shows devices is told, too.
 static const char effects_sql[] =
@@ -40,10 +40,10 @@ static const char effects_sql[] =
 	" shown as (update device_state s set changed_at = now() from made where made.kind = 'device'"
 	" and s.device = made.name)"
 	" select kind, name, revoked, seconds from made";
-static const char void_sql[] =
-	"select c.id, c.state from reenrollment r join command c on c.device = r.device and c.created_at < r.enrolled_at"
-	" where c.state in ('requested', 'queued', 'sent', 'accepted', 'running')"
-	" order by c.device, c.created_at limit " VOID_BATCH " for update of c";
+static const char void_sql[] = "select c.id, c.state from reenrollment r join command c on c.device = r.device and "
+			       "c.created_at < r.enrolled_at"
+			       " where c.state in ('requested', 'queued', 'sent', 'accepted', 'running')"
+			       " order by c.device, c.created_at limit " VOID_BATCH " for update of c";
 static const char voided_sql[] =
 	"delete from reenrollment r where not exists (select from command c where c.device = r.device"
 	" and c.created_at < r.enrolled_at and c.state in ('requested', 'queued', 'sent', 'accepted', 'running'))";
@@ -309,7 +309,8 @@ static bool void_commands(struct commander *commander, struct error *error)
 			.reason = "the device was enrolled again",
 		};
 	}
-	if (!moves_make(commander, moves, count, NULL, error) || !pg_query(commander->pg, NULL, error, voided_sql, 0, NULL))
+	if (!moves_make(commander, moves, count, NULL, error) ||
+	    !pg_query(commander->pg, NULL, error, voided_sql, 0, NULL))
 		return false;
 	if (count == VOID_MAX)
 		commander_due(commander, DUE_REVOCATION);

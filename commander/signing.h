@@ -1,6 +1,6 @@
 // The key that signs commands, the counters that it gives, and the announcements of whom devices are to obey
-// (docs/protocol.md, section 19; docs/decisions/0024). Beside the key's file stand two more, for what must not depend on the
-// database, which may be restored from an old copy:
+// (docs/protocol.md, section 19; docs/decisions/0024). Beside the key's file stand two more, for what must not depend
+// on the database, which may be restored from an old copy:
 //
 //   <key>.counter   no n was given above this number
 //   <key>.signers   the announcements, a JWS each line; `muster signing-key` writes them
@@ -37,7 +37,8 @@ struct signing {
 bool signing_init(struct signing *signing, const char *key_file, struct error *error) must_check;
 void signing_done(struct signing *signing);
 
-// The n after last, for one device: above all that were given for it before, also those that the database has forgotten.
+// The n after last, for one device: above all that were given for it before, also those that the database has
+// forgotten.
 bool signing_counter(struct signing *signing, int64_t last, int64_t *n, struct error *error) must_check;
 
 // Another connection to the database: it may be another database, too.

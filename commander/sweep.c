@@ -27,13 +27,36 @@ static const char select_sql[] =
 	"select id, state, stage, query, devices, continuous, canary, success_pct, error_pct, rate_per_min, factor,"
 	" sweep_cursor, swept, not swept or (continuous and swept_at < now() - make_interval(secs => $1)),"
 	" pace_s + least(greatest(extract(epoch from now() - coalesce(paced_at, now())), 0), 5), total, released,"
-	" succeeded, failed + rejected, expired, cancelled, forgiven_errors, forgiven_ends, approved_by <> '', created_by"
-	" from campaign where state in ('running', 'aborting') order by paced_at nulls first, id limit " CAMPAIGNS_A_TURN
-	" for update skip locked";
+	" succeeded, failed + rejected, expired, cancelled, forgiven_errors, forgiven_ends, approved_by <> '', "
+	"created_by"
+	" from campaign where state in ('running', 'aborting') order by paced_at nulls first, id "
+	"limit " CAMPAIGNS_A_TURN " for update skip locked";
 enum column {
-	ID, STATE, STAGE, QUERY, DEVICES, CONTINUOUS, CANARY, SUCCESS_PCT, ERROR_PCT, RATE_PER_MIN, FACTOR, CURSOR, SWEPT,
-	SWEEP_DUE, PACE_S, TOTAL, RELEASED, SUCCEEDED, ERRORS, EXPIRED, CANCELLED, FORGIVEN_ERRORS, FORGIVEN_ENDS,
-	APPROVED, CREATED_BY
+	ID,
+	STATE,
+	STAGE,
+	QUERY,
+	DEVICES,
+	CONTINUOUS,
+	CANARY,
+	SUCCESS_PCT,
+	ERROR_PCT,
+	RATE_PER_MIN,
+	FACTOR,
+	CURSOR,
+	SWEPT,
+	SWEEP_DUE,
+	PACE_S,
+	TOTAL,
+	RELEASED,
+	SUCCEEDED,
+	ERRORS,
+	EXPIRED,
+	CANCELLED,
+	FORGIVEN_ERRORS,
+	FORGIVEN_ENDS,
+	APPROVED,
+	CREATED_BY
 };
 
 // $1 campaign, $2 behind which device, $3 these devices or null for all.
@@ -303,7 +326,8 @@ static bool work_on(struct commander *commander, struct work *work, struct error
 	if (needs_approval(commander, work)) {
 		char reason[160];
 
-		(void)snprintf(reason, sizeof(reason), "%s devices are more than %ld: another person than %.40s must approve",
+		(void)snprintf(reason, sizeof(reason),
+			       "%s devices are more than %ld: another person than %.40s must approve",
 			       text_of(work, TOTAL), commander->options->approve_above, text_of(work, CREATED_BY));
 		return move(commander, work, "pending", "campaign.pending", reason, error);
 	}

@@ -37,8 +37,8 @@ static bool run_results(struct commander *commander, struct error *error)
 
 static bool run_steps(struct commander *commander, struct error *error)
 {
-	// Keys come before anything that is signed with them; and what was revoked before anything is sent to a device that
-	// came online: it may have been enrolled again.
+	// Keys come before anything that is signed with them; and what was revoked before anything is sent to a device
+	// that came online: it may have been enrolled again.
 	return (!(commander->due & DUE_SIGNERS) || signing_run(commander, error)) &&
 	       ((!(commander->due & DUE_REVOCATION) && commander->online.count == 0) ||
 		revocation_run(commander, error)) &&

@@ -38,11 +38,13 @@ static const char contact_sql[] =
 	" from device_wake where device = any ($1::text[]) and pushed_at is not null order by device for update)"
 	" update device_wake w set delay_ms = case when w.delay_count = 0 then c.ms"
 	" else (w.delay_ms::bigint * 7 + least(c.ms, w.delay_ms::bigint * 4 + 1000) * 3) / 10 end,"
-	" delay_count = w.delay_count + 1, pushed_at = null, unanswered = 0 from c where w.device = c.device returning c.ms";
+	" delay_count = w.delay_count + 1, pushed_at = null, unanswered = 0 from c where w.device = c.device returning "
+	"c.ms";
 
 static const char look_sql[] =
 	"select w.device, coalesce(p.token, ''), coalesce(c.id::text, ''), coalesce(c.action, 'wake'),"
-	" coalesce(c.request_id, w.asked_request_id), coalesce(ceil(extract(epoch from c.expires_at - now())), 60)::bigint,"
+	" coalesce(c.request_id, w.asked_request_id), coalesce(ceil(extract(epoch from c.expires_at - now())), "
+	"60)::bigint,"
 	" w.asked_at is not null, coalesce(s.presence = 'offline' and s.presence_why = 'sleep', false),"
 	" coalesce(ceil(extract(epoch from s.last_seen - now()) + s.interval_s * 1.1), 0)::bigint,"
 	" case when w.hour_at > now() - interval '1 hour' then w.hour_count else 0 end,"
@@ -53,8 +55,8 @@ static const char look_sql[] =
 	" left join device_state s on s.device = w.device"
 	" left join lateral (select id, action, request_id, expires_at from command where device = w.device"
 	"  and state = 'sent' and expires_at > now() order by n limit 1) c on true"
-	" where w.due_at <= now() and " CELL_HAS("w.device", "1")
-	" order by w.due_at limit " BATCH " for update of w skip locked";
+	" where w.due_at <= now() and " CELL_HAS("w.device", "1") " order by w.due_at limit " BATCH
+								  " for update of w skip locked";
 enum column {
 	DEVICE, TOKEN, COMMAND, ACTION, REQUEST_ID, TTL_S, ASKED, SLEEPS, HEARTBEAT_IN_S, HOUR_COUNT, HOUR_LEFT_S,
 	DELAY_MS, DELAY_COUNT, UNANSWERED, FAILURES,
@@ -228,8 +230,9 @@ static void log_outcome(struct wake *wake, const struct wake_push *push)
 
 	log_write(outcome->verdict == FCM_TAKEN ? LOG_INFO : LOG_WARN, "fcm.push", "device", push->device, "command",
 		  push->command[0] ? push->command : NULL, "request_id", push->request_id[0] ? push->request_id : NULL,
-		  "status", outcome->status, "http_status", outcome->http_status ? log_number(outcome->http_status) : NULL,
-		  "latency_ms", log_number(outcome->latency_ms), "reason", outcome->reason[0] ? outcome->reason : NULL,
+		  "status", outcome->status, "http_status",
+		  outcome->http_status ? log_number(outcome->http_status) : NULL, "latency_ms",
+		  log_number(outcome->latency_ms), "reason", outcome->reason[0] ? outcome->reason : NULL,
 		  (const char *)NULL);
 	if (outcome->verdict != FCM_FAILED && outcome->verdict != FCM_BUSY) {
 		log_fault_over(&wake->fault, "fcm.away");
@@ -566,12 +569,15 @@ void wake_show_metrics(struct commander *commander)
 	metric_set(metrics_gauge(commander->metrics, "muster_fcm_breaker_state", NULL,
 				 "0 closed, 1 half open, 2 open: pushes pause"),
 		   breaker_state(&wake->breaker, clock_mono_ms()));
-	metric_set(metrics_gauge(commander->metrics, "muster_fcm_pushes_under_way", NULL, "Pushes without an answer yet"),
-		   (double)fcm_under_way(wake->fcm));
-	metric_set(metrics_gauge(commander->metrics, "muster_fcm_access_tokens", NULL, "Access tokens got since the start"),
+	metric_set(
+		metrics_gauge(commander->metrics, "muster_fcm_pushes_under_way", NULL, "Pushes without an answer yet"),
+		(double)fcm_under_way(wake->fcm));
+	metric_set(metrics_gauge(commander->metrics, "muster_fcm_access_tokens", NULL,
+				 "Access tokens got since the start"),
 		   (double)counts.tokens);
-	metric_set(metrics_gauge(commander->metrics, "muster_fcm_connections", NULL, "Connections made since the start"),
-		   (double)counts.connections);
+	metric_set(
+		metrics_gauge(commander->metrics, "muster_fcm_connections", NULL, "Connections made since the start"),
+		(double)counts.connections);
 }
 
 struct json *wake_health(struct wake *wake)

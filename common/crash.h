@@ -1,5 +1,5 @@
-// Named points at which a fault test makes a program die without warning, as a power cut would. Compiled in always; idle, a
-// point costs one comparison. The environment chooses: MUSTER_CRASH_AT=<point> dies at the first pass,
+// Named points at which a fault test makes a program die without warning, as a power cut would. Compiled in always;
+// idle, a point costs one comparison. The environment chooses: MUSTER_CRASH_AT=<point> dies at the first pass,
 // MUSTER_CRASH_AT=<point>:<n> at the n-th. The program then sends itself SIGKILL.
 #pragma once
 

@@ -11,8 +11,8 @@ struct device_status {
 	struct mqtt_publish publish; // retained, QoS 1
 };
 
-// text: "online" or "offline". session: the number of the connection, by which the server can tell which one it is about.
-// why: "will", "goodbye" or "sleep" (it will be back at its next heartbeat); NULL leaves it out. The strings stay the
-// caller's. False when device is no device id.
+// text: "online" or "offline". session: the number of the connection, by which the server can tell which one it is
+// about. why: "will", "goodbye" or "sleep" (it will be back at its next heartbeat); NULL leaves it out. The strings
+// stay the caller's. False when device is no device id.
 bool device_status_make(const char *device, int64_t session, const char *text, const char *why,
 			struct device_status *out) must_check;

@@ -19,8 +19,8 @@ char *file_read_group_secret(const char *path, size_t max_bytes, struct error *e
 bool file_write(const char *path, const void *data, size_t len_bytes, mode_t mode, struct error *error) must_check;
 // rename(2), durably: after a crash one of the two is at to, whole.
 bool file_replace(const char *from, const char *to, struct error *error) must_check;
-// Overwrites and removes a file that holds a secret; fine when there is none. A medium that moves its blocks, as flash does,
-// may keep the old ones.
+// Overwrites and removes a file that holds a secret; fine when there is none. A medium that moves its blocks, as flash
+// does, may keep the old ones.
 bool file_wipe(const char *path, struct error *error) must_check;
 bool file_mkdirs(const char *path, mode_t mode, struct error *error) must_check;
 bool file_exists(const char *path);

@@ -219,7 +219,8 @@ static bool send_answer(struct http_request *request, int status, const char *co
 	return taken;
 }
 
-static void reply_with(struct http_request *request, int status, const char *content_type, const struct answer_body *body)
+static void reply_with(struct http_request *request, int status, const char *content_type,
+		       const struct answer_body *body)
 {
 	struct http_connection *connection = request->connection;
 	bool taken = false;

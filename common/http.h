@@ -35,8 +35,8 @@ struct http_options {
 	// Whose certificates clients may show, PEM, read again when it changes; one by others ends the handshake. NULL:
 	// none is asked for.
 	const char *client_ca_file;
-	// The files above have changed: they count from the next connection on, or (error) cannot be used, and the former
-	// ones stay. Called with each look at broken ones, once a second at most. NULL for none.
+	// The files above have changed: they count from the next connection on, or (error) cannot be used, and the
+	// former ones stay. Called with each look at broken ones, once a second at most. NULL for none.
 	void (*tls_changed)(const struct error *error, void *user);
 	size_t body_max_bytes;
 	const struct http_route *routes;
@@ -83,8 +83,8 @@ void *http_context(const struct http_request *request);
 void http_reply_header(struct http_request *request, const char *name, const char *value);
 void http_reply(struct http_request *request, int status, const char *content_type, const void *body,
 		size_t len_bytes);
-// For large bodies that many clients get: body is not copied, and must stay until release(user) is called, which happens
-// once in any case.
+// For large bodies that many clients get: body is not copied, and must stay until release(user) is called, which
+// happens once in any case.
 void http_reply_shared(struct http_request *request, int status, const char *content_type, const void *body,
 		       size_t len_bytes, void (*release)(void *user), void *user);
 void http_reply_json(struct http_request *request, int status, struct json *json); // takes json

@@ -14,8 +14,8 @@ struct http_client; // keeps its connection between requests
 // ca_file: the only roots trusted. bearer_token may be NULL; it is never logged.
 struct http_client *http_client_new(const char *base_url, const char *ca_file, const char *bearer_token,
 				    struct error *error) must_check;
-// Shows this certificate, and trusts only these authorities, instead of any file's. PEM texts; the key is wiped when the
-// client is freed.
+// Shows this certificate, and trusts only these authorities, instead of any file's. PEM texts; the key is wiped when
+// the client is freed.
 bool http_client_set_credential(struct http_client *client, const struct tls_credential *credential,
 				struct error *error) must_check;
 void http_client_free(struct http_client *client);

@@ -1,5 +1,6 @@
-// Private keys in PKCS#8 PEM, in files or in memory, for common/jws.c, common/pki.c and common/tls.c. A key file is made with mode 0600, and refused when
-// group or others can read it. No passphrase is ever asked for: an encrypted key is refused.
+// Private keys in PKCS#8 PEM, in files or in memory, for common/jws.c, common/pki.c and common/tls.c. A key file is
+// made with mode 0600, and refused when group or others can read it. No passphrase is ever asked for: an encrypted key
+// is refused.
 #pragma once
 
 #include "common/cleanup.h"

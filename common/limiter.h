@@ -1,7 +1,8 @@
-// How much each principal may publish: two token buckets, one of messages and one of bytes, which fill at a rate up to a
-// burst. An array of readings weighs as much as its readings sent one by one: otherwise a hundred empty ones in 301 bytes
-// would be a way round. What finds either too empty is over the limit, and counted; the counts come out as notices, at
-// most one for a principal and minute. The broker's guard refuses it, ingest only tells. Pure: time is passed in.
+// How much each principal may publish: two token buckets, one of messages and one of bytes, which fill at a rate up to
+// a burst. An array of readings weighs as much as its readings sent one by one: otherwise a hundred empty ones in 301
+// bytes would be a way round. What finds either too empty is over the limit, and counted; the counts come out as
+// notices, at most one for a principal and minute. The broker's guard refuses it, ingest only tells. Pure: time is
+// passed in.
 //
 // Memory is bounded by who publishes: whoever has been idle long enough to have its buckets full again, and of whom
 // nothing is left to tell, is forgotten.

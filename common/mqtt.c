@@ -659,8 +659,8 @@ void mqtt_disconnect(struct mqtt *mqtt, int timeout_ms)
 		auto_close int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0); // outlives the library's own close
 		flush_disconnect(mqtt, deadline_ms);
 		if (kept >= 0 && mqtt->closed)
-			// The library closed at once, and Mosquitto, at the reset that answers what it still sends, would
-			// forget what it has not read yet: the DISCONNECT, say, and publish the will.
+			// The library closed at once, and Mosquitto, at the reset that answers what it still sends,
+			// would forget what it has not read yet: the DISCONNECT, say, and publish the will.
 			socket_await_close(kept, deadline_ms);
 	}
 	fd = mosquitto_socket(mqtt->mosq);

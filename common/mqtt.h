@@ -14,10 +14,9 @@
 //   }
 //
 // The order matters: PINGREQ is queued by mqtt_tick and leaves with the next mqtt_write, so it too waits for a commit,
-// and mqtt_tick after mqtt_read has seen the PINGRESP. While a commit has to wait, leave POLLOUT out of poll's events and
-// call mqtt_ping.
-// QoS 1 publishes without a PUBACK are sent again after a reconnect, under the same mid: do not publish them anew
-// unless mqtt_free came between.
+// and mqtt_tick after mqtt_read has seen the PINGRESP. While a commit has to wait, leave POLLOUT out of poll's events
+// and call mqtt_ping. QoS 1 publishes without a PUBACK are sent again after a reconnect, under the same mid: do not
+// publish them anew unless mqtt_free came between.
 #pragma once
 
 #include "common/cleanup.h"
@@ -109,8 +108,8 @@ void mqtt_ping(struct mqtt *mqtt);
 bool mqtt_unsent(const struct mqtt *mqtt);
 // Keepalive, connection timeouts, and (re)connecting with exponential backoff and full jitter.
 void mqtt_tick(struct mqtt *mqtt);
-// Cuts the connection and sends nothing, so that whatever was read and is not acknowledged comes again; on_disconnect is
-// called, and the session reconnects by itself. Does nothing without a connection.
+// Cuts the connection and sends nothing, so that whatever was read and is not acknowledged comes again; on_disconnect
+// is called, and the session reconnects by itself. Does nothing without a connection.
 void mqtt_cut(struct mqtt *mqtt);
 // Tries to connect with the next mqtt_tick: ends the wait for it, and takes mqtt_disconnect back.
 void mqtt_connect_now(struct mqtt *mqtt);

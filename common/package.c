@@ -69,10 +69,11 @@ static bool read_manifest(const char *path, size_t kind, struct package *package
 	    !json_member_string(manifest, "version", &version))
 		return error_set(error, ERROR_INVALID, "%s is no manifest of a package for %s", path, kinds[kind].name);
 	if (!json_member_bool(manifest, "complete", &complete) || !complete)
-		return error_set(error, ERROR_DENIED,
-				 "the libraries in the package for %s could not be verified when it was built: build it "
-				 "again",
-				 kinds[kind].name);
+		return error_set(
+			error, ERROR_DENIED,
+			"the libraries in the package for %s could not be verified when it was built: build it "
+			"again",
+			kinds[kind].name);
 	(void)snprintf(package->version, sizeof(package->version), "%s", version);
 	return true;
 }

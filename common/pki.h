@@ -55,8 +55,8 @@ struct pki_subject {
 };
 // Takes only the public key from the request, after checking its self-signature and that the key is ECDSA P-256
 // (or P-384, or RSA of 2048 bits and more); everything else in the certificate is set here: serial of 128 random
-// bits, CA:FALSE, key usage, not before = now - 5 min (or a twelfth of the lifetime). error kind ERROR_INVALID when the request is at fault.
-// malloc'd PEM; info may be NULL.
+// bits, CA:FALSE, key usage, not before = now - 5 min (or a twelfth of the lifetime). error kind ERROR_INVALID when the
+// request is at fault. malloc'd PEM; info may be NULL.
 char *pki_issue(struct pki_ca *ca, const char *csr_pem, const struct pki_subject *subject,
 		struct pki_certificate_info *info, struct error *error) must_check;
 // Hash of the public key in a request, for "the same key asking again gets the same certificate".

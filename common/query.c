@@ -156,7 +156,8 @@ static bool read_value(const char **at, char out[QUERY_VALUE_MAX + 1], struct er
 	} else {
 		for (; **at != '\0' && **at != ',' && **at != '"' && !is_blank(**at); (*at)++) {
 			if (length == QUERY_VALUE_MAX)
-				return error_set(error, ERROR_LIMIT, "a value is longer than %d bytes", QUERY_VALUE_MAX);
+				return error_set(error, ERROR_LIMIT, "a value is longer than %d bytes",
+						 QUERY_VALUE_MAX);
 			out[length++] = **at;
 		}
 	}
@@ -304,7 +305,8 @@ static bool add_number(struct compiler *compiler, const struct term *term, const
 	double number = strtod(value, &end);
 	if (*digits < '0' || *digits > '9' || strspn(digits, "0123456789.") != strlen(digits) || *end != '\0' ||
 	    errno != 0 || !isfinite(number))
-		return error_set(error, ERROR_INVALID, "\"%s\" is compared with a number such as 20 or -70.5, not \"%.64s\"",
+		return error_set(error, ERROR_INVALID,
+				 "\"%s\" is compared with a number such as 20 or -70.5, not \"%.64s\"",
 				 term->field->name, value);
 	(void)buf_addf(&compiler->query->sql, "(%s) %s ", term->field->sql, op_sql[term->op]);
 	return add_param(compiler, value, "float8", error);
@@ -345,8 +347,10 @@ static bool add_age(struct compiler *compiler, const struct term *term, const ch
 		return error_set(error, ERROR_INVALID, "\"%s\" is compared with < or >, as in %s>1d", term->field->name,
 				 term->field->name);
 	if (!parse_duration(value, &seconds))
-		return error_set(error, ERROR_INVALID, "\"%s\" is compared with a time such as 90s, 15m, 12h, 7d or 2w, not"
-				 " \"%.64s\"", term->field->name, value);
+		return error_set(error, ERROR_INVALID,
+				 "\"%s\" is compared with a time such as 90s, 15m, 12h, 7d or 2w, not"
+				 " \"%.64s\"",
+				 term->field->name, value);
 	(void)snprintf(text, sizeof(text), "%" PRId64, seconds);
 	(void)buf_addf(&compiler->query->sql, "(%s) %s now() - interval '1 second' * ", term->field->sql,
 		       turned[term->op]);

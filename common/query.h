@@ -17,8 +17,8 @@
 // What is behind a name.
 enum query_kind { QUERY_FILTER, QUERY_GROUP };
 
-// Finds the query of a saved filter or of a group: *out is malloc'd, or NULL for a group whose members are listed. False
-// when there is none of that name (ERROR_NOT_FOUND), or when it cannot be said.
+// Finds the query of a saved filter or of a group: *out is malloc'd, or NULL for a group whose members are listed.
+// False when there is none of that name (ERROR_NOT_FOUND), or when it cannot be said.
 typedef bool query_resolve_fn(void *user, enum query_kind kind, const char *name, char **out, struct error *error);
 
 struct query_options {

@@ -16,8 +16,8 @@ bool query_pg_resolve(void *user, enum query_kind kind, const char *name, char *
 	if (!PG_QUERY(user, &row, error, find_sql[kind], name))
 		return false;
 	if (pg_rows(row) == 0)
-		return error_set(error, ERROR_NOT_FOUND, "there is no %s \"%s\"; muster %s list shows them", nouns[kind],
-				 name, nouns[kind]);
+		return error_set(error, ERROR_NOT_FOUND, "there is no %s \"%s\"; muster %s list shows them",
+				 nouns[kind], name, nouns[kind]);
 	*out = pg_text(row, 0, 0) ? strdup(pg_text(row, 0, 0)) : NULL;
 	return !pg_text(row, 0, 0) || *out || error_set(error, ERROR_FAILED, "no memory for a query");
 }

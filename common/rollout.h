@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ROLLOUT_ERRORS_AMONG 10 // the error threshold counts as if at least so many had ended: one of two is no share yet
+#define ROLLOUT_ERRORS_AMONG                                                                                           \
+	10 // the error threshold counts as if at least so many had ended: one of two is no share yet
 
 struct rollout {
 	int64_t canary;	     // so many first; 0: none

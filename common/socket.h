@@ -8,7 +8,7 @@
 bool socket_has_both_families(const char *host);
 // Nothing more will come, and what is written is refused.
 bool socket_peer_gone(int fd);
-// Says that nothing more will be written, and lets the peer close first: until deadline_ms, of the monotonic clock. What
-// the peer sends is thrown away. A socket that is closed at once answers it with a reset, at which the peer may forget what
-// it has not read yet.
+// Says that nothing more will be written, and lets the peer close first: until deadline_ms, of the monotonic clock.
+// What the peer sends is thrown away. A socket that is closed at once answers it with a reset, at which the peer may
+// forget what it has not read yet.
 void socket_await_close(int fd, int64_t deadline_ms);

@@ -48,8 +48,8 @@ bool api_parse_int(const char *text, int64_t *out) must_check;
 bool api_split_cursor(char *cursor, char **parts, size_t count) must_check;
 bool api_bad_cursor(struct http_request *request); // answers 400 and returns false
 
-// The member "tags" of a body, an array of up to API_TAGS_MAX texts, as JSON text for jsonb_array_elements_text; "[]" when
-// it is absent. out is made here, also on failure.
+// The member "tags" of a body, an array of up to API_TAGS_MAX texts, as JSON text for jsonb_array_elements_text; "[]"
+// when it is absent. out is made here, also on failure.
 #define API_TAGS_MAX 32
 #define API_TAG_BYTES_MAX 64
 bool api_tags(const struct json *body, struct buf *out, struct error *error) must_check;

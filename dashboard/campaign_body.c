@@ -88,7 +88,8 @@ static bool read_action(const struct json *json, struct campaign_body *body, str
 	(void)json_member_string(json, "action", &name);
 	body->action = action_find(name);
 	if (!body->action || body->action->internal)
-		return error_set(error, ERROR_INVALID, "There is no action \"%.64s\": muster command actions lists them.", name);
+		return error_set(error, ERROR_INVALID,
+				 "There is no action \"%.64s\": muster command actions lists them.", name);
 	if (!action_check_params(body->action, params, error))
 		return false;
 	body->params = params ? json_copy(params) : json_new_object();

@@ -10,17 +10,19 @@
 #define STATEMENT_MAX_BYTES 131072
 #define FIRST_PARAM 2 // of the query, behind the listed devices
 
-#define CAMPAIGN \
-	"json_build_object('id', c.id, 'name', c.name, 'action', c.action, 'params', c.params, 'ttl_s', c.ttl_s," \
-	" 'query', case when c.devices is null then c.query end, 'listed', cardinality(c.devices)," \
-	" 'continuous', c.continuous, 'rollout', json_build_object('canary', c.canary, 'success_pct', c.success_pct," \
-	"  'error_pct', c.error_pct, 'rate_per_min', c.rate_per_min, 'factor', c.factor)," \
-	" 'state', c.state, 'stage', c.stage, 'reason', c.reason, 'created_by', c.created_by, 'created_at', c.created_at," \
-	" 'approved_by', nullif(c.approved_by, ''), 'approved_at', c.approved_at, 'started_at', c.started_at," \
-	" 'finished_at', c.finished_at, 'changed_at', c.changed_at, 'request_id', c.request_id, 'progress'," \
-	" json_build_object('total', c.total, 'swept', c.swept, 'waiting', c.total - c.released, 'released', c.released," \
-	"  'open', c.released - c.succeeded - c.failed - c.rejected - c.expired - c.cancelled," \
-	"  'succeeded', c.succeeded, 'failed', c.failed, 'rejected', c.rejected, 'expired', c.expired," \
+#define CAMPAIGN                                                                                                       \
+	"json_build_object('id', c.id, 'name', c.name, 'action', c.action, 'params', c.params, 'ttl_s', c.ttl_s,"      \
+	" 'query', case when c.devices is null then c.query end, 'listed', cardinality(c.devices),"                    \
+	" 'continuous', c.continuous, 'rollout', json_build_object('canary', c.canary, 'success_pct', c.success_pct,"  \
+	"  'error_pct', c.error_pct, 'rate_per_min', c.rate_per_min, 'factor', c.factor),"                             \
+	" 'state', c.state, 'stage', c.stage, 'reason', c.reason, 'created_by', c.created_by, 'created_at', "          \
+	"c.created_at,"                                                                                                \
+	" 'approved_by', nullif(c.approved_by, ''), 'approved_at', c.approved_at, 'started_at', c.started_at,"         \
+	" 'finished_at', c.finished_at, 'changed_at', c.changed_at, 'request_id', c.request_id, 'progress',"           \
+	" json_build_object('total', c.total, 'swept', c.swept, 'waiting', c.total - c.released, 'released', "         \
+	"c.released,"                                                                                                  \
+	"  'open', c.released - c.succeeded - c.failed - c.rejected - c.expired - c.cancelled,"                        \
+	"  'succeeded', c.succeeded, 'failed', c.failed, 'rejected', c.rejected, 'expired', c.expired,"                \
 	"  'cancelled', c.cancelled))"
 
 // $1 state, $2 id of the last one seen, $3 limit. Newest first.
@@ -36,14 +38,16 @@ static const char TARGETS_SQL[] =
 	" and ($2::text is null or coalesce(k.state, t.state) = $2) and ($3::text is null or t.device > $3)"
 	" order by t.device limit $4::integer + 1";
 static const char COUNT_SQL[] =
-	"select count(*), count(*) filter (where status in ('online', 'stale')), count(*) filter (where status = 'offline'),"
+	"select count(*), count(*) filter (where status in ('online', 'stale')), count(*) filter (where status = "
+	"'offline'),"
 	" count(*) filter (where status = 'never'), coalesce(cardinality($1::text[]), 0),"
 	" to_json((array_agg(device order by device))[1:10]) from (select d.device, " DEVICE_STATUS_SQL " as status"
 	" from device d left join device_state s on s.device = d.device where " DEVICE_TARGET_SQL
 	" and ($1::text[] is null or d.device = any ($1)) and ";
 static const char CREATE_SQL[] =
 	"insert into campaign (name, action, params, ttl_s, confirmed, query, devices, continuous, canary, success_pct,"
-	" error_pct, rate_per_min, factor, created_by, source, request_id) values ($1, $2, $3::jsonb, $4, $5, $6, $7, $8,"
+	" error_pct, rate_per_min, factor, created_by, source, request_id) values ($1, $2, $3::jsonb, $4, $5, $6, $7, "
+	"$8,"
 	" $9, $10, $11, $12, $13, $14, $15, $16) returning id";
 static const char MOVE_SQL[] = "select move_campaign($1, $2, $3)";
 
@@ -159,7 +163,8 @@ static struct json *preview_json(const struct campaign_body *body, const struct 
 	json_set_int(answer, "never", pg_int(counts, 0, NEVER));
 	json_set_double(answer, "offline_pct", devices > 0 ? 100 * (double)away / (double)devices : 0);
 	if (pg_int(counts, 0, LISTED) > 0)
-		json_set_int(answer, "left_out", pg_int(counts, 0, LISTED) - devices); // unknown, disabled or named twice
+		json_set_int(answer, "left_out",
+			     pg_int(counts, 0, LISTED) - devices); // unknown, disabled or named twice
 	json_set_double(answer, "release_s", release_s);
 	// Those that are online begin when their turn comes; those that are away have the time limit besides.
 	add_time(answer, "expected_finish", release_s);
@@ -199,8 +204,8 @@ static bool insert(struct dashboard *dashboard, struct http_request *request, co
 	buf_format_double(errors, body->rollout.error_pct);
 	buf_format_double(rate, body->rollout.rate_per_min);
 	buf_format_double(factor, body->rollout.factor);
-	if (!PG_QUERY(dashboard->pg, &made, error, CREATE_SQL, body->name, body->action->name, json_text(body->params), ttl,
-		      body->confirm ? "t" : "f", buf_str(&body->targets.query),
+	if (!PG_QUERY(dashboard->pg, &made, error, CREATE_SQL, body->name, body->action->name, json_text(body->params),
+		      ttl, body->confirm ? "t" : "f", buf_str(&body->targets.query),
 		      body->targets.devices.len_bytes > 0 ? buf_str(&body->targets.devices) : NULL,
 		      body->continuous ? "t" : "f", canary, success, errors, rate, factor, auth->user,
 		      auth->by_cookie ? "web" : "api", http_request_id(request)))
@@ -224,9 +229,9 @@ static bool create(struct dashboard *dashboard, struct http_request *request, co
 	json_set_string(detail, "devices", buf_str(&body->targets.devices));
 	json_set_bool(detail, "start", body->start);
 	(void)snprintf(target, sizeof(target), "campaign %s", id);
-	return api_audit(dashboard, request, auth_of(request)->user, "campaign.create", target, json_text(detail), error) &&
-	       (!body->start ||
-		PG_QUERY(dashboard->pg, NULL, error, MOVE_SQL, id, "start", auth_of(request)->user)) &&
+	return api_audit(dashboard, request, auth_of(request)->user, "campaign.create", target, json_text(detail),
+			 error) &&
+	       (!body->start || PG_QUERY(dashboard->pg, NULL, error, MOVE_SQL, id, "start", auth_of(request)->user)) &&
 	       pg_commit(dashboard->pg, error);
 }
 
@@ -255,9 +260,10 @@ static bool check_count(struct dashboard *dashboard, struct http_request *reques
 
 	if (body->expect < 0 || body->expect == devices)
 		return true;
-	(void)snprintf(detail, sizeof(detail),
-		       "The campaign would be for %lld devices now, not for %lld as expected; look at the preview again.",
-		       (long long)devices, (long long)body->expect);
+	(void)snprintf(
+		detail, sizeof(detail),
+		"The campaign would be for %lld devices now, not for %lld as expected; look at the preview again.",
+		(long long)devices, (long long)body->expect);
 	http_reply_problem(request, 409, detail);
 	return false;
 }
@@ -284,7 +290,8 @@ void campaigns_create(struct http_request *request, void *user)
 		api_reply_error(dashboard, request, &error);
 		return;
 	}
-	log_info("campaign.create", "request_id", http_request_id(request), "campaign", id, "user", auth_of(request)->user);
+	log_info("campaign.create", "request_id", http_request_id(request), "campaign", id, "user",
+		 auth_of(request)->user);
 	(void)snprintf(location, sizeof(location), "/api/v1/campaigns/%s", id);
 	http_reply_header(request, "Location", location);
 	reply_campaign(dashboard, request, 201, id);

@@ -41,7 +41,8 @@ static const char LIST_SQL[] =
 	" and ($8::text is null or c.request_id = $8)"
 	" order by c.created_at desc, c.id limit $5::integer + 1";
 static const char GET_SQL[] =
-	"select (" COMMAND ")::jsonb || jsonb_build_object('woken_at', c.woken_at, 'wakes', " WAKES_OF_COMMAND_SQL ", 'events', coalesce((select jsonb_agg(jsonb_build_object("
+	"select (" COMMAND ")::jsonb || jsonb_build_object('woken_at', c.woken_at, 'wakes', " WAKES_OF_COMMAND_SQL
+	", 'events', coalesce((select jsonb_agg(jsonb_build_object("
 	"'state', e.state, 'at', e.at, 'cause', e.cause, 'request_id', e.request_id) order by e.id)"
 	" from command_event e where e.command = c.id), '[]')) from command c where c.id = $1::uuid";
 const char commands_changed_sql[] =

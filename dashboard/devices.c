@@ -108,7 +108,8 @@ static const struct order {
 
 static const char GET_SQL[] =
 	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
-	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell, 'revocation', " REVOCATIONS_OF_DEVICE_SQL ","
+	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell, 'revocation', " REVOCATIONS_OF_DEVICE_SQL
+	","
 	" 'wake', " WAKES_OF_DEVICE_SQL ","
 	" 'mismatches', d.mismatches, 'mismatch_at', d.mismatch_at, 'mismatch_fingerprint', d.mismatch_fingerprint,"
 	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"
@@ -119,7 +120,8 @@ static const char GET_SQL[] =
 	"  'stored', l.received - l.duplicates, 'late', l.late, 'missing', coalesce(g.missing, 0),"
 	"  'lost', l.dropped + coalesce(g.lost, 0), 'dropped', l.dropped, 'gaps', coalesce(g.list, '[]'),"
 	"  'first_at', l.first_at, 'last_at', l.last_at) order by l.last_at desc)"
-	"  from ledger l left join lateral (select sum(x.to_seq - x.from_seq + 1) filter (where x.state = 'lost') as lost,"
+	"  from ledger l left join lateral (select sum(x.to_seq - x.from_seq + 1) filter (where x.state = 'lost') as "
+	"lost,"
 	"  sum(x.to_seq - x.from_seq + 1) filter (where x.state = 'open') as missing,"
 	"  jsonb_agg(jsonb_build_object('from', x.from_seq, 'to', x.to_seq, 'state', x.state, 'opened_at', x.opened_at,"
 	"  'closed_at', x.closed_at) order by x.state in ('open', 'lost') desc, x.id desc) as list from (select * from"
@@ -191,9 +193,10 @@ void devices_list(struct http_request *request, void *user)
 	int64_t limit = 0, ignored = 0;
 
 	if (!order || (status && !is_status(status))) {
-		http_reply_problem(request, 400, order ? "\"status\" is one of online, stale, offline, never, revoked." :
-							 "\"sort\" is one of device, last_seen, battery, cpu, memory, "
-							 "disk, with - before it for falling order.");
+		http_reply_problem(request, 400,
+				   order ? "\"status\" is one of online, stale, offline, never, revoked."
+					 : "\"sort\" is one of device, last_seen, battery, cpu, memory, "
+					   "disk, with - before it for falling order.");
 		return;
 	}
 	if (!api_limit(request, &limit))
@@ -264,7 +267,8 @@ void devices_tag(struct http_request *request, void *user)
 		pg_rollback(dashboard->pg);
 		api_reply_error(dashboard, request, &error);
 	} else if (!pg_text(tags, 0, 0)) {
-		http_reply_problem(request, 404, "There is no device with this id; GET /api/v1/devices lists them all.");
+		http_reply_problem(request, 404,
+				   "There is no device with this id; GET /api/v1/devices lists them all.");
 	} else {
 		(void)buf_addf(&answer, "{\"device\":\"%s\",\"tags\":%s}", http_param(request, "id"),
 			       pg_text(tags, 0, 0));

@@ -58,7 +58,8 @@ static bool add_packages(struct dashboard *dashboard, struct buf *out, struct er
 	}
 	return out->len_bytes > 0 ||
 	       error_set(error, ERROR_NOT_FOUND,
-			 "There is no package of the agent to give out (%.200s). Build one (cmake --preset android-arm64, "
+			 "There is no package of the agent to give out (%.200s). Build one (cmake --preset "
+			 "android-arm64, "
 			 "cmake --build --preset android-arm64), and put it into the folder enrollment.agents_dir: "
 			 "muster up does that at its start.",
 			 last.what);
@@ -100,8 +101,8 @@ static bool audit(struct dashboard *dashboard, struct http_request *request, enu
 	char detail[64];
 
 	(void)snprintf(detail, sizeof(detail), "{\"with_token\":%s}", with_token ? "true" : "false");
-	if (pg_ready(dashboard->pg, &error) && api_audit(dashboard, request, auth_of(request)->user, "enrollment.script",
-							 script_file(kind), detail, &error))
+	if (pg_ready(dashboard->pg, &error) && api_audit(dashboard, request, auth_of(request)->user,
+							 "enrollment.script", script_file(kind), detail, &error))
 		return true;
 	api_reply_error(dashboard, request, &error);
 	return false;
@@ -114,8 +115,9 @@ static void reply_fault(struct http_request *request, const struct error *error)
 		return;
 	}
 	log_error("enrollment.script", "error", error->what, "request_id", http_request_id(request));
-	http_reply_problem(request, 500, "The script could not be made; the log of muster-dashboard has the reason under "
-					 "this request_id.");
+	http_reply_problem(request, 500,
+			   "The script could not be made; the log of muster-dashboard has the reason under "
+			   "this request_id.");
 }
 
 static void reply_script(struct dashboard *dashboard, struct http_request *request, enum script_kind kind,
@@ -146,7 +148,8 @@ void enrollment_script_get(struct http_request *request, void *user)
 	enum script_kind kind;
 
 	if (api_text(request, "token")) // it would stand in logs and histories
-		http_reply_problem(request, 400, "A token does not belong into an address: send it in the body of a POST.");
+		http_reply_problem(request, 400,
+				   "A token does not belong into an address: send it in the body of a POST.");
 	else if (!os || !script_kind_parse(os, &kind))
 		http_reply_problem(request, 400, OS_DETAIL);
 	else
@@ -174,7 +177,8 @@ void enrollment_script_post(struct http_request *request, void *user)
 	if (!json_member_string(body, "os", &os) || !script_kind_parse(os, &kind))
 		http_reply_problem(request, 422, OS_DETAIL);
 	else if (json_member(body, "token") && (!json_member_string(body, "token", &token) || !is_token(token)))
-		http_reply_problem(request, 422, "\"token\" must be an enrolment token (43 characters), or be left out.");
+		http_reply_problem(request, 422,
+				   "\"token\" must be an enrolment token (43 characters), or be left out.");
 	else
 		reply_script(user, request, kind, token);
 }

@@ -63,7 +63,8 @@ void filters_save(struct http_request *request, void *user)
 		return;
 	}
 	if (!json_member_string(body, "query", &text)) {
-		http_reply_problem(request, 422, "\"query\" is needed: which devices, such as \"status:offline tag:kiosk\".");
+		http_reply_problem(request, 422,
+				   "\"query\" is needed: which devices, such as \"status:offline tag:kiosk\".");
 		return;
 	}
 	if (!targets_compile(dashboard, request, text, 1, &query))
@@ -85,8 +86,8 @@ void filters_delete(struct http_request *request, void *user)
 
 	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error) &&
 	    PG_QUERY(dashboard->pg, &row, &error, DELETE_SQL, name) &&
-	    (pg_rows(row) == 0 ||
-	     api_audit(dashboard, request, auth_of(request)->user, "filter.delete", name, pg_text(row, 0, 0), &error)) &&
+	    (pg_rows(row) == 0 || api_audit(dashboard, request, auth_of(request)->user, "filter.delete", name,
+					    pg_text(row, 0, 0), &error)) &&
 	    pg_commit(dashboard->pg, &error)) {
 		api_reply_row(request, row, "There is no filter of this name; GET /api/v1/filters lists them.");
 		return;

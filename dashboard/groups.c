@@ -10,9 +10,10 @@
 #define DESCRIPTION_MAX 400
 #define STATEMENT_MAX_BYTES 131072
 
-#define GROUP \
-	"jsonb_build_object('name', g.name, 'description', g.description, 'query', g.query, 'created_by', g.created_by," \
-	" 'created_at', g.created_at, 'changed_at', g.changed_at, 'listed', case when g.query is null then" \
+#define GROUP                                                                                                          \
+	"jsonb_build_object('name', g.name, 'description', g.description, 'query', g.query, 'created_by', "            \
+	"g.created_by,"                                                                                                \
+	" 'created_at', g.created_at, 'changed_at', g.changed_at, 'listed', case when g.query is null then"            \
 	" (select count(*) from device_group_member m where m.group_name = g.name) end)"
 
 static const char LIST_SQL[] = "select " GROUP ", g.name from device_group g where ($1::text is null or g.name > $1)"
@@ -114,8 +115,9 @@ void groups_create(struct http_request *request, void *user)
 	if ((json_member(body, "description") && !json_member_string(body, "description", &description)) ||
 	    strlen(description) > DESCRIPTION_MAX ||
 	    (json_member(body, "query") && !json_member_string(body, "query", &query))) {
-		http_reply_problem(request, 422, "\"description\" (up to 400 bytes) and \"query\" must be texts; without "
-						 "\"query\" the group's members are listed.");
+		http_reply_problem(request, 422,
+				   "\"description\" (up to 400 bytes) and \"query\" must be texts; without "
+				   "\"query\" the group's members are listed.");
 		return;
 	}
 	if (!targets_compile(dashboard, request, query ? query : "", 1, &compiled))
@@ -129,7 +131,8 @@ void groups_create(struct http_request *request, void *user)
 	const char *const params[] = {name};
 
 	if (!made)
-		http_reply_problem(request, 409, "There is a group of this name already; delete it first, or take another.");
+		http_reply_problem(request, 409,
+				   "There is a group of this name already; delete it first, or take another.");
 	else if (api_query(dashboard, request, &row, ONE_SQL, 1, params))
 		api_reply_text(request, 201, pg_text(row, 0, 0));
 }
@@ -196,7 +199,8 @@ void groups_change(struct http_request *request, void *user)
 	else if (outcome == NO_GROUP)
 		http_reply_problem(request, 404, "There is no group of this name; GET /api/v1/groups lists them.");
 	else if (outcome == BY_QUERY)
-		http_reply_problem(request, 409, "This group has the devices that match its query; none can be added or removed.");
+		http_reply_problem(request, 409,
+				   "This group has the devices that match its query; none can be added or removed.");
 	else
 		api_reply_error(dashboard, request, &error);
 }

@@ -1,5 +1,5 @@
-// The description of this API for programs (OpenAPI 3.1), made from what it describes: the table of routes and the table
-// of actions.
+// The description of this API for programs (OpenAPI 3.1), made from what it describes: the table of routes and the
+// table of actions.
 #pragma once
 
 #include "common/http.h"

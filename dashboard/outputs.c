@@ -10,8 +10,8 @@
 #define TEXT_CHUNKS_MAX "65536"
 
 static const char DEVICE_SQL[] = "select device from command where id::text = lower($1)";
-// $1 the command's own device (what another one sends under this id is not shown), $2 command, $3 n of the last one seen,
-// $4 limit. Chunks behind a missing one wait until it has come, so that nobody reads a text with a hole.
+// $1 the command's own device (what another one sends under this id is not shown), $2 command, $3 n of the last one
+// seen, $4 limit. Chunks behind a missing one wait until it has come, so that nobody reads a text with a hole.
 #define CHUNKS \
 	" from (select *, row_number() over (order by n) - 1 as place from command_output" \
 	" where device = $1 and command = lower($2)) o where o.n = o.place and o.n > $3::bigint"

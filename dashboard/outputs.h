@@ -1,5 +1,5 @@
-// /api/v1/commands/{id}/output: what a command has printed so far, as chunks (?after=N for those that follow chunk N) or,
-// with ?format=text, as it was printed.
+// /api/v1/commands/{id}/output: what a command has printed so far, as chunks (?after=N for those that follow chunk N)
+// or, with ?format=text, as it was printed.
 #pragma once
 
 #include "common/http.h"

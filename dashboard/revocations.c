@@ -108,7 +108,8 @@ static void answer(struct dashboard *dashboard, struct http_request *request, bo
 
 	if (!body)
 		return;
-	if ((json_member(body, "reason") && !json_member_string(body, "reason", &reason)) || strlen(reason) > REASON_MAX) {
+	if ((json_member(body, "reason") && !json_member_string(body, "reason", &reason)) ||
+	    strlen(reason) > REASON_MAX) {
 		http_reply_problem(request, 422, "\"reason\" must be a string of up to 200 bytes.");
 		return;
 	}

@@ -43,9 +43,10 @@ static bool add_quoted(struct buf *out, enum script_kind kind, const char *name,
 		else if ((*c >= ' ' && *c <= '~') || *c == '\t')
 			buf_add(out, c, 1);
 		else
-			return error_set(error, ERROR_INVALID,
-					 "%s can't stand in a script: it holds the byte 0x%02x, and only printable ASCII may",
-					 name, (unsigned char)*c);
+			return error_set(
+				error, ERROR_INVALID,
+				"%s can't stand in a script: it holds the byte 0x%02x, and only printable ASCII may",
+				name, (unsigned char)*c);
 	}
 	buf_add_str(out, "'");
 	return true;

@@ -85,13 +85,15 @@ static bool read_member(const char *name, const struct json *value, struct targe
 				 name, QUERY_TEXT_MAX);
 	if (strcmp(name, "query") == 0)
 		return (buf_add_str(&out->query, text) && strspn(text, " ") < strlen(text)) ||
-		       error_set(error, ERROR_INVALID, "The \"query\" of the target is empty; everything is \"all\": true.");
+		       error_set(error, ERROR_INVALID,
+				 "The \"query\" of the target is empty; everything is \"all\": true.");
 	for (size_t i = 0; i < sizeof(terms) / sizeof(terms[0]); i++) {
 		if (strcmp(name, terms[i]) == 0)
 			return add_term(out, name, text, error);
 	}
 	return error_set(error, ERROR_INVALID,
-			 "A target has no member \"%.64s\": use device, devices, tag, group, filter, query or all.", name);
+			 "A target has no member \"%.64s\": use device, devices, tag, group, filter, query or all.",
+			 name);
 }
 
 bool targets_read(const struct json *body, struct targets *out, struct error *error)
@@ -105,7 +107,8 @@ bool targets_read(const struct json *body, struct targets *out, struct error *er
 				return false;
 		}
 	}
-	return count == 1 || error_set(error, ERROR_INVALID,
-				       "\"target\" is needed: an object with exactly one of device, devices, tag, group,"
-				       " filter, query and all.");
+	return count == 1 ||
+	       error_set(error, ERROR_INVALID,
+			 "\"target\" is needed: an object with exactly one of device, devices, tag, group,"
+			 " filter, query and all.");
 }

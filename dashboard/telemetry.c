@@ -11,12 +11,13 @@
 // that ingest makes (db/migrations/0003_rollups.sql), whose metrics have the same names.
 
 // $1 device, $2 from, $3 to, $4 width of a step in ms, all times in ms since 1970. Steps begin at "from".
-#define SERIES(value) \
-	"select json_build_array((extract(epoch from b) * 1000)::bigint, round(avg(v)::numeric, 3)::float8, min(v)," \
-	" max(v)) from (select date_bin($4::bigint * interval '1 ms', measured_at," \
-	" timestamptz 'epoch' + $2::bigint * interval '1 ms') b, (" value ")::float8 v from telemetry" \
-	" where device = $1 and measured_at >= timestamptz 'epoch' + $2::bigint * interval '1 ms'" \
-	" and measured_at < timestamptz 'epoch' + $3::bigint * interval '1 ms') x where v is not null group by b order by b"
+#define SERIES(value)                                                                                                  \
+	"select json_build_array((extract(epoch from b) * 1000)::bigint, round(avg(v)::numeric, 3)::float8, min(v),"   \
+	" max(v)) from (select date_bin($4::bigint * interval '1 ms', measured_at,"                                    \
+	" timestamptz 'epoch' + $2::bigint * interval '1 ms') b, (" value ")::float8 v from telemetry"                 \
+	" where device = $1 and measured_at >= timestamptz 'epoch' + $2::bigint * interval '1 ms'"                     \
+	" and measured_at < timestamptz 'epoch' + $3::bigint * interval '1 ms') x where v is not null group by b "     \
+	"order by b"
 
 static const struct metric_source {
 	const char *name, *unit, *sql;

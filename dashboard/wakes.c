@@ -19,8 +19,9 @@ static enum outcome ask(struct dashboard *dashboard, struct http_request *reques
 		return NO_DEVICE;
 	if (!pg_bool(rows, 0, 0))
 		return NOT_REACHABLE;
-	return api_audit(dashboard, request, auth_of(request)->user, "device.wake", device, "{}", error) ? ASKED :
-													  STATEMENT_FAILED;
+	return api_audit(dashboard, request, auth_of(request)->user, "device.wake", device, "{}", error)
+		       ? ASKED
+		       : STATEMENT_FAILED;
 }
 
 static enum outcome transact(struct dashboard *dashboard, struct http_request *request, struct error *error)
@@ -48,8 +49,9 @@ void wakes_create(struct http_request *request, void *user)
 		http_reply_problem(request, 404, "There is no device with this id; GET /api/v1/devices lists them.");
 		return;
 	case NOT_REACHABLE:
-		http_reply_problem(request, 409, "No push reaches this device: it has reported no push token, or nobody has it "
-						 "any more. It connects by itself at its next heartbeat.");
+		http_reply_problem(request, 409,
+				   "No push reaches this device: it has reported no push token, or nobody has it "
+				   "any more. It connects by itself at its next heartbeat.");
 		return;
 	case STATEMENT_FAILED:
 		api_reply_error(dashboard, request, &error);
@@ -57,7 +59,8 @@ void wakes_create(struct http_request *request, void *user)
 	case ASKED:
 		break;
 	}
-	log_info("device.wake", "request_id", http_request_id(request), "device", params[0], "user", auth_of(request)->user);
+	log_info("device.wake", "request_id", http_request_id(request), "device", params[0], "user",
+		 auth_of(request)->user);
 	if (api_query(dashboard, request, &rows, SHOW_SQL, 1, params))
 		api_reply_text(request, 202, pg_text(rows, 0, 0));
 }

@@ -3,9 +3,9 @@
 
 #include "common/pg.h"
 
-// A temporary table that is emptied at COMMIT is emptied at each one, used or not, and where a column has no greatest length
-// its second table and that one's index too: 0.13 ms. So what few batches need is emptied when it is needed, and the others
-// name their lengths (DEVICE_ID_MAX, EPOCH_MAX) where they can.
+// A temporary table that is emptied at COMMIT is emptied at each one, used or not, and where a column has no greatest
+// length its second table and that one's index too: 0.13 ms. So what few batches need is emptied when it is needed, and
+// the others name their lengths (DEVICE_ID_MAX, EPOCH_MAX) where they can.
 #define DEVICE_TYPE "varchar(63)"
 #define EPOCH_TYPE "varchar(36)"
 

@@ -21,8 +21,9 @@ bool excess_init(struct excess *excess, const struct limits *limits, struct metr
 	if (!limits_check(limits, error))
 		return error_prefix(error, "limit");
 	excess->limiter = limiter_new(SWEEP_MS, mono_ms);
-	excess->messages = metrics_counter(metrics, "muster_ingest_limit_exceeded_messages_total", NULL,
-					   "Messages beyond their devices' limits, an array's readings each; stored all the same.");
+	excess->messages = metrics_counter(
+		metrics, "muster_ingest_limit_exceeded_messages_total", NULL,
+		"Messages beyond their devices' limits, an array's readings each; stored all the same.");
 	excess->bytes = metrics_counter(metrics, "muster_ingest_limit_exceeded_bytes_total", NULL,
 					"Bytes of payload beyond their devices' limits; stored all the same.");
 	return excess->limiter || error_set(error, ERROR_FAILED, "out of memory");

@@ -1,7 +1,7 @@
 // JSON as nearly all of it comes: one object without nesting, escapes, exponents or anything rare, read in one pass
-// without allocating. It is for speed alone: whatever is not plain is left to common/json.h, which decides what is right
-// and says what is wrong. So this reader may give up on anything, but must never accept what that one refuses, nor read
-// it differently.
+// without allocating. It is for speed alone: whatever is not plain is left to common/json.h, which decides what is
+// right and says what is wrong. So this reader may give up on anything, but must never accept what that one refuses,
+// nor read it differently.
 #pragma once
 
 #include <stdbool.h>

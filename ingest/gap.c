@@ -21,8 +21,8 @@ enum {
 #define WAITS "p.state in ('open', 'lost')"
 #define OF_STAGED "ledger_gap p on p.device = g.device and p.epoch = g.epoch"
 
-// A gap becomes the first piece of what is left of it; further pieces are new rows. What the device had declared dropped
-// may come after all, too.
+// A gap becomes the first piece of what is left of it; further pieces are new rows. What the device had declared
+// dropped may come after all, too.
 #define FILL_SQL                                                                                                  \
 	"with hit as (select p.device, p.epoch, p.id, p.from_seq, p.to_seq, p.state, p.opened_at, p.closed_at, "  \
 	"int8multirange(int8range(p.from_seq, p.to_seq, '[]')) - g.runs::int8multirange as rest "                 \

@@ -379,8 +379,8 @@ static void turn(struct ingest *ingest, bool cut)
 		try_commit(ingest);
 	if (ingest->held)
 		return;
-	// Mosquitto 2.0.11 does not count what it hands on from its queue against Receive Maximum, and it reads one packet
-	// of ours for one of each device: without this, acknowledgements would pile up here.
+	// Mosquitto 2.0.11 does not count what it hands on from its queue against Receive Maximum, and it reads one
+	// packet of ours for one of each device: without this, acknowledgements would pile up here.
 	bool all = !mqtt_unsent(ingest->mqtt);
 	if (all) {
 		read_batch(ingest);

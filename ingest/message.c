@@ -90,7 +90,8 @@ bool stamp_take(const struct flat_member *member, struct arena *arena, struct st
 	if (is_member(member, "epoch", 5) && !out->epoch && value->type == SCALAR_TEXT &&
 	    is_epoch(value->text, value->text_bytes))
 		out->epoch = arena_copy(arena, value->text, value->text_bytes);
-	else if (is_member(member, "seq", 3) && !out->numbered && value->type == SCALAR_INTEGER && is_seq(value->integer))
+	else if (is_member(member, "seq", 3) && !out->numbered && value->type == SCALAR_INTEGER &&
+		 is_seq(value->integer))
 		out->seq = value->integer;
 	else if (is_member(member, "ts", 2) && out->ts_ms == 0 && value->type == SCALAR_INTEGER &&
 		 is_ts(value->integer) && value->integer > 0)

@@ -42,7 +42,7 @@ struct message {
 	const char *excerpt;     // first bytes of the payload
 	size_t payload_bytes;    // of the whole
 	int64_t received_ms;
-	int64_t age_ms;          // how long its newest row had waited when it was sent (user property "age-ms"); 0: unknown
+	int64_t age_ms; // how long its newest row had waited when it was sent (user property "age-ms"); 0: unknown
 	bool alive;              // a sign of life: neither a retained message redelivered nor a will
 	const struct reply *reply; // NULL: the answer goes to the device's stored topic
 	const struct reply *receipt; // instead of any other answer: a service wants to know of this very message

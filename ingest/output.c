@@ -1,5 +1,5 @@
-// Chunks of what running commands print (docs/protocol.md, section 17). The same chunk is stored once, whatever number it
-// comes with.
+// Chunks of what running commands print (docs/protocol.md, section 17). The same chunk is stored once, whatever number
+// it comes with.
 #include "ingest/output.h"
 
 #include "common/limits.h"

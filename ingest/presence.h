@@ -1,5 +1,6 @@
-// Who is there (docs/decisions/0006-presence.md). Evidence that a device has gone is held for a moment, because a broker that
-// shuts down says so of all: it counts when our own connection has outlived it and the device has not come back.
+// Who is there (docs/decisions/0006-presence.md). Evidence that a device has gone is held for a moment, because a
+// broker that shuts down says so of all: it counts when our own connection has outlived it and the device has not come
+// back.
 //
 // The rows that are held stand in device_state and outlive this program; due times are on our monotonic clock, so that
 // a jump of the server's clock ends nothing.
@@ -32,9 +33,9 @@ void presence_init(struct presence *presence, const char *client_id, long cell, 
 void presence_connected(struct presence *presence, int64_t mono_ms);
 void presence_disconnected(struct presence *presence);
 
-// Parameters of the statement that updates device_state: $1 holder, $2 connection, $3 when a row held now becomes due, $4 the
-// same for a device that has not been seen in this connection, $5 whether that is later, $6 whether the broker was away,
-// $7 our cell.
+// Parameters of the statement that updates device_state: $1 holder, $2 connection, $3 when a row held now becomes due,
+// $4 the same for a device that has not been seen in this connection, $5 whether that is later, $6 whether the broker
+// was away, $7 our cell.
 enum { PRESENCE_PARAMS = 7 };
 struct presence_params {
 	char due[24], grace_due[24];
@@ -50,8 +51,8 @@ int presence_timeout_ms(const struct presence *presence, int64_t mono_ms);
 bool presence_prepare(struct pg *pg, struct error *error) must_check;
 // Before the first batch of a connection: what is held from before it is held until the grace is over.
 bool presence_extend(struct presence *presence, struct pg *pg, struct error *error) must_check;
-// Applies what is due. Call it only when everything that came was read and committed, so that a broker that has gone would
-// have been noticed.
+// Applies what is due. Call it only when everything that came was read and committed, so that a broker that has gone
+// would have been noticed.
 bool presence_sweep(struct presence *presence, struct pg *pg, int64_t mono_ms, struct error *error) must_check;
 // A last_seen ahead of the clock (which was set back) would count as fresh for as long: it becomes now.
 bool presence_clamp(struct pg *pg, struct error *error) must_check;

@@ -38,7 +38,8 @@ static bool parse_signature(const struct json *object, const struct input *in, s
 		return error_set(error, ERROR_INVALID, "sig is not a string of 1 to %d bytes", SIGNATURE_TEXT_MAX - 1);
 	buf_init(&text, RESULT_TEXT_MAX_BYTES);
 	if (!result_text(in->device, object, &text))
-		return error_set(error, ERROR_INVALID, "a signed result has no member typ or device, and at most %d bytes",
+		return error_set(error, ERROR_INVALID,
+				 "a signed result has no member typ or device, and at most %d bytes",
 				 RESULT_TEXT_MAX_BYTES);
 	result->signed_text = arena_string(arena, buf_str(&text));
 	return true;

@@ -30,8 +30,9 @@ enum { OWN_COLUMN_COUNT = 7 + READING_COLUMN_COUNT };
 	column " end, "
 
 // Of a connection that is newer than the one known, or of that one while it lasts: what comes again after its end (from
-// the broker, or to another program of a group) is old. A device that counts anew is believed when it is heard live. One
-// that does not count may have moved to another cell ($7 is ours): then the broker that it has left is not believed.
+// the broker, or to another program of a group) is old. A device that counts anew is believed when it is heard live.
+// One that does not count may have moved to another cell ($7 is ours): then the broker that it has left is not
+// believed.
 #define ELSEWHERE "d.cell <> $7::integer"
 #define UP                                                                                                      \
 	"(s.up_at is not null and coalesce(s.up_session > d.session or (s.up_session = d.session and "          \
@@ -108,20 +109,23 @@ enum { OWN_COLUMN_COUNT = 7 + READING_COLUMN_COUNT };
 	"case when s.down_firm then 'offline' when coalesce(s.up_at, s.last_seen) is not null then 'online' " \
 	"else 'never' end"
 #define NEW_HELD(value) "case when not s.down_firm then " value " end, "
-#define INSERT_SQL                                                                                                \
-	"with told as (insert into device_state as d (device, presence, presence_why, presence_since, session, "  \
-	"presence_by, cell, presence_count, held_by, held_due_ms, held_grace, held_why, held_session, held_at, "        \
-	"first_seen, " OWN_COLUMNS ") select device, " NEW_PRESENCE ", "                                          \
-	"case when s.down_firm then s.down_why else coalesce(s.up_why, case when s.last_seen is null then '' "    \
-	"else 'message' end) end, case when s.down_firm then s.down_at else coalesce(s.up_at, s.last_seen) end, " \
-	"case when s.down_firm then greatest(s.down_session, s.up_session) else s.up_session end, "               \
-	"case when s.up_firm then $2 end, $7::integer, (" NEW_PRESENCE " <> 'never')::integer, "                               \
-	NEW_HELD("$1") NEW_HELD("case when " NEW_LATER " then $4::bigint else $3::bigint end")                    \
-	NEW_HELD(NEW_LATER) NEW_HELD("case when " NEW_LATER " and $6::boolean and s.down_why in ('will', "        \
-	"'status') then 'broker-restart' else s.down_why end") NEW_HELD("s.down_session") NEW_HELD("s.down_at")   \
-	"last_seen, " OWN_COLUMNS " from stage_device s where not exists "                                        \
-	"(select from device_state o where o.device = s.device) order by device on conflict do nothing "          \
-	"returning " STATE_TOLD_SQL("d") "), " STATE_EVENTS_SQL " select count(*) from told"
+#define INSERT_SQL                                                                                                     \
+	"with told as (insert into device_state as d (device, presence, presence_why, presence_since, session, "       \
+	"presence_by, cell, presence_count, held_by, held_due_ms, held_grace, held_why, held_session, held_at, "       \
+	"first_seen, " OWN_COLUMNS ") select device, " NEW_PRESENCE ", "                                               \
+	"case when s.down_firm then s.down_why else coalesce(s.up_why, case when s.last_seen is null then '' "         \
+	"else 'message' end) end, case when s.down_firm then s.down_at else coalesce(s.up_at, s.last_seen) end, "      \
+	"case when s.down_firm then greatest(s.down_session, s.up_session) else s.up_session end, "                    \
+	"case when s.up_firm then $2 end, $7::integer, (" NEW_PRESENCE " <> 'never')::integer, " NEW_HELD("$1")        \
+		NEW_HELD("case when " NEW_LATER " then $4::bigint else $3::bigint end") NEW_HELD(NEW_LATER)            \
+			NEW_HELD("case when " NEW_LATER " and $6::boolean and s.down_why in ('will', "                 \
+				 "'status') then 'broker-restart' else s.down_why end") NEW_HELD("s.down_session")     \
+				NEW_HELD("s.down_at") "last_seen, " OWN_COLUMNS                                        \
+						      " from stage_device s where not exists "                         \
+						      "(select from device_state o where o.device = s.device) order "  \
+						      "by device on conflict do nothing "                              \
+						      "returning " STATE_TOLD_SQL("d") "), " STATE_EVENTS_SQL          \
+										       " select count(*) from told"
 
 bool state_prepare(struct pg *pg, struct error *error)
 {

@@ -15,8 +15,8 @@ bool state_stage(struct copy *copy, struct pg *pg, const struct summary *summary
 bool state_update(struct pg *pg, const struct summary *summary, const struct presence_params *presence,
 		  struct error *error) must_check;
 
-// For statements that change presence: what they return as "told", and the rows of event for the changes among it. They name
-// the cell when it is not the device's own.
+// For statements that change presence: what they return as "told", and the rows of event for the changes among it. They
+// name the cell when it is not the device's own.
 #define STATE_TOLD_SQL(d)                                                                                  \
 	d ".device, " d ".presence, " d ".presence_why, " d ".presence_since, " d ".session, " d           \
 	  ".presence_count, " d ".presence_before, " d ".cell"

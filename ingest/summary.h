@@ -51,7 +51,8 @@ struct epoch_summary {
 	struct reply_link *replies;
 	// The ledger's, filled by ledger_lock and ledger_close_gaps.
 	int64_t contiguous, highest, contiguous_before, highest_before, gaps;
-	// By repetition_find: what of runs came before, and whether something came that the device had declared dropped.
+	// By repetition_find: what of runs came before, and whether something came that the device had declared
+	// dropped.
 	struct run *again;
 	size_t again_count;
 	bool revived;

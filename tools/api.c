@@ -184,7 +184,8 @@ int api_fail(const struct cli *cli, const struct error *error)
 		(void)snprintf(next, sizeof(next), "wait a minute, then do it again");
 		break;
 	case 503:
-		(void)snprintf(next, sizeof(next), "if it lasts, see %s/log/postgres.log and dashboard.log there", root);
+		(void)snprintf(next, sizeof(next), "if it lasts, see %s/log/postgres.log and dashboard.log there",
+			       root);
 		break;
 	default:
 		(void)snprintf(next, sizeof(next),

@@ -29,7 +29,8 @@ bool api_fetch(struct api *api, const char *method, const char *path, const char
 	       struct error *error) must_check;
 // Follows the pages of a listing and appends all that they hold to items, an array. filter: "" or "&name=value...", for
 // URLs.
-bool api_list(struct api *api, const char *path, const char *filter, struct json *items, struct error *error) must_check;
+bool api_list(struct api *api, const char *path, const char *filter, struct json *items,
+	      struct error *error) must_check;
 
 // Appends text as it may stand in a URL's query.
 void api_add_encoded(struct buf *out, const char *text, size_t length);

@@ -53,8 +53,8 @@ bool authority_switch(const struct stack *stack, enum authority_kind kind, struc
 // The old ones are trusted no more, and their key is deleted. ERROR_NOT_FOUND when there is none.
 bool authority_withdraw(const struct stack *stack, enum authority_kind kind, struct error *error) must_check;
 
-// Makes folder hold each authority of list under the name by which OpenSSL finds it, and nothing else: first what is new,
-// then what is gone.
+// Makes folder hold each authority of list under the name by which OpenSSL finds it, and nothing else: first what is
+// new, then what is gone.
 bool authority_publish(const struct authority_list *list, const char *folder, struct error *error) must_check;
 
 // To issue with: state CURRENT; for a revocation list OLD; for a test of who trusts it, any.

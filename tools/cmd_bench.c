@@ -85,8 +85,8 @@ static int commands_run(struct cli *cli)
 const struct cli_verb cmd_bench[] = {
 	{"bench", "uplink", NULL, 0, 0, "measure telemetry from publish to COMMIT on this machine", bench_options,
 	 uplink_run},
-	{"bench", "revoke", NULL, 0, 0, "measure how soon a revoked device is cut on this machine", bench_revoke_options,
-	 revoke_run},
+	{"bench", "revoke", NULL, 0, 0, "measure how soon a revoked device is cut on this machine",
+	 bench_revoke_options, revoke_run},
 	{"bench", "enroll", NULL, 0, 0, "measure enrolment, and heartbeats over HTTP until COMMIT, on this machine",
 	 bench_enroll_options, enroll_run},
 	{"bench", "commands", NULL, 0, 0, "measure commands from the request to the stored result on this machine",

@@ -486,6 +486,7 @@ const struct cli_verb cmd_ca[] = {
 	{"ca", "rotate", "WHAT [STEP]", 1, 2, "device, service or server: where it stands, or one step on",
 	 rotate_options, ca_rotate_run},
 	{"ca", "revoke", "SERIAL", 1, 1, "one certificate is taken back", revoke_options, revoke_run},
-	{"ca", "crl", "[device|service]", 0, 1, "a revocation list for third parties, on standard output", crl_options, crl_run},
+	{"ca", "crl", "[device|service]", 0, 1, "a revocation list for third parties, on standard output", crl_options,
+	 crl_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

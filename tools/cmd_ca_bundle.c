@@ -1,5 +1,5 @@
-// muster ca bundle: what another machine needs of the authorities, in a folder to copy there. Its paths are those of a state
-// folder, so that it is copied over one.
+// muster ca bundle: what another machine needs of the authorities, in a folder to copy there. Its paths are those of a
+// state folder, so that it is copied over one.
 #include "tools/cmd_ca.h"
 
 #include "common/file.h"
@@ -19,11 +19,14 @@ static const char *const whoms[] = {[FOR_BROKER] = "broker", [FOR_SERVICE] = "se
 
 // What to do with it, in the words of whoever has it.
 static const char *const advice[] = {
-	[FOR_BROKER] = "Copy it over the state folder of the broker's machine, readable by the broker alone. New authorities are\n"
+	[FOR_BROKER] = "Copy it over the state folder of the broker's machine, readable by the broker alone. New "
+		       "authorities are\n"
 		       "trusted from the next connection on; certs/server.* is read at the broker's next start. Then:\n"
 		       "muster ca inspect --remote HOST:PORT",
-	[FOR_SERVICE] = "Copy it to the service's machine, and restart the service there if its certificate is another.",
-	[FOR_DEVICE] = "Devices that run the agent are told by themselves; this is for those that are set up otherwise.",
+	[FOR_SERVICE] =
+		"Copy it to the service's machine, and restart the service there if its certificate is another.",
+	[FOR_DEVICE] =
+		"Devices that run the agent are told by themselves; this is for those that are set up otherwise.",
 };
 
 struct bundle {
@@ -119,7 +122,8 @@ static bool add_service(struct bundle *bundle, struct error *error)
 	if (!name)
 		return true;
 	if (!topic_is_device_id(name) || strlen(name) > 30)
-		return error_set(error, ERROR_INVALID, "\"%.80s\" is no name of a service: 1 to 30 of a-z, 0-9 and -", name);
+		return error_set(error, ERROR_INVALID, "\"%.80s\" is no name of a service: 1 to 30 of a-z, 0-9 and -",
+				 name);
 	(void)snprintf(principal, sizeof(principal), "svc.%s", name);
 	const struct pki_subject subject = {.profile = PKI_SERVICE, .name = principal, .lifetime_s = LEAF_S};
 	return add_certificate(bundle, &subject, name, error);

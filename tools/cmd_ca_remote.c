@@ -1,5 +1,5 @@
-// muster ca inspect --remote: which of the authorities here a broker elsewhere trusts already, found out as a client finds it
-// out: by a TLS handshake with a certificate by each, made for this and good for minutes.
+// muster ca inspect --remote: which of the authorities here a broker elsewhere trusts already, found out as a client
+// finds it out: by a TLS handshake with a certificate by each, made for this and good for minutes.
 #include "tools/cmd_ca.h"
 
 #include "common/tls.h"
@@ -83,10 +83,11 @@ static bool find_shown(struct remote *remote, struct error *error)
 		if (answer != ANSWER_STRANGER)
 			remote->shown = &remote->services.items[i];
 	}
-	return remote->shown || error_set(error, ERROR_DENIED,
-					  "the certificate that %s port %d shows is by none of the service CAs here, or "
-					  "for another name (%.200s)",
-					  remote->host, remote->port, why.what);
+	return remote->shown ||
+	       error_set(error, ERROR_DENIED,
+			 "the certificate that %s port %d shows is by none of the service CAs here, or "
+			 "for another name (%.200s)",
+			 remote->host, remote->port, why.what);
 }
 
 // With a certificate by this authority, for nobody.

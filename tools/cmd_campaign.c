@@ -66,8 +66,9 @@ static bool add_target(const struct args *args, struct json *body, struct error 
 		json_set(target, "devices", list);
 		count++;
 	}
-	return count == 1 || error_set(error, ERROR_INVALID,
-				       "say whom it is for: one of --devices, --tag, --group, --filter, --query and --all");
+	return count == 1 ||
+	       error_set(error, ERROR_INVALID,
+			 "say whom it is for: one of --devices, --tag, --group, --filter, --query and --all");
 }
 
 static bool add_number(const struct args *args, const char *option, const char *name, struct json *body,
@@ -135,8 +136,9 @@ static void print_preview(const struct json *preview)
 	(void)json_member_bool(preview, "destructive", &destructive);
 	(void)json_member_double(preview, "offline_pct", &offline);
 	(void)printf("%s%s on %lld devices: %lld online, %lld offline, %lld never seen (%.0f %% away)\n",
-		     member(preview, "action"), destructive ? ", which is destructive," : "", number(preview, "devices"),
-		     number(preview, "online"), number(preview, "offline"), number(preview, "never"), offline);
+		     member(preview, "action"), destructive ? ", which is destructive," : "",
+		     number(preview, "devices"), number(preview, "online"), number(preview, "offline"),
+		     number(preview, "never"), offline);
 	if (number(preview, "left_out") > 0)
 		(void)printf("  %lld of those named are left out: unknown, disabled or named twice\n",
 			     number(preview, "left_out"));
@@ -182,17 +184,19 @@ static void print_campaign(const struct json *campaign)
 	text_add_safe(&safe, member(campaign, "name"));
 	(void)printf("campaign %lld \"%s\": %s, %s%s%s\n", number(campaign, "id"), buf_str(&safe),
 		     member(campaign, "action"), member(campaign, "state"),
-		     strcmp(member(campaign, "state"), "running") == 0 && strcmp(member(campaign, "stage"), "canary") == 0
+		     strcmp(member(campaign, "state"), "running") == 0 &&
+				     strcmp(member(campaign, "stage"), "canary") == 0
 			     ? " (canaries)"
 			     : "",
 		     reason[0] ? "; " : "");
 	if (reason[0])
 		(void)printf("  %s\n", reason);
-	(void)printf("  %lld targets: %lld wait, %lld under way, %lld succeeded, %lld failed, %lld rejected, %lld expired,"
-		     " %lld cancelled\n",
-		     number(progress, "total"), number(progress, "waiting"), number(progress, "open"),
-		     number(progress, "succeeded"), number(progress, "failed"), number(progress, "rejected"),
-		     number(progress, "expired"), number(progress, "cancelled"));
+	(void)printf(
+		"  %lld targets: %lld wait, %lld under way, %lld succeeded, %lld failed, %lld rejected, %lld expired,"
+		" %lld cancelled\n",
+		number(progress, "total"), number(progress, "waiting"), number(progress, "open"),
+		number(progress, "succeeded"), number(progress, "failed"), number(progress, "rejected"),
+		number(progress, "expired"), number(progress, "cancelled"));
 	(void)printf("  made by %s %s", member(campaign, "created_by"),
 		     text_ago(member(campaign, "created_at"), clock_wall_ms()).s);
 	if (member(campaign, "approved_by")[0])
@@ -252,7 +256,8 @@ static int create_run(struct cli *cli)
 		return CLI_OK;
 	}
 	print_campaign(made);
-	(void)printf("\nmuster campaign %s %lld\n", args_has(&cli->args, "start") ? "show" : "start", number(made, "id"));
+	(void)printf("\nmuster campaign %s %lld\n", args_has(&cli->args, "start") ? "show" : "start",
+		     number(made, "id"));
 	return CLI_OK;
 }
 
@@ -290,9 +295,10 @@ static int list_run(struct cli *cli)
 		(void)snprintf(cells[1], sizeof(cells[1]), "%lld", number(progress, "total"));
 		(void)snprintf(cells[2], sizeof(cells[2]), "%lld", number(progress, "waiting"));
 		(void)snprintf(cells[3], sizeof(cells[3]), "%lld", number(progress, "succeeded"));
-		(void)snprintf(cells[4], sizeof(cells[4]), "%lld", number(progress, "failed") + number(progress, "rejected"));
-		TABLE_ROW(table, cells[0], member(item, "name"), member(item, "action"), member(item, "state"), cells[1],
-			  cells[2], cells[3], cells[4], member(item, "created_by"),
+		(void)snprintf(cells[4], sizeof(cells[4]), "%lld",
+			       number(progress, "failed") + number(progress, "rejected"));
+		TABLE_ROW(table, cells[0], member(item, "name"), member(item, "action"), member(item, "state"),
+			  cells[1], cells[2], cells[3], cells[4], member(item, "created_by"),
 			  text_ago(member(item, "created_at"), clock_wall_ms()).s);
 	}
 	table_print(table, false);

@@ -532,7 +532,8 @@ static const struct args_option send_options[] = {
 };
 
 const struct cli_verb cmd_command[] = {
-	{"command", "send", "DEVICE ACTION", 2, 2, "order a device to do one of command actions", send_options, send_run},
+	{"command", "send", "DEVICE ACTION", 2, 2, "order a device to do one of command actions", send_options,
+	 send_run},
 	{"command", "actions", NULL, 0, 0, "what devices can be ordered to do", NULL, actions_run},
 	{"command", "output", "ID", 1, 1, "what a command has printed on its device", output_options, output_run},
 	{"command", "show", "ID", 1, 1, "how far a command has come, and its history", NULL, status_run},

@@ -56,7 +56,8 @@ static void add_device(struct table *table, const struct json *item)
 	(void)json_member_string(item, "agent_version", &version);
 	(void)snprintf(status_text, sizeof(status_text), "%s", status);
 	if (json_member_string(disabled, "at", &revoked_at))
-		(void)snprintf(status_text, sizeof(status_text), "revoked %.90s", text_ago(revoked_at, clock_wall_ms()).s);
+		(void)snprintf(status_text, sizeof(status_text), "revoked %.90s",
+			       text_ago(revoked_at, clock_wall_ms()).s);
 	TABLE_ROW(table, device, status_text, text_ago(seen, clock_wall_ms()).s, percent(cpu, latest, "cpu_pct"),
 		  share_used(memory, latest, "mem_total", "mem_available"),
 		  share_used(disk, latest, "disk_total", "disk_free"), percent(battery, latest, "battery_pct"),

@@ -52,7 +52,8 @@ static int ask(struct cli *cli, const char *method, const char *path, struct jso
 		return exit_code;
 	auto_json struct json *answer = api_request(api, method, path, body ? json_text(body) : NULL, &error);
 	if (!answer && (error.kind == ERROR_NOT_FOUND || error.kind == ERROR_EXISTS))
-		return cli_fail(cli, &error, "muster group list, muster filter list and muster device list show what there is");
+		return cli_fail(cli, &error,
+				"muster group list, muster filter list and muster device list show what there is");
 	if (!answer)
 		return api_fail(cli, &error);
 	if (cli->json)
@@ -273,7 +274,8 @@ static const struct args_option create_options[] = {
 const struct cli_verb cmd_group[] = {
 	{"device", "tag", "DEVICE TAG...", 2, ARGS_OPERANDS_MAX, "give it tags", NULL, tag_run},
 	{"device", "untag", "DEVICE TAG...", 2, ARGS_OPERANDS_MAX, "take tags away", NULL, untag_run},
-	{"group", "create", "NAME", 1, 1, "devices under a name, listed or by a query", create_options, group_create_run},
+	{"group", "create", "NAME", 1, 1, "devices under a name, listed or by a query", create_options,
+	 group_create_run},
 	{"group", "list", NULL, 0, 0, "all groups", NULL, group_list_run},
 	{"group", "show", "NAME", 1, 1, "one of them, and how many devices it has", NULL, group_show_run},
 	{"group", "add", "NAME DEVICE...", 2, ARGS_OPERANDS_MAX, "put devices in", NULL, group_add_run},

@@ -154,7 +154,7 @@ static int export_run(struct cli *cli)
 	struct error error = {0};
 	struct scope scope;
 	size_t lines = 0;
-	const char *path = args_value(&cli->args, "output");
+	const char *path = args_value(&cli->args, "out");
 	if (!parse_scope(cli, &scope, &error))
 		return cli_usage(cli, &error);
 	(void)umask(077);
@@ -163,7 +163,7 @@ static int export_run(struct cli *cli)
 	if (path && !file) {
 		error_errno(&error, errno, "cannot write %s", path);
 		return cli_fail(cli, &error,
-				"name a file in a folder of your own, or leave out --output for standard output");
+				"name a file in a folder of your own, or leave out --out for standard output");
 	}
 	if (!cli_open(cli, &error))
 		return cli_fail(cli, &error, NULL);
@@ -311,7 +311,7 @@ static int verify_run(struct cli *cli)
 static const struct args_option export_options[] = {
 	{"device", "DEVICE", "all commands to this device"},
 	{"since", "TIME", "only those asked for since then: 2026-11-21T12:00:00Z, or how long ago: 30d"},
-	{"output", "FILE", "where to (standard output)"},
+	{"out", "FILE", "where to (standard output)"},
 	{NULL, NULL, NULL},
 };
 static const struct args_option verify_options[] = {

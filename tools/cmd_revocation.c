@@ -80,12 +80,14 @@ static int report(const struct cli *cli, const char *device, bool revoked, struc
 	if (cli->json)
 		cli_print_json(revocation);
 	else if (text.len_bytes > 0)
-		(void)printf("%s is %s: %s\n", device, revoked ? "cut off and let in no more" : "let in again", buf_str(&text));
+		(void)printf("%s is %s: %s\n", device, revoked ? "cut off and let in no more" : "let in again",
+			     buf_str(&text));
 	if (text.len_bytes > 0)
 		return CLI_OK;
-	error_set(&error, ERROR_TIMEOUT, "it is recorded that %s is %s, but no broker has confirmed it within %d s", device,
-		  revoked ? "revoked" : "restored", EFFECT_WAIT_MS / 1000);
-	return cli_fail(cli, &error, "commander tells the broker as soon as both run: muster status, then muster device show");
+	error_set(&error, ERROR_TIMEOUT, "it is recorded that %s is %s, but no broker has confirmed it within %d s",
+		  device, revoked ? "revoked" : "restored", EFFECT_WAIT_MS / 1000);
+	return cli_fail(cli, &error,
+			"commander tells the broker as soon as both run: muster status, then muster device show");
 }
 
 static int change(struct cli *cli, bool revoked)
@@ -133,8 +135,8 @@ static int restore_run(struct cli *cli)
 
 static void print_list(const struct json *items, bool all)
 {
-	static const struct table_column columns[] = {
-		{.name = "name"}, {.name = "state"}, {.name = "since"}, {.name = "by"}, {.name = "reason"}, {.name = "effect"}};
+	static const struct table_column columns[] = {{.name = "name"}, {.name = "state"},  {.name = "since"},
+						      {.name = "by"},	{.name = "reason"}, {.name = "effect"}};
 	int64_t now_ms = clock_wall_ms();
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
@@ -152,8 +154,8 @@ static void print_list(const struct json *items, bool all)
 		text_add_safe(&reason, member(item, "reason"));
 		add_effects(&effect, item);
 		TABLE_ROW(table, buf_str(&name), revoked ? "revoked" : "restored",
-			  text_ago(member(item, "requested_at"), now_ms).s, member(item, "requested_by"), buf_str(&reason),
-			  effect.len_bytes > 0 ? buf_str(&effect) : "no broker has confirmed it yet");
+			  text_ago(member(item, "requested_at"), now_ms).s, member(item, "requested_by"),
+			  buf_str(&reason), effect.len_bytes > 0 ? buf_str(&effect) : "no broker has confirmed it yet");
 	}
 	table_print(table, false);
 	if (json_array_length(items) == 0)

@@ -109,8 +109,8 @@ static void add_revocation(const struct json *device, int64_t now_ms, struct buf
 		const struct json *effect = json_array_at(effects, i);
 		double seconds = 0;
 		(void)json_member_double(effect, "seconds", &seconds);
-		buf_addf(&text, "%scell %lld after %.3f s", i > 0 ? ", " : "in effect in ", (long long)number(effect, "cell"),
-			 seconds);
+		buf_addf(&text, "%scell %lld after %.3f s", i > 0 ? ", " : "in effect in ",
+			 (long long)number(effect, "cell"), seconds);
 	}
 	add_fact(out, "", text.len_bytes > 0 ? buf_str(&text) : "no broker has confirmed it yet");
 }

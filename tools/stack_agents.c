@@ -23,10 +23,10 @@ bool stack_agents_copy(const struct stack *stack, struct error *error)
 		char archive[PATH_MAX];
 		struct stack_path manifest = stack_path(stack, "agents/muster-agent-android-%s.json", abis[i]);
 		struct stack_path to = stack_path(stack, "agents/muster-agent-android-%s.tar.gz", abis[i]);
-		(void)snprintf(from, sizeof(from), "%s/../../android-%s/muster-agent-android-%s/manifest.json", stack->bin,
-			       abis[i], abis[i]);
-		(void)snprintf(archive, sizeof(archive), "%s/../../android-%s/muster-agent-android-%s.tar.gz", stack->bin,
-			       abis[i], abis[i]);
+		(void)snprintf(from, sizeof(from), "%s/../../android-%s/muster-agent-android-%s/manifest.json",
+			       stack->bin, abis[i], abis[i]);
+		(void)snprintf(archive, sizeof(archive), "%s/../../android-%s/muster-agent-android-%s.tar.gz",
+			       stack->bin, abis[i], abis[i]);
 		if (!file_exists(from))
 			continue;
 		// Without an archive the manifest says why there is none.

@@ -38,7 +38,7 @@ def history(stack, tmp_path_factory):
             return header(one.command(commands[-1])[2])["kid"] == kid
 
         wait_for(by_the_new_key, "commander to sign with the new key")
-    stack.muster("command", "export", "--since", "1d", "--output", folder / "all.jsonl")
+    stack.muster("command", "export", "--since", "1d", "--out", folder / "all.jsonl")
     (folder / "keys.json").write_text(stack.muster("signing-key", "list", "--json").stdout)
     shutil.copy(stack.state / "ca/device.crt", folder / "ca.crt")
     shutil.copy(stack.state / "keys/command.pem", folder / "key.pem")
@@ -203,13 +203,13 @@ def test_a_device_by_another_authority_shows(history):
 
 def test_one_command_or_one_device(history):
     path = history.folder / "one.jsonl"
-    history.stack.muster("command", "export", history.commands[2], "--output", path)
+    history.stack.muster("command", "export", history.commands[2], "--out", path)
     code, report = history.verify(path)
     assert code == 0 and [one["action"] for one in report["commands"]] == ["set_interval"]
-    history.stack.muster("command", "export", "--device", "kiosk-2", "--output", path)
+    history.stack.muster("command", "export", "--device", "kiosk-2", "--out", path)
     code, report = history.verify(path)
     assert code == 0 and {one["device"] for one in report["commands"]} == {"kiosk-2"}
-    done = history.stack.muster("command", "export", "00000000-0000-4000-8000-000000000000", "--output", path, check=False)
+    done = history.stack.muster("command", "export", "00000000-0000-4000-8000-000000000000", "--out", path, check=False)
     assert done.returncode == 3 and "next:" in done.stderr
 
 
@@ -222,7 +222,7 @@ def test_unsigned_answers_of_plain_clients_are_counted(history):
         device.publish("result", device.next(command=command, state="succeeded", output={"pong": True}))
         wait_for(lambda: stack.value("select state from command where id = %s::uuid", command) == "succeeded", "its end")
     path = history.folder / "plain.jsonl"
-    stack.muster("command", "export", command, "--output", path)
+    stack.muster("command", "export", command, "--out", path)
     (history.folder / "keys.json").write_text(stack.muster("signing-key", "list", "--json").stdout)
     code, report = history.verify(path)
     assert code == 0 and report["results"] == {"signed": 0, "unsigned": 1, "refused": 0}

@@ -2,7 +2,7 @@
 """The layer check: who may include what.
 
 common/ includes no program; no program includes another; a third-party library enters through one file; files stay
-under 800 lines. Exits 1 with one line per breach. `--self-test` shows that each rule can fail.
+under 800 lines of at most 120 columns. Exits 1 with one line per breach. `--self-test` shows that each rule can fail.
 """
 import pathlib
 import re
@@ -27,6 +27,7 @@ OWNERS = {
     r"crypt\.h": ["common/password.c"],
 }
 LINES_MAX = 800
+COLUMNS_MAX = 120  # a tab is 8
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 
@@ -42,6 +43,10 @@ def breaches_of(path, text):
     lines = text.count("\n")
     if lines > LINES_MAX:
         yield f"{path}: {lines} lines; the ceiling is {LINES_MAX}"
+    for number, line in enumerate(text.split("\n"), 1):
+        columns = len(line.expandtabs(8))
+        if columns > COLUMNS_MAX:
+            yield f"{path}:{number}: {columns} columns; the ceiling is {COLUMNS_MAX}"
 
 
 def self_test():
@@ -50,6 +55,7 @@ def self_test():
         "ingest/x.c": '#include "agent/outbox.h"\n',
         "agent/x.c": "#include <mosquitto.h>\n",
         "tools/x.c": "\n" * (LINES_MAX + 1),
+        "tools/y.c": "\t" * 15 + "x",
     }
     good = {"ingest/y.c": '#include "ingest/store.h"\n#include "common/mqtt.h"\n', "common/mqtt.c": "#include <mosquitto.h>\n"}
     missed = [p for p, t in bad.items() if not list(breaches_of(p, t))]

@@ -20,10 +20,10 @@
 #define HEAD "Host: bench\r\nContent-Type: application/json\r\n"
 
 // Single-use tokens; what a token is made of does not matter to the bridge.
-static const char sql_tokens[] =
-	"insert into enrollment_token (token_hash, id, uses_left, created_by, expires_at)"
-	" select sha256(convert_to($1 || lpad(i::text, 37, '0'), 'UTF8')), $1 || i, 1, 'bench', now() + interval '1 day'"
-	" from generate_series(0, $2::integer - 1) i";
+static const char sql_tokens[] = "insert into enrollment_token (token_hash, id, uses_left, created_by, expires_at)"
+				 " select sha256(convert_to($1 || lpad(i::text, 37, '0'), 'UTF8')), $1 || i, 1, "
+				 "'bench', now() + interval '1 day'"
+				 " from generate_series(0, $2::integer - 1) i";
 static const char sql_rows[] = "select count(*) from telemetry";
 
 struct plan {

@@ -316,8 +316,8 @@ static bool open_all(struct load *load)
 		if (!turn(load, 100))
 			return false;
 		if (clock_mono_ms() > deadline_ms)
-			return error_set(&load->failure, ERROR_TIMEOUT, "%zu of %zu connections within %d s", load->ready,
-					 load->options.connections, CONNECT_TIMEOUT_MS / 1000);
+			return error_set(&load->failure, ERROR_TIMEOUT, "%zu of %zu connections within %d s",
+					 load->ready, load->options.connections, CONNECT_TIMEOUT_MS / 1000);
 	}
 	return true;
 }
@@ -379,7 +379,8 @@ static bool push(struct load *load, const struct load_phase *phase, int64_t unti
 		if (device->wire.wants_out)
 			continue;
 		size_t sent = 0;
-		for (; sent < burst && room > 0 && device->unacked < UNACKED_MAX && load->published < until; sent++, room--)
+		for (; sent < burst && room > 0 && device->unacked < UNACKED_MAX && load->published < until;
+		     sent++, room--)
 			send_message(load, device, wall_ms, NULL);
 		if (sent > 0 && !flush(load, device))
 			return false;

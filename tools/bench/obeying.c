@@ -81,8 +81,8 @@ static void answer(struct fleet *fleet, struct device *device, const char *comma
 	(void)snprintf(topic, sizeof(topic), "fleet/v1/%s/result", name);
 	device->mid = device->mid == UINT16_MAX ? 1 : device->mid + 1;
 	int bytes = snprintf(payload, sizeof(payload),
-			     "{\"epoch\":\"%s\",\"seq\":%lld,\"ts\":%lld,\"command\":\"%s\",\"state\":%s}", fleet->epoch,
-			     (long long)++device->seq, (long long)clock_wall_ms(), command, rest);
+			     "{\"epoch\":\"%s\",\"seq\":%lld,\"ts\":%lld,\"command\":\"%s\",\"state\":%s}",
+			     fleet->epoch, (long long)++device->seq, (long long)clock_wall_ms(), command, rest);
 	const struct packet_publish publish = {
 		.topic = topic, .qos = 1, .mid = device->mid, .payload = payload, .payload_bytes = (size_t)bytes};
 	wire_put(&device->wire, packet, packet_publish(packet, &publish));

@@ -246,8 +246,8 @@ static bool read_times(pid_t pid, struct process_times *out)
 	text[got] = '\0';
 	const char *after_name = strrchr(text, ')');
 	// NOLINTNEXTLINE(cert-err34-c): the kernel writes it
-	if (!after_name || sscanf(after_name + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &parent,
-				  &user, &system, &user_of_children, &system_of_children) != 5)
+	if (!after_name || sscanf(after_name + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld",
+				  &parent, &user, &system, &user_of_children, &system_of_children) != 5)
 		return false;
 	double tick_s = 1.0 / (double)sysconf(_SC_CLK_TCK);
 	out->parent = parent;

@@ -109,7 +109,8 @@ static bool make_cluster(struct stage *stage, struct error *error)
 		return false;
 	while (waitpid(initdb, &status, 0) < 0 && errno == EINTR)
 		;
-	return status == 0 ? stack_database_adopt(&stage->stack, error) : process_failed(&stage->stack, "initdb", error);
+	return status == 0 ? stack_database_adopt(&stage->stack, error)
+			   : process_failed(&stage->stack, "initdb", error);
 }
 
 static bool start_database(struct stage *stage, struct error *error)
@@ -262,7 +263,8 @@ static bool write_ingest_config(const struct stage *stage, size_t number, bool t
 		buf_addf(&out, "ca_file = \"%s/ca/service.crt\"; cert_file = \"%s/certs/ingest.crt\"; "
 			       "key_file = \"%s/certs/ingest.key\"; ",
 			 stack->root, stack->root, stack->root);
-	buf_addf(&out, "};\ndatabase = { conninfo = \"%s\"; };\nhttp = { address = \"" STACK_LISTEN "\"; port = %d; };\n",
+	buf_addf(&out,
+		 "};\ndatabase = { conninfo = \"%s\"; };\nhttp = { address = \"" STACK_LISTEN "\"; port = %d; };\n",
 		 conninfo ? conninfo : "", ingest_port(stage, number));
 	// Counted like anybody's, and never reached: few devices stand for many.
 	buf_add_str(&out, "limit = { messages_per_s = 100000000; messages_burst = 100000000; "
@@ -333,7 +335,8 @@ bool stage_commander_start(struct stage *stage, struct error *error)
 static bool bridge_answers(struct stage *stage)
 {
 	struct error ignored;
-	auto_free char *log = file_read(stack_path(&stage->stack, "log/bridge.log").text, CONFIG_MAX_BYTES, NULL, &ignored);
+	auto_free char *log =
+		file_read(stack_path(&stage->stack, "log/bridge.log").text, CONFIG_MAX_BYTES, NULL, &ignored);
 	return log && strstr(log, "broker.connected") && connects(stage_bridge_port(stage));
 }
 

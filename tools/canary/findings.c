@@ -62,8 +62,8 @@ bool findings_revoke(struct pg *pg, long cell, const char *serial, char requeste
 	if (!PG_QUERY(pg, &rows, error, revoke_sql, number, serial))
 		return false;
 	if (!pg_text(rows, 0, 0))
-		return error_set(error, ERROR_NOT_FOUND, "the database knows no certificate %s of this canary that holds",
-				 serial);
+		return error_set(error, ERROR_NOT_FOUND,
+				 "the database knows no certificate %s of this canary that holds", serial);
 	(void)snprintf(requested_at, 40, "%s", pg_text(rows, 0, 0));
 	return true;
 }

@@ -23,7 +23,9 @@ static const char *emulator_of(const char *path)
 	(void)close(fd);
 	if (got < (ssize_t)sizeof(header) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
 		return NULL;
-	return header.e_machine == EM_AARCH64 ? "/usr/bin/qemu-aarch64" : header.e_machine == EM_ARM ? "/usr/bin/qemu-arm" : NULL;
+	return header.e_machine == EM_AARCH64 ? "/usr/bin/qemu-aarch64"
+	       : header.e_machine == EM_ARM   ? "/usr/bin/qemu-arm"
+					      : NULL;
 }
 
 int execve(const char *path, char *const argv[], char *const envp[])

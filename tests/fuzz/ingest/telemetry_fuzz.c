@@ -32,7 +32,8 @@ static void compare(const struct input *in, const struct message *plain, bool ac
 			plain->kind->write(&copies[i], message, row);
 	}
 	if (copies[0].buf.len_bytes != copies[1].buf.len_bytes ||
-	    (copies[0].buf.len_bytes > 0 && memcmp(copies[0].buf.data, copies[1].buf.data, copies[0].buf.len_bytes) != 0))
+	    (copies[0].buf.len_bytes > 0 &&
+	     memcmp(copies[0].buf.data, copies[1].buf.data, copies[0].buf.len_bytes) != 0))
 		abort();
 	for (int i = 0; i < 2; i++)
 		copy_done(&copies[i]);

@@ -187,10 +187,12 @@ static void places_are_read(void **state)
 	is_at("Last known:\n  last location=Location[gps 48.137154,11.576124 hAcc=4.5 et=+1h2m alt=520.0]\n", 48.137154,
 	      11.576124);
 	is_at("    gps: Location[network -33.856784,151.215297 acc=20 et=+9m]\n", -33.856784, 151.215297);
-	is_at("{\"class\":\"VERSION\"}\r\n{\"class\":\"TPV\",\"mode\":1}\r\n{\"class\":\"TPV\",\"lat\":1.5,\"lon\":-2.25,"
-	      "\"eph\":8}\n", 1.5, -2.25);
-	is_at("New location:\nLatitude:    48.1300\xc2\xb0\nLongitude:   11.5700\xc2\xb0\nAccuracy:    25.0 meters\n", 48.13,
-	      11.57);
+	is_at("{\"class\":\"VERSION\"}\r\n{\"class\":\"TPV\",\"mode\":1}\r\n{\"class\":\"TPV\",\"lat\":1.5,\"lon\":-2."
+	      "25,"
+	      "\"eph\":8}\n",
+	      1.5, -2.25);
+	is_at("New location:\nLatitude:    48.1300\xc2\xb0\nLongitude:   11.5700\xc2\xb0\nAccuracy:    25.0 meters\n",
+	      48.13, 11.57);
 	assert_false(action_locate.read("Location[gps 148.1,11.5 acc=1]", output, &error));
 	assert_false(action_locate.read("Location[gps nan,11.5 acc=1]", output, &error));
 	assert_false(action_locate.read("last location=null", output, &error));

@@ -8,8 +8,10 @@ static void takes_ours_and_leaves_the_rest(void **state)
 	const char *file = NULL;
 	bool json = false;
 	bool force = false;
-	const struct argument arguments[] = {
-		{"--device", &device, NULL}, {"--file", &file, NULL}, {"--json", NULL, &json}, {"--force", NULL, &force}};
+	const struct argument arguments[] = {{"--device", &device, NULL},
+					     {"--file", &file, NULL},
+					     {"--json", NULL, &json},
+					     {"--force", NULL, &force}};
 	char words[][16] = {"x", "--config", "a.conf", "--device", "kiosk-7", "--json", "--file=b=c", "--jsonx"};
 	char *argv[9] = {NULL};
 	for (size_t i = 0; i < 8; i++)

@@ -148,8 +148,8 @@ static void a_copy_is_of_no_use_elsewhere(void **state)
 	// Another machine that has all four, too.
 	char *machine auto_free = scratch_path(state, "machine");
 	char command[600];
-	(void)snprintf(command, sizeof(command), "cp -a %s/laptop %s && echo 0123 > %s/etc/machine-id", FIXTURES, machine,
-		       machine);
+	(void)snprintf(command, sizeof(command), "cp -a %s/laptop %s && echo 0123 > %s/etc/machine-id", FIXTURES,
+		       machine, machine);
 	assert_int_equal(system(command), 0);
 	elsewhere.root = machine;
 	assert_false(credential_load(&elsewhere, CREDENTIAL_CURRENT, &stolen, &error));

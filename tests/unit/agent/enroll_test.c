@@ -126,9 +126,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {
-		"state/credential", "state/credential.salt", "state/identity.json", "state/lock", "state/credential.next",
-		"ca.pem",	    "ca.key",		"stranger.key", "token"};
+	static const char *const names[] = {"state/credential", "state/credential.salt", "state/identity.json",
+					    "state/lock",	"state/credential.next", "ca.pem",
+					    "ca.key",		"stranger.key",		 "token"};
 	struct place *place = *state;
 	int status = 0;
 	(void)kill(place->bridge, SIGKILL);
@@ -273,8 +273,8 @@ static void says_what_went_wrong_and_what_to_do(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		bool already = false;
 		struct identity identity auto_identity = {0};
-		assert_false(
-			enroll(&place->options, cases[i].token, cases[i].wish, false, &identity, &already, &place->error));
+		assert_false(enroll(&place->options, cases[i].token, cases[i].wish, false, &identity, &already,
+				    &place->error));
 		if (!strstr(place->error.what, cases[i].says))
 			fail_msg("\"%s\" does not say \"%s\"", place->error.what, cases[i].says);
 		assert_false(identity_exists(&identity));

@@ -43,8 +43,8 @@ static void read_changed(void **state, const char *script, char out[SHA256_HEX_B
 	char command[1200];
 	char root[96];
 	(void)snprintf(root, sizeof(root), "%s/machine", scratch->folder);
-	(void)snprintf(command, sizeof(command), "rm -rf %s && cp -a %s/laptop %s && cd %s && %s", root, FIXTURES, root, root,
-		       script);
+	(void)snprintf(command, sizeof(command), "rm -rf %s && cp -a %s/laptop %s && cd %s && %s", root, FIXTURES, root,
+		       root, script);
 	assert_int_equal(system(command), 0); // NOLINT(concurrency-mt-unsafe,cert-env33-c): a test
 	assert_true(fingerprint_read(root, out, NULL));
 }
@@ -53,16 +53,20 @@ static void what_comes_and_goes_does_not_count(void **state)
 {
 	static const char *const scripts[] = {
 		// another USB adapter, whose name comes first
-		"d=sys/devices/pci0000:00/usb1/1-2/net/aaa0 && mkdir -p $d/device && echo 02:00:00:00:00:01 > $d/address &&"
+		"d=sys/devices/pci0000:00/usb1/1-2/net/aaa0 && mkdir -p $d/device && echo 02:00:00:00:00:01 > "
+		"$d/address &&"
 		" echo 0 > $d/addr_assign_type && ln -s ../../../$d sys/class/net/aaa0",
 		// a bridge
 		"d=sys/devices/virtual/net/aab0 && mkdir -p $d && echo 02:00:00:00:00:02 > $d/address && echo 0 >"
 		" $d/addr_assign_type && ln -s ../../../$d sys/class/net/aab0",
 		// a random address of the wireless card, and that of a bond
-		"mkdir sys/class/net/wlp0s20f3/phy80211 && echo a0:51:0b:12:34:56 > sys/class/net/wlp0s20f3/phy80211/macaddress &&"
-		" echo 3 > sys/class/net/wlp0s20f3/addr_assign_type && echo 02:00:00:00:00:03 > sys/class/net/wlp0s20f3/address",
+		"mkdir sys/class/net/wlp0s20f3/phy80211 && echo a0:51:0b:12:34:56 > "
+		"sys/class/net/wlp0s20f3/phy80211/macaddress &&"
+		" echo 3 > sys/class/net/wlp0s20f3/addr_assign_type && echo 02:00:00:00:00:03 > "
+		"sys/class/net/wlp0s20f3/address",
 		"mkdir sys/class/net/wlp0s20f3/bonding_slave && echo a0:51:0b:12:34:56 >"
-		" sys/class/net/wlp0s20f3/bonding_slave/perm_hwaddr && echo 02:00:00:00:00:04 > sys/class/net/wlp0s20f3/address",
+		" sys/class/net/wlp0s20f3/bonding_slave/perm_hwaddr && echo 02:00:00:00:00:04 > "
+		"sys/class/net/wlp0s20f3/address",
 	};
 	char plain[SHA256_HEX_BYTES];
 	char changed[SHA256_HEX_BYTES];

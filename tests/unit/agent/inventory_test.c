@@ -72,7 +72,8 @@ static void is_sent_when_it_changed(void **state)
 	outbox = outbox_open(&options, NULL, &error);
 	assert_true(inventory_report(&(struct platform){.root = FIXTURES "/laptop"}, outbox, "kiosk-7", 3, &error));
 	assert_int_equal(outbox_rows(outbox), 2);
-	assert_true(inventory_report(&(struct platform){.root = FIXTURES "/modem-board"}, outbox, "kiosk-7", 4, &error));
+	assert_true(
+		inventory_report(&(struct platform){.root = FIXTURES "/modem-board"}, outbox, "kiosk-7", 4, &error));
 	assert_int_equal(outbox_rows(outbox), 4);
 	struct outbox_message message;
 	assert_true(outbox_next(outbox, 3, &message, &error));

@@ -98,8 +98,8 @@ static void what_cannot_run_says_why(void **state)
 static void limits_hold(void **state)
 {
 	struct outcome out = {0};
-	sh("ulimit -c; ulimit -n; ulimit -v; ulimit -t", (struct job_options){.memory_max_bytes = 64 << 20, .cpu_max_s = 7},
-	   &out);
+	sh("ulimit -c; ulimit -n; ulimit -v; ulimit -t",
+	   (struct job_options){.memory_max_bytes = 64 << 20, .cpu_max_s = 7}, &out);
 	assert_string_equal(out.text, "0\n256\n65536\n7\n");
 	sh("while :; do :; done", (struct job_options){.cpu_max_s = 1}, &out);
 	assert_true(WIFSIGNALED(out.status));
@@ -127,7 +127,8 @@ static void it_ends_when_told(void **state)
 {
 	struct outcome out = {0};
 	struct job job;
-	char *const *argv = WORDS("sh", "-c", "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.01; done");
+	char *const *argv =
+		WORDS("sh", "-c", "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.01; done");
 	start((struct job_options){.path = "/bin/sh", .argv = argv}, &job);
 	int64_t deadline_ms = clock_mono_ms() + 20000;
 	size_t used = 0;

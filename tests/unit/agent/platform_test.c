@@ -32,9 +32,10 @@ static const char *make_device(void **state, const char *device)
 	make_program(state, "dumpsys", script);
 	(void)snprintf(script, sizeof(script), "#!/bin/sh\nexec cat %s%s/getprop\n", FIXTURES, device);
 	make_program(state, "getprop", script);
-	(void)snprintf(script, sizeof(script),
-		       "#!/bin/sh\n[ \"$*\" = \"list packages -f --show-versioncode\" ] && exec cat %s%s/pm-list-packages\n",
-		       FIXTURES, device);
+	(void)snprintf(
+		script, sizeof(script),
+		"#!/bin/sh\n[ \"$*\" = \"list packages -f --show-versioncode\" ] && exec cat %s%s/pm-list-packages\n",
+		FIXTURES, device);
 	make_program(state, "pm", script);
 	return scratch->folder;
 }
@@ -141,8 +142,9 @@ static void a_program_that_hangs_is_ended(void **state)
 	const char *root = make_device(state, "phone-14");
 	char *pid_file auto_free = scratch_path(state, "pid");
 	char script[256];
-	(void)snprintf(script, sizeof(script), "#!/bin/sh\necho '  level: 5'\necho $$ >%s.new\nmv %s.new %s\nsleep 600\n",
-		       pid_file, pid_file, pid_file);
+	(void)snprintf(script, sizeof(script),
+		       "#!/bin/sh\necho '  level: 5'\necho $$ >%s.new\nmv %s.new %s\nsleep 600\n", pid_file, pid_file,
+		       pid_file);
 	make_program(state, "dumpsys", script);
 	platform_init(&platform, root);
 	platform_poll(&platform, 1);

@@ -49,8 +49,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_token_is_kept_without_an_agent, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_holds_something_else_is_none, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(with_an_agent_it_goes_through_the_agent, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_holds_something_else_is_none, scratch_setup,
+						scratch_teardown),
+		cmocka_unit_test_setup_teardown(with_an_agent_it_goes_through_the_agent, scratch_setup,
+						scratch_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -353,7 +353,8 @@ static void a_refusal_is_told_and_waits(void **state)
 	char text[128];
 	become_due();
 	tick(true);
-	(void)snprintf(text, sizeof(text), "{\"request\":\"%s\",\"error\":\"denied\",\"detail\":\"revoked\"}", place.request);
+	(void)snprintf(text, sizeof(text), "{\"request\":\"%s\",\"error\":\"denied\",\"detail\":\"revoked\"}",
+		       place.request);
 	assert_true(renew_answer(&place.renew, false, text, strlen(text), place.now_ms, &place.error));
 	assert_string_equal(place.told, "certificate.refused");
 	assert_string_equal(place.reason, "denied: revoked");
@@ -363,7 +364,8 @@ static void a_refusal_is_told_and_waits(void **state)
 	pass(RENEW_GIVEN_UP_MS);
 	tick(true);
 	assert_int_equal(place.asked, 2);
-	(void)snprintf(text, sizeof(text), "{\"request\":\"%s\",\"error\":\"too soon\",\"retry_after_s\":7}", place.request);
+	(void)snprintf(text, sizeof(text), "{\"request\":\"%s\",\"error\":\"too soon\",\"retry_after_s\":7}",
+		       place.request);
 	assert_true(renew_answer(&place.renew, false, text, strlen(text), place.now_ms, &place.error));
 	pass(7000);
 	tick(true);

@@ -159,7 +159,8 @@ static void hello_first_then_in_order(void **state)
 	pump(place);
 	assert_sent(place, true, 1, 3);
 	assert_non_null(strstr(place->hello, "\"oldest_seq\":1,\"next_seq\":4,\"dropped\":0"));
-	assert_non_null(strstr(place->hello, "\"interval_s\":30,\"signers\":0,\"boot_id\":\"boot\",\"actions\":[\"ping\"]}"));
+	assert_non_null(
+		strstr(place->hello, "\"interval_s\":30,\"signers\":0,\"boot_id\":\"boot\",\"actions\":[\"ping\"]}"));
 	push(place, 1, 1);
 	pump(place);
 	assert_sent(place, false, 4, 4);

@@ -26,7 +26,8 @@ static void tell(void *user, const char *type, const char *app, long tries, cons
 {
 	struct place *place = user;
 	size_t used = strlen(place->told);
-	(void)snprintf(place->told + used, sizeof(place->told) - used, "%s%s %s %ld", used ? ", " : "", type, app, tries);
+	(void)snprintf(place->told + used, sizeof(place->told) - used, "%s%s %s %ld", used ? ", " : "", type, app,
+		       tries);
 }
 
 static void touch(struct place *place, const char *name, bool there)
@@ -152,10 +153,12 @@ static void a_control_group_is_enough(void **state)
 	char *calls auto_free = scratch_path(state, "calls");
 	open_place(state, &place, APPS("till"), false);
 	assert_true(file_mkdirs(folder, 0700, &place.error));
-	free(scratch_write(state, "sys/fs/cgroup/system.slice/till.service/cgroup.events", "populated 1\nfrozen 0\n", 0600));
+	free(scratch_write(state, "sys/fs/cgroup/system.slice/till.service/cgroup.events", "populated 1\nfrozen 0\n",
+			   0600));
 	pass(&place, 60000);
 	assert_false(file_exists(calls));
-	free(scratch_write(state, "sys/fs/cgroup/system.slice/till.service/cgroup.events", "populated 0\nfrozen 0\n", 0600));
+	free(scratch_write(state, "sys/fs/cgroup/system.slice/till.service/cgroup.events", "populated 0\nfrozen 0\n",
+			   0600));
 	pass(&place, WATCH_EVERY_MS);
 	told(&place, "app.crashed till 0, app.relaunched till 1");
 	close_place(&place);
@@ -166,7 +169,8 @@ static void on_android_by_its_process(void **state)
 	struct place place;
 	char *process auto_free = scratch_path(state, "proc/4711");
 	open_place(state, &place, APPS("com.example.till"), true);
-	free(scratch_write(state, "system/bin/pidof", "#!/bin/sh\n[ \"$1\" = com.example.till ] && echo '4711 4712'\n", 0700));
+	free(scratch_write(state, "system/bin/pidof", "#!/bin/sh\n[ \"$1\" = com.example.till ] && echo '4711 4712'\n",
+			   0700));
 	free(scratch_write(state, "system/bin/am", "#!/bin/sh\nexit 0\n", 0700));
 	assert_true(file_mkdirs(process, 0700, &place.error));
 	free(scratch_write(state, "proc/4711/cmdline", "com.example.till", 0600));

@@ -150,7 +150,8 @@ static inline struct client client_ask(const char *method, const char *query, co
 
 static inline bool client_answered(struct client *client)
 {
-	ssize_t got = recv(client->fd, client->text + client->len, sizeof(client->text) - 1 - client->len, MSG_DONTWAIT);
+	ssize_t got =
+		recv(client->fd, client->text + client->len, sizeof(client->text) - 1 - client->len, MSG_DONTWAIT);
 	if (got > 0)
 		client->len += (size_t)got;
 	client->text[client->len] = '\0';

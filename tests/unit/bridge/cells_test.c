@@ -42,8 +42,8 @@ static void as_they_are_listed(void **state)
 
 static void nonsense_is_refused(void **state)
 {
-	static const char *const wrong[] = {"",		"1",	      "1 h",	       "0 h 1",	     "-1 h 1",	"x h 1",
-					    "1 h 0",	"1 h 65536",  "1 h 1x",	       "1 h 1 more", "1x h 1",	"2147483648 h 1",
+	static const char *const wrong[] = {"",	     "1",	  "1 h",    "0 h 1",	  "-1 h 1", "x h 1",
+					    "1 h 0", "1 h 65536", "1 h 1x", "1 h 1 more", "1x h 1", "2147483648 h 1",
 					    "1 h +1"};
 	static char good[] = "7 h 1";
 	static char again[] = "7 other 2";

@@ -30,8 +30,8 @@ static void on_message(void *user, const struct mqtt_message *message)
 	const char *why = mqtt_property(message, "why");
 	assert_non_null(mqtt_property(message, "session"));
 	assert_true(heard_count < 16);
-	(void)snprintf(heard[heard_count++], sizeof(heard[0]), "%s %.*s %s", message->topic, (int)message->payload_bytes,
-		       (const char *)message->payload, why ? why : "-");
+	(void)snprintf(heard[heard_count++], sizeof(heard[0]), "%s %.*s %s", message->topic,
+		       (int)message->payload_bytes, (const char *)message->payload, why ? why : "-");
 }
 
 static void turn_listener(void *user)
@@ -79,10 +79,12 @@ static bool was_said(const char *text)
 static void make_device(const char *name, const char *presence, const char *seen)
 {
 	char text[512];
-	(void)snprintf(text, sizeof(text),
-		       "insert into bearer (token_hash, device, expires_at) values (sha256('%s'), '%s', now() + interval '1 "
-		       "day'); insert into device_state (device, presence, last_seen) values ('%s', '%s', now() - interval '%s')",
-		       name, name, name, presence, seen);
+	(void)snprintf(
+		text, sizeof(text),
+		"insert into bearer (token_hash, device, expires_at) values (sha256('%s'), '%s', now() + interval '1 "
+		"day'); insert into device_state (device, presence, last_seen) values ('%s', '%s', now() - interval "
+		"'%s')",
+		name, name, name, presence, seen);
 	sql(text);
 }
 
@@ -133,7 +135,8 @@ static void those_of_before_are_adopted(void **state)
 	open_contacts(1);
 	make_device("five", "online", "1 hour");
 	make_device("six", "offline", "1 hour");
-	sql("insert into device_state (device, presence, last_seen) values ('mqtt-1', 'online', now() - interval '1 hour')");
+	sql("insert into device_state (device, presence, last_seen) values ('mqtt-1', 'online', now() - interval '1 "
+	    "hour')");
 	contacts_adopt(contacts);
 	UNTIL(was_said("fleet/v1/five/status offline will"));
 	assert_false(was_said("fleet/v1/six/status offline will"));

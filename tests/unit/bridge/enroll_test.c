@@ -89,11 +89,13 @@ static void test_a_credential_in_place_of_a_certificate(void **state)
 	assert_int_equal(outcome(fixture, token, NULL, NULL), ENROLL_DENIED);
 	// Whatever a device had before ends with what it gets.
 	assert_int_equal(outcome(fixture, make_token(fixture, "scale-1", "1"), csr, NULL), ENROLL_ISSUED);
-	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-1' and revoked_at is null"), 0);
-	assert_int_equal(outcome(fixture, make_token(fixture, "scale-1", "1"), NULL, NULL), ENROLL_ISSUED);
-	assert_int_equal(count(fixture, "select count(*) from certificate where device = 'scale-1' and revoked_at is null"),
+	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-1' and revoked_at is null"),
 			 0);
-	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-1' and revoked_at is null"), 1);
+	assert_int_equal(outcome(fixture, make_token(fixture, "scale-1", "1"), NULL, NULL), ENROLL_ISSUED);
+	assert_int_equal(
+		count(fixture, "select count(*) from certificate where device = 'scale-1' and revoked_at is null"), 0);
+	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-1' and revoked_at is null"),
+			 1);
 }
 
 static void test_makes_ids_of_the_grammar(void **state)
@@ -167,8 +169,9 @@ static void test_same_secret_gets_the_same_credential(void **state)
 	assert_int_equal(again.not_after_s, first.not_after_s);
 	assert_non_null(again.command_keys);
 	assert_int_equal(count(fixture, "select count(*) from bearer where device = 'scale-9'"), 1);
-	assert_int_equal(count(fixture,
-			       "select count(*) from enrollment_event where type = 'consume' and device = 'scale-9'"), 1);
+	assert_int_equal(
+		count(fixture, "select count(*) from enrollment_event where type = 'consume' and device = 'scale-9'"),
+		1);
 
 	auto_enroll_result struct enroll_result stranger = ask_credential(fixture, token, other);
 	assert_int_equal(stranger.outcome, ENROLL_DENIED);
@@ -274,8 +277,10 @@ static void test_a_bound_token_restores(void **state)
 	assert_int_equal(outcome(fixture, make_token(fixture, "kiosk-7", "1"), second, NULL), ENROLL_ISSUED);
 	assert_int_equal(count(fixture, "select count(*) from device where enabled and disabled_at is null"), 1);
 	assert_int_equal(count(fixture, "select count(*) from revocation where kind = 'device' and not revoked"), 1);
-	assert_int_equal(count(fixture, "select count(*) from revocation r join certificate c on r.name = ltrim(c.serial, '0')"
-					" where kind = 'serial' and revoked"), 1);
+	assert_int_equal(count(fixture,
+			       "select count(*) from revocation r join certificate c on r.name = ltrim(c.serial, '0')"
+			       " where kind = 'serial' and revoked"),
+			 1);
 	assert_int_equal(count(fixture, "select count(*) from certificate where revoked_at is null"), 1);
 	assert_int_equal(count(fixture, "select count(*) from reenrollment where device = 'kiosk-7'"), 1);
 }
@@ -339,9 +344,10 @@ static void test_expiry_is_told_once(void **state)
 	assert_true(enroll_expire_tokens(&fixture->enroll, NULL));
 	assert_true(enroll_expire_tokens(&fixture->enroll, NULL));
 	assert_int_equal(count(fixture, told), 1);
-	assert_int_equal(count(fixture, "select count(*) from enrollment_event e join enrollment_token t on t.id = e.token_id"
-					" where e.type = 'expired' and e.device = 'kiosk-7' and t.uses_left = 3"
-					" and e.reason = '3 of its uses left'"),
+	assert_int_equal(count(fixture,
+			       "select count(*) from enrollment_event e join enrollment_token t on t.id = e.token_id"
+			       " where e.type = 'expired' and e.device = 'kiosk-7' and t.uses_left = 3"
+			       " and e.reason = '3 of its uses left'"),
 			 1);
 }
 

@@ -57,7 +57,8 @@ static inline int group_setup(void **state)
 	if (!pki_ca_create(fixture.cert, fixture.key, "Test devices", 30, &error))
 		return -1;
 	fixture.enroll.ca = pki_ca_load(fixture.cert, fixture.key, &error);
-	fixture.options = (struct options){.ca_domain = fixture.domain, .device_lifetime_s = 7L * 86400, .credential_days = 30};
+	fixture.options =
+		(struct options){.ca_domain = fixture.domain, .device_lifetime_s = 7L * 86400, .credential_days = 30};
 	fixture.enroll.options = &fixture.options;
 	fixture.enroll.cells = &fixture.cells;
 	return fixture.enroll.ca ? 0 : -1;

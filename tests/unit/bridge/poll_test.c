@@ -31,10 +31,11 @@ static void open_poll(size_t max)
 static void send_command(const char *name, int n, const char *state)
 {
 	char text[512];
-	(void)snprintf(text, sizeof(text),
-		       "insert into command (device, action, state, n, jws, requested_by) values ('%s', 'ping', '%s', %d, "
-		       "'jws-%d', 'test')",
-		       name, state, n, n);
+	(void)snprintf(
+		text, sizeof(text),
+		"insert into command (device, action, state, n, jws, requested_by) values ('%s', 'ping', '%s', %d, "
+		"'jws-%d', 'test')",
+		name, state, n, n);
 	sql(text);
 }
 

@@ -62,7 +62,8 @@ static void addresses_have_their_own(void **state)
 // However many addresses come, memory stays, and who is at work keeps its bucket.
 static void the_quietest_makes_room(void **state)
 {
-	struct quota *quota cleanup(quota_free_cleanup) = quota_new(8, (struct quota_rate){.per_min = 60, .burst = 100});
+	struct quota *quota cleanup(quota_free_cleanup) =
+		quota_new(8, (struct quota_rate){.per_min = 60, .burst = 100});
 	int64_t retry_after_s = 0;
 	char address[32];
 	for (int i = 0; i < 100; i++)

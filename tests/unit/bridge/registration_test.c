@@ -21,8 +21,8 @@ static int setup(void **state)
 	fixture->options.registration_pending_max = PENDING_MAX;
 	fixture->options.registration_keep_days = 30;
 	bool ok = cells_parse(NULL, "broker.example", 8883, &fixture->cells, NULL) &&
-		  pg_exec(fixture->admin, "truncate device, certificate, registration, preapproved, enrollment_event cascade",
-			  NULL);
+		  pg_exec(fixture->admin,
+			  "truncate device, certificate, registration, preapproved, enrollment_event cascade", NULL);
 	return ok ? 0 : -1;
 }
 

@@ -119,8 +119,8 @@ static void refused_is_told(void **state)
 {
 	char text[256];
 	struct client client = post_heard();
-	(void)snprintf(text, sizeof(text), "{\"stored\":[],\"refused\":[{\"correlation\":\"%s\",\"reason\":\"too hot\"}]}",
-		       correlation);
+	(void)snprintf(text, sizeof(text),
+		       "{\"stored\":[],\"refused\":[{\"correlation\":\"%s\",\"reason\":\"too hot\"}]}", correlation);
 	say(text);
 	assert_answer(&client, 422, "too hot");
 	client = post_heard();

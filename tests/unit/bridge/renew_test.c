@@ -110,9 +110,11 @@ static int group_teardown(void **state)
 static int setup(void **state)
 {
 	struct fixture *fixture = *state;
-	bool ok = new_authority(fixture, "Test devices") &&
-		  pg_exec(fixture->admin,
-			  "truncate device, device_state, certificate, revocation, enrollment_event, trust_told cascade", NULL);
+	bool ok =
+		new_authority(fixture, "Test devices") &&
+		pg_exec(fixture->admin,
+			"truncate device, device_state, certificate, revocation, enrollment_event, trust_told cascade",
+			NULL);
 	return ok ? 0 : -1;
 }
 

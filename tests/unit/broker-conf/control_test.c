@@ -48,8 +48,10 @@ static void takes_lists(void **state)
 {
 	struct control_request request auto_control = {0};
 
-	assert_true(parse("{\"op\":\"list\",\"change\":9,\"part\":2,\"parts\":3,\"revoke\":[\"device a\",\"serial 0F\"],"
-			  "\"restore\":[\"device b\"]}", &request));
+	assert_true(
+		parse("{\"op\":\"list\",\"change\":9,\"part\":2,\"parts\":3,\"revoke\":[\"device a\",\"serial 0F\"],"
+		      "\"restore\":[\"device b\"]}",
+		      &request));
 	assert_int_equal(request.op, CONTROL_LIST);
 	assert_int_equal(request.change, 9);
 	assert_int_equal(request.part, 2);

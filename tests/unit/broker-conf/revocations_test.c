@@ -225,8 +225,9 @@ static void counts_what_was_applied(void **state)
 	struct fixture *fixture = *state;
 	struct error error = {0};
 	auto_free char *text = NULL;
-	const struct revocation changes[] = {
-		{REVOCATION_SERIAL, true, "0FF"}, {REVOCATION_DEVICE, true, "kiosk-2"}, {REVOCATION_SERIAL, false, "ab01"}};
+	const struct revocation changes[] = {{REVOCATION_SERIAL, true, "0FF"},
+					     {REVOCATION_DEVICE, true, "kiosk-2"},
+					     {REVOCATION_SERIAL, false, "ab01"}};
 
 	assert_true(revocations_refresh(fixture->list, &error));
 	assert_int_equal(revocations_applied(fixture->list), 0);

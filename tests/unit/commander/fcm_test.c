@@ -34,9 +34,11 @@ static void on_token(struct http_request *request, void *user)
 	char text[128];
 
 	service.token_requests++;
-	assert_non_null(strstr(http_body(request, NULL), "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer"
-							 "&assertion=ey"));
-	(void)snprintf(text, sizeof(text), "{\"access_token\":\"token-%d\",\"expires_in\":%d,\"token_type\":\"Bearer\"}",
+	assert_non_null(strstr(http_body(request, NULL),
+			       "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer"
+			       "&assertion=ey"));
+	(void)snprintf(text, sizeof(text),
+		       "{\"access_token\":\"token-%d\",\"expires_in\":%d,\"token_type\":\"Bearer\"}",
 		       service.token_requests, service.lifetime_s);
 	http_reply(request, service.token_status, "application/json", text, strlen(text));
 }
@@ -47,7 +49,8 @@ static void on_send(struct http_request *request, void *user)
 	static const char yes[] = "{\"name\":\"projects/p-1/messages/0:1\"}";
 
 	service.sends++;
-	(void)snprintf(service.authorization, sizeof(service.authorization), "%s", http_header(request, "Authorization"));
+	(void)snprintf(service.authorization, sizeof(service.authorization), "%s",
+		       http_header(request, "Authorization"));
 	(void)snprintf(service.body, sizeof(service.body), "%s", http_body(request, NULL));
 	(void)snprintf(service.request_id, sizeof(service.request_id), "%s", http_request_id(request));
 	if (service.refuse-- > 0)
@@ -96,7 +99,8 @@ static int setup(void **state)
 {
 	static const struct http_route routes[] = {{"POST", "/token", on_token, 0},
 						   {"POST", "/v1/projects/{project}/messages:send", on_send, 0}};
-	struct http_options options = {.address = "127.0.0.1", .body_max_bytes = 8192, .routes = routes, .route_count = 2};
+	struct http_options options = {
+		.address = "127.0.0.1", .body_max_bytes = 8192, .routes = routes, .route_count = 2};
 	struct error error = {0};
 
 	if (scratch_setup(state) != 0)
@@ -289,7 +293,8 @@ static void answers_are_told_apart(void **state)
 	classify(200, "{\"name\":\"x\"}", FCM_TAKEN, "OK");
 	classify(404, unregistered, FCM_GONE, "UNREGISTERED");
 	classify(404, "{\"error\":{\"status\":\"NOT_FOUND\"}}", FCM_REFUSED, "NOT_FOUND"); // a wrong project
-	classify(400, "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"m\"}}", FCM_REFUSED, "INVALID_ARGUMENT");
+	classify(400, "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"m\"}}", FCM_REFUSED,
+		 "INVALID_ARGUMENT");
 	classify(403, "{\"error\":{\"details\":[{},{\"errorCode\":\"SENDER_ID_MISMATCH\"}]}}", FCM_REFUSED,
 		 "SENDER_ID_MISMATCH");
 	classify(429, "{\"error\":{\"details\":[{\"errorCode\":\"QUOTA_EXCEEDED\"}]}}", FCM_BUSY, "QUOTA_EXCEEDED");

@@ -103,7 +103,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(follows_the_clock_and_what_was_given, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(never_gives_a_number_again_after_a_restart, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(never_gives_a_number_again_after_a_restart, scratch_setup,
+						scratch_teardown),
 		cmocka_unit_test_setup_teardown(another_commander_that_went_ahead_is_not_set_back, scratch_setup,
 						scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_kept_is_not_given, scratch_setup, scratch_teardown),

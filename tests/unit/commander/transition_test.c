@@ -70,8 +70,10 @@ static void a_device_cannot_answer_what_was_not_sent(void **state)
 static void a_move_outside_the_table_is_refused_before_the_database(void **state)
 {
 	const struct transition moves[] = {
-		{"0f8c2a10-0000-4000-8000-000000000001", STATE_REQUESTED, STATE_QUEUED, "request", NULL, NULL, NULL, 0, 0, 0},
-		{"0f8c2a10-0000-4000-8000-000000000002", STATE_SUCCEEDED, STATE_RUNNING, "result", NULL, NULL, NULL, 0, 0, 0},
+		{"0f8c2a10-0000-4000-8000-000000000001", STATE_REQUESTED, STATE_QUEUED, "request", NULL, NULL, NULL, 0,
+		 0, 0},
+		{"0f8c2a10-0000-4000-8000-000000000002", STATE_SUCCEEDED, STATE_RUNNING, "result", NULL, NULL, NULL, 0,
+		 0, 0},
 	};
 	struct error error = {0};
 

@@ -92,7 +92,8 @@ static void hkdf_matches_rfc_5869(void **state)
 	size_t secret_bytes = unhex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", secret);
 	size_t salt_bytes = unhex("000102030405060708090a0b0c", salt);
 	(void)unhex("f0f1f2f3f4f5f6f7f8f9", info);
-	crypto_hkdf(secret, secret_bytes, salt, salt_bytes, (const char *)info, key); // appendix A.1, the first 32 bytes
+	crypto_hkdf(secret, secret_bytes, salt, salt_bytes, (const char *)info,
+		    key); // appendix A.1, the first 32 bytes
 	crypto_hex(key, sizeof(key), hex);
 	assert_string_equal(hex, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
 }

@@ -58,7 +58,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_stored_is_loaded, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(others_must_not_read_it, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(an_encrypted_key_is_refused_without_asking, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(an_encrypted_key_is_refused_without_asking, scratch_setup,
+						scratch_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

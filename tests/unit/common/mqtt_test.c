@@ -365,7 +365,8 @@ static void test_keepalive(void **state)
 // For a caller that may not write yet: PINGREQ alone, when half of the keepalive is over, and everything else stays.
 static void test_ping_past_the_queue(void **state)
 {
-	static const unsigned char connack[] = {0x20, 0x06, 0x00, 0x00, 0x03, 0x13, 0x00, 0x02}; // server keep alive: 2 s
+	static const unsigned char connack[] = {0x20, 0x06, 0x00, 0x00,
+						0x03, 0x13, 0x00, 0x02}; // server keep alive: 2 s
 	struct peer peer = peer_listen();
 	struct client client = {0};
 	unsigned char bytes[256];

@@ -39,8 +39,12 @@ static void gives_what_is_whole(void **state)
 
 static void only_known_names(void **state)
 {
-	static const char *const names[] = {"", "..", "../muster-agent-android-arm64.tar.gz", "muster-agent-android-arm64.json",
-					    "muster-agent-android-mips.tar.gz", "muster-agent-android-arm64.tar.gz/"};
+	static const char *const names[] = {"",
+					    "..",
+					    "../muster-agent-android-arm64.tar.gz",
+					    "muster-agent-android-arm64.json",
+					    "muster-agent-android-mips.tar.gz",
+					    "muster-agent-android-arm64.tar.gz/"};
 	struct packages *packages cleanup(packages_free_cleanup) = packages_in(state);
 	struct error error = {0};
 	put(state, "{\"abi\":\"arm64\",\"version\":\"0.1.0\",\"complete\":true}", "hello");

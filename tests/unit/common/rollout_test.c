@@ -96,12 +96,14 @@ static void canaries_go_first_and_decide(void **state)
 	assert_int_equal(out.release, 10);
 	out = decide(&plan, (struct rollout_counts){.total = 4}, true, 0);
 	assert_int_equal(out.release, 4);
-	out = decide(&plan, (struct rollout_counts){.total = 300, .released = 10, .succeeded = 7, .errors = 2}, true, 0);
+	out = decide(&plan, (struct rollout_counts){.total = 300, .released = 10, .succeeded = 7, .errors = 2}, true,
+		     0);
 	assert_int_equal(out.verdict, ROLLOUT_RELEASE); // the tenth may still make it
 	assert_int_equal(out.release, 0);
 	out = decide(&plan, (struct rollout_counts){.total = 300, .released = 10, .succeeded = 8}, true, 0);
 	assert_int_equal(out.verdict, ROLLOUT_GO_ON);
-	out = decide(&plan, (struct rollout_counts){.total = 300, .released = 10, .succeeded = 7, .errors = 2, .expired = 1},
+	out = decide(&plan,
+		     (struct rollout_counts){.total = 300, .released = 10, .succeeded = 7, .errors = 2, .expired = 1},
 		     true, 0);
 	assert_int_equal(out.verdict, ROLLOUT_STOP);
 	assert_non_null(strstr(out.reason, "canary: 3 of 10"));
@@ -149,7 +151,8 @@ static void it_ends_when_all_have(void **state)
 	assert_int_equal(decide(&plan, counts, false, 1e6).verdict, ROLLOUT_FINISH);
 	counts.continuous = true;
 	assert_int_equal(decide(&plan, counts, false, 1e6).verdict, ROLLOUT_RELEASE);
-	assert_int_equal(decide(&(struct rollout){.factor = 1}, (struct rollout_counts){0}, false, 0).verdict, ROLLOUT_FINISH);
+	assert_int_equal(decide(&(struct rollout){.factor = 1}, (struct rollout_counts){0}, false, 0).verdict,
+			 ROLLOUT_FINISH);
 }
 
 int main(void)

@@ -51,7 +51,8 @@ static void only_the_certificates_key_and_these_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(only_the_certificates_key_and_these_bytes, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(only_the_certificates_key_and_these_bytes, scratch_setup,
+						scratch_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ static void values_stand_in_quotes(void **state)
 	assert_non_null(strstr(buf_str(&bash), "\ntoken=''\n"));
 	assert_non_null(strstr(buf_str(&bash), "\nconfiguration='a = 1;\nb = 2;\n'\n"));
 	assert_true(make(SCRIPT_WINDOWS, &values, &windows, &error));
-	assert_non_null(strstr(buf_str(&windows), "\n$bridge = 'https://x/$(touch /tmp/a)`b`''; rm -rf \"$HOME\" #'\r\n"));
+	assert_non_null(
+		strstr(buf_str(&windows), "\n$bridge = 'https://x/$(touch /tmp/a)`b`''; rm -rf \"$HOME\" #'\r\n"));
 	assert_non_null(strstr(buf_str(&windows), "\n$configuration = 'a = 1;\r\nb = 2;\r\n'\r\n"));
 }
 
@@ -66,8 +67,8 @@ static void nothing_but_ascii(void **state)
 static void no_place_is_left(void **state)
 {
 	static const enum script_kind kinds[] = {SCRIPT_BASH, SCRIPT_WINDOWS};
-	static const char *const names[] = {"@VERSION@", "@BRIDGE@", "@TOKEN@", "@AUTHORITY@", "@CONFIGURATION@", "@PACKAGES@",
-					    "@FAULTS@", "@DEVICE_SCRIPT@"};
+	static const char *const names[] = {"@VERSION@",       "@BRIDGE@",   "@TOKEN@",	 "@AUTHORITY@",
+					    "@CONFIGURATION@", "@PACKAGES@", "@FAULTS@", "@DEVICE_SCRIPT@"};
 	for (size_t k = 0; k < 2; k++) {
 		struct error error = {0};
 		auto_buf struct buf out;

@@ -76,7 +76,8 @@ static void test_the_fifth_disables(void **state)
 	}
 	says("select concat_ws('|', enabled, disabled_by, disabled_reason) from device where device = 'd1'",
 	     "f|ingest|it said to be another machine 5 times");
-	assert_int_equal(number("select count(*) from revocation where kind = 'device' and name = 'd1' and revoked"), 1);
+	assert_int_equal(number("select count(*) from revocation where kind = 'device' and name = 'd1' and revoked"),
+			 1);
 	later();
 	hello('b');
 	commit(store); // goes to quarantine like all that it says

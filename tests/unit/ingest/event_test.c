@@ -121,7 +121,8 @@ static void test_hello_tells_presence(void **state)
 static void test_hello_shows_the_latest_reading(void **state)
 {
 	struct device_summary device = {0};
-	accepts(&event_kind, "{\"type\":\"hello\",\"epoch\":\"e\",\"latest\":{\"ts\":1767225599993,\"load1\":0.5,\"x\":1}}");
+	accepts(&event_kind,
+		"{\"type\":\"hello\",\"epoch\":\"e\",\"latest\":{\"ts\":1767225599993,\"load1\":0.5,\"x\":1}}");
 	assert_string_equal(event()->body, "{}"); // the reading itself comes with its seq
 	event_kind.tell(&parsing.message, 0, &device);
 	assert_true(device.has_reading);

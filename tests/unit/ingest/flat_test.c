@@ -41,8 +41,8 @@ static void test_reals(void **state)
 		char number[32];
 		char text[64];
 		random = random * 1103515245U + 12345U;
-		(void)snprintf(number, sizeof(number), "%s%u.%0*u", random & 1 ? "-" : "", random >> 8, (int)(random >> 4) % 6 + 1,
-			       (random >> 3) % 10);
+		(void)snprintf(number, sizeof(number), "%s%u.%0*u", random & 1 ? "-" : "", random >> 8,
+			       (int)(random >> 4) % 6 + 1, (random >> 3) % 10);
 		(void)snprintf(text, sizeof(text), "{\"a\":%s}", number);
 		assert_int_equal(begin(text), FLAT_MEMBER);
 		if (member.value.real != strtod(number, NULL))
@@ -60,8 +60,8 @@ static void test_anything_else_is_left_alone(void **state)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (begin(texts[i]) != FLAT_OTHER)
 			fail_msg("%s", texts[i]);
-	static const char *const tails[] = {"{\"a\":1", "{\"a\":1e5}", "{\"a\":1}}", "{\"a\":1} ", "{\"a\":1,}", "{\"a\":1 2}",
-					    "{\"a\":truex}"};
+	static const char *const tails[] = {"{\"a\":1",	  "{\"a\":1e5}", "{\"a\":1}}",	 "{\"a\":1} ",
+					    "{\"a\":1,}", "{\"a\":1 2}", "{\"a\":truex}"};
 	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++)
 		if (begin(tails[i]) != FLAT_MEMBER || flat_next(&flat, &member) != FLAT_OTHER)
 			fail_msg("%s", tails[i]);

@@ -153,7 +153,8 @@ static int group_teardown(void **state)
 
 static int setup(void **state)
 {
-	exec("truncate telemetry, event, quarantine, command, command_result, command_output, rollup_hour, rollup_metric cascade;"
+	exec("truncate telemetry, event, quarantine, command, command_result, command_output, rollup_hour, "
+	     "rollup_metric cascade;"
 	     "update rollup_state set watermark = pg_snapshot_xmin(pg_current_snapshot())::text::bigint, base = 0,"
 	     " width = 1000, raw_from = '-infinity'");
 	return 0;

@@ -167,7 +167,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_keeps_numbered_stamps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_response_topics, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_receipts_are_for_services_that_name_their_messages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_receipts_are_for_services_that_name_their_messages, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_full_batch_drops_qos_0, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_payload_is_cut, setup, teardown),
 	};

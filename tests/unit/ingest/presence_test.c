@@ -30,7 +30,8 @@ static void is(const char *expected)
 
 static void events_are(const char *expected)
 {
-	says("select coalesce(string_agg(seq || ' ' || substr(type, 10) || ' ' || (body->>'why'), ', ' order by seq), '') "
+	says("select coalesce(string_agg(seq || ' ' || substr(type, 10) || ' ' || (body->>'why'), ', ' order by seq), "
+	     "'') "
 	     "from event where device = 'd1' and epoch = '-presence'",
 	     expected);
 }
@@ -307,8 +308,9 @@ static void test_clock_jumps(void **state)
 	// It was a year ahead, and is set back: fresh until now, not for a year.
 	exec("update device_state set last_seen = now() + interval '1 year'");
 	assert_true(store_clock_jumped(store, &error));
-	assert_int_equal(number("select count(*) from device_state where last_seen between now() - interval '10 s' and now()"),
-			 1);
+	assert_int_equal(
+		number("select count(*) from device_state where last_seen between now() - interval '10 s' and now()"),
+		1);
 	// The same when the device is heard of first.
 	exec("update device_state set last_seen = now() + interval '1 year'");
 	take("fleet/v1/d1/telemetry", "{\"load1\":1}");

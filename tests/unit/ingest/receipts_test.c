@@ -44,8 +44,9 @@ static void says_what_is_stored_and_what_was_refused(void **state)
 	};
 	receipts_committed(receipts, messages, 5);
 	assert_int_equal(sent_count, 2);
-	assert_string_equal(sent[0], "svc/v1/svc.bridge/a {\"stored\":[\"1-a\",\"1-a\"],\"refused\":[{\"correlation\":\"2-b\","
-				     "\"reason\":\"cpu_pct is \\\"high\\\"\",\"foreign\":false}]}");
+	assert_string_equal(sent[0],
+			    "svc/v1/svc.bridge/a {\"stored\":[\"1-a\",\"1-a\"],\"refused\":[{\"correlation\":\"2-b\","
+			    "\"reason\":\"cpu_pct is \\\"high\\\"\",\"foreign\":false}]}");
 	assert_string_equal(sent[1], "svc/v1/svc.bridge/b {\"stored\":[],\"refused\":[{\"correlation\":\"3-c\","
 				     "\"reason\":\"unknown device\",\"foreign\":true}]}");
 	forget();

@@ -5,7 +5,8 @@
 
 static void take_every_kind(void)
 {
-	take("fleet/v1/d1/telemetry", "[{\"epoch\":\"e\",\"seq\":1,\"ts\":1001},{\"epoch\":\"e\",\"seq\":2,\"ts\":1002}]");
+	take("fleet/v1/d1/telemetry",
+	     "[{\"epoch\":\"e\",\"seq\":1,\"ts\":1001},{\"epoch\":\"e\",\"seq\":2,\"ts\":1002}]");
 	take("fleet/v1/d1/event", "{\"epoch\":\"e\",\"seq\":3,\"ts\":1003,\"type\":\"boot\"}");
 	take("fleet/v1/d1/inventory/network", "{\"epoch\":\"e\",\"seq\":4,\"ts\":1004,\"mac\":\"a\"}");
 	take("fleet/v1/d1/result", "{\"epoch\":\"e\",\"seq\":5,\"ts\":1005,\"command\":\"c\",\"state\":\"failed\"}");
@@ -25,8 +26,10 @@ static void test_again_without_its_row(void **state)
 	commit(store);
 	assert_int_equal(mark(), 6);
 	says("select string_agg(device || seq, ' ' order by device) from telemetry", "d16 d21");
-	assert_int_equal(number("select (select count(*) from event where epoch = 'e') + (select count(*) from inventory) "
-				"+ (select count(*) from command_result)"), 0);
+	assert_int_equal(
+		number("select (select count(*) from event where epoch = 'e') + (select count(*) from inventory) "
+		       "+ (select count(*) from command_result)"),
+		0);
 	says("select concat_ws(' ', received, duplicates) from ledger where device = 'd1'", "11 5");
 	take_every_kind(); // nothing but repetitions: answered all the same
 	last_mark = 0;
@@ -53,8 +56,10 @@ static void test_dropped_comes_after_all(void **state)
 	commit(store);
 	says("select string_agg(seq::text, ' ' order by seq) from telemetry", "1 3 4 6");
 	says("select concat_ws(' ', dropped, late, duplicates) from ledger", "2 2 2");
-	says("select string_agg(concat_ws(' ', from_seq, to_seq, state, closed_at is not null), ', ' order by from_seq) "
-	     "from ledger_gap", "2 2 dropped t, 5 5 dropped t");
+	says("select string_agg(concat_ws(' ', from_seq, to_seq, state, closed_at is not null), ', ' order by "
+	     "from_seq) "
+	     "from ledger_gap",
+	     "2 2 dropped t, 5 5 dropped t");
 	exec("delete from telemetry");
 	for (int seq = 1; seq <= 5; seq++)
 		take_seq(seq);

@@ -54,7 +54,8 @@ static void test_signed(void **state)
 	assert_null(((const struct result *)parsing.message.rows)->signed_text);
 	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"sig\":1}", "sig is not");
 	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"sig\":\"\"}", "sig is not");
-	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"device\":\"x\",\"sig\":\"c2ln\"}", "typ or device");
+	refuses(&result_kind, "{\"command\":\"c\",\"state\":\"accepted\",\"device\":\"x\",\"sig\":\"c2ln\"}",
+		"typ or device");
 }
 
 int main(void)

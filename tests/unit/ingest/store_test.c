@@ -154,7 +154,8 @@ static void test_state_of_a_device(void **state)
 	commit(store);
 	take_ago("fleet/v1/d1/telemetry", 30, "\"battery_pct\":10,\"cpu_pct\":1,\"b\":1");
 	commit(store);
-	says("select concat_ws('|', battery_pct, load1, cpu_pct, custom, round(extract(epoch from now() - ts), -1)) from "
+	says("select concat_ws('|', battery_pct, load1, cpu_pct, custom, round(extract(epoch from now() - ts), -1)) "
+	     "from "
 	     "device_state",
 	     "20|2|1|{\"a\": 1}|20");
 	take_ago("fleet/v1/d1/telemetry", 10, "\"battery_pct\":30");
@@ -197,8 +198,8 @@ static void test_wrong_clocks(void **state)
 	assert_int_equal(number("select count(*) from event where measured_at = received_at - interval '1 minute' "
 				"and extract(epoch from ts) = 86400"), 1);
 	says("select cpu_pct::text from device_state", "2"); // the latest, whatever the clock said
-	assert_int_equal(number("select count(*) from device_state where ts <= now() and ts > now() - interval '1 minute'"),
-			 1);
+	assert_int_equal(
+		number("select count(*) from device_state where ts <= now() and ts > now() - interval '1 minute'"), 1);
 }
 
 static void test_inventory_replaces(void **state)

@@ -1,5 +1,5 @@
-// What the tests of everything behind the store share: a real PostgreSQL with the project's migrations, a batch, and two
-// devices, d1 and d2.
+// What the tests of everything behind the store share: a real PostgreSQL with the project's migrations, a batch, and
+// two devices, d1 and d2.
 #pragma once
 
 #include "ingest/inlet.h"
@@ -102,7 +102,8 @@ static inline int group_setup(void **state)
 	metrics = metrics_new();
 	inlet_init(&inlet);
 	const struct limits limits = {0};
-	if (!admin || !metrics || !excess_init(&excess, &limits, metrics, 0, &error) || !await_ready(&error) || !batch_init(&batch, BATCH_MAX, &error)) {
+	if (!admin || !metrics || !excess_init(&excess, &limits, metrics, 0, &error) || !await_ready(&error) ||
+	    !batch_init(&batch, BATCH_MAX, &error)) {
 		(void)fprintf(stderr, "%s\n", error.what);
 		return -1;
 	}
@@ -123,7 +124,8 @@ static inline int setup(void **state)
 {
 	batch_clear(&batch);
 	presence_init(&presence, "svc.ingest", 1, 0);
-	exec("truncate device, device_state, telemetry, event, inventory, command_result, ledger, ledger_gap, quarantine cascade;"
+	exec("truncate device, device_state, telemetry, event, inventory, command_result, ledger, ledger_gap, "
+	     "quarantine cascade;"
 	     "insert into device (device) values ('d1'), ('d2'); insert into device (device, enabled) values ('off', "
 	     "false)");
 	return 0;
@@ -136,8 +138,8 @@ static inline void take_at(int64_t received_ms, const char *topic, const char *p
 	assert_true(inlet_take(&inlet, &batch, &in, received_ms));
 }
 
-static inline void take_with(const char *topic, const char *payload, bool retain, const struct mqtt_property *properties,
-			     size_t count)
+static inline void take_with(const char *topic, const char *payload, bool retain,
+			     const struct mqtt_property *properties, size_t count)
 {
 	const struct mqtt_message in = {
 		.topic = topic,

@@ -20,12 +20,14 @@ static void all_that_is_known(void **state)
 {
 	check("{\"device\":\"d-1\",\"status\":\"online\",\"why\":\"Its messages arrive.\",\"tags\":[\"lab\",\"b\"],"
 	      "\"since\":\"2026-11-21T01:43:00Z\",\"last_seen\":\"2026-11-21T01:52:56Z\",\"interval_s\":30,"
-	      "\"agent_version\":\"0.1.0\",\"cell\":1,\"reports_in\":2,\"enrolled_at\":\"2026-11-20T01:53:00Z\",\"inventory\":{\"network\":{}},"
+	      "\"agent_version\":\"0.1.0\",\"cell\":1,\"reports_in\":2,\"enrolled_at\":\"2026-11-20T01:53:00Z\","
+	      "\"inventory\":{\"network\":{}},"
 	      "\"certificate\":{\"serial\":\"a1\",\"not_after\":\"2027-02-19T01:53:01Z\",\"revoked_at\":null},"
 	      "\"latest\":{\"ts\":\"2026-11-21T01:52:56Z\",\"battery_pct\":29.1,\"charging\":false,\"cpu_pct\":10.6,"
 	      "\"load1\":0.73,\"mem_total\":25276502016,\"mem_available\":24753602560,\"network_type\":\"wifi\","
 	      "\"rssi_dbm\":-78,\"uptime_s\":90,\"custom\":{\"fan_rpm\":1200,\"note\":\"a\\u001bb\",\"x\":{\"y\":1}}},"
-	      "\"ledger\":[{\"epoch\":\"e-1\",\"first_seq\":1,\"highest\":15,\"stored\":9,\"missing\":1,\"duplicates\":1,"
+	      "\"ledger\":[{\"epoch\":\"e-1\",\"first_seq\":1,\"highest\":15,\"stored\":9,\"missing\":1,\"duplicates\":"
+	      "1,"
 	      "\"dropped\":3,\"lost\":5,"
 	      "\"late\":4,\"gaps\":[{\"from\":11,\"to\":12,\"state\":\"lost\",\"opened_at\":\"2026-11-21T01:43:00Z\"},"
 	      "{\"from\":14,\"to\":14,\"state\":\"open\",\"opened_at\":\"2026-11-21T01:53:00Z\"},"
@@ -87,18 +89,21 @@ static void one_never_heard_of(void **state)
 static void one_that_is_woken(void **state)
 {
 #define WOKEN(push, last)                                                                                              \
-	"{\"device\":\"d-3\",\"status\":\"offline\",\"latest\":{},\"wake\":{\"push\":" push                              \
+	"{\"device\":\"d-3\",\"status\":\"offline\",\"latest\":{},\"wake\":{\"push\":" push                            \
 	",\"delay_ms\":1840,\"delay_count\":7,\"unanswered\":2,\"last\":" last "}}"
 #define FACTS(lines)                                                                                                   \
-	"d-3\n\n  Status        offline\n  Last seen     never\n" lines "  Enrolled      never\n\nLatest reading: none yet\n"    \
-	"\nLedger: its messages by epoch, which is a life of its outbox\n  nothing yet\n\nLatest commands\n  none yet\n"
+	"d-3\n\n  Status        offline\n  Last seen     never\n" lines                                                \
+	"  Enrolled      never\n\nLatest reading: none yet\n"                                                          \
+	"\nLedger: its messages by epoch, which is a life of its outbox\n  nothing yet\n\nLatest commands\n  none "    \
+	"yet\n"
 
 	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":null}",
 		    "{\"started_at\":\"2026-11-21T01:52:56Z\",\"fcm_status\":\"OK\"}"),
 	      FACTS("  Wakes         by fcm, takes 1.8 s (of 7)\n"
 		    "                last push 2026-11-21 01:52:56Z, 4 s ago: OK, 2 in a row without\n"
 		    "                contact\n"));
-	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":\"2026-11-21T01:52:56Z\",\"retired_reason\":\"UNREGISTERED\"}",
+	check(WOKEN("{\"platform\":\"fcm\",\"retired_at\":\"2026-11-21T01:52:56Z\",\"retired_reason\":"
+		    "\"UNREGISTERED\"}",
 		    "null"),
 	      FACTS("  Wakes         not any more: its push token was retired 2026-11-21 01:52:56Z,\n"
 		    "                4 s ago, UNREGISTERED, takes 1.8 s (of 7)\n"));

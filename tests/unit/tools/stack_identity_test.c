@@ -6,8 +6,8 @@
 
 static const char *const files[] = {"ca/device.crt",	"ca/service.crt",      "certs/server.crt",
 				    "certs/ingest.crt", "certs/commander.crt", "certs/bridge.crt", "keys/command.pem"};
-static const char *const secrets[] = {"ca/device.key",	  "ca/service.key",	 "certs/server.key",
-				      "certs/ingest.key", "certs/commander.key", "certs/bridge.key", "keys/command.pem"};
+static const char *const secrets[] = {"ca/device.key",	     "ca/service.key",	 "certs/server.key", "certs/ingest.key",
+				      "certs/commander.key", "certs/bridge.key", "keys/command.pem"};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct stack stack_in(void **state)
