@@ -13,7 +13,7 @@ import time
 import paho.mqtt.client as paho
 import psycopg
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from stack import BIN, Stack, run, wait_for  # noqa: E402
 
 GATE = 7201  # advisory lock, any number
