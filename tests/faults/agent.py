@@ -17,14 +17,14 @@ ROWS_SQL = " union all ".join(
 
 
 class Agent:
-    def __init__(self, lab, name, folder=None, environment=None):
+    def __init__(self, lab, name, folder=None, environment=None, options="interval_s = 1;"):
         self.lab, self.name = lab, name
         self.folder = folder or lab.work / f"agent-{name}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.environment = {**os.environ, **(environment or {})}
         self.config = lab.work / f"{name}.conf"
         self.config.write_text(
-            f'state_dir = "{self.folder}";\ninterval_s = 1;\n'
+            f'state_dir = "{self.folder}";\n{options}\n'
             f'bridge = {{ url = "https://localhost:{lab.ports["bridge"]}"; ca_file = "{lab.state}/ca/service.crt"; }};\n'
             f'broker = {{ host = "127.0.0.1"; port = {lab.ports["devices"]}; }};\n')
         token = lab.work / f"{name}.token"

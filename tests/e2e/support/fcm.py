@@ -36,15 +36,16 @@ class Fcm:
     """script: what the next sends are answered with, a key of ANSWERS each; afterwards they are taken."""
 
     ANSWERS = {
-        "busy": (429, {"Retry-After": "3"}, {"error": {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED",
-                                                       "details": [{"errorCode": "QUOTA_EXCEEDED"}]}}),
-        "internal": (500, {}, {"error": {"code": 500, "message": "Internal error.", "status": "INTERNAL"}}),
-        "unavailable": (503, {}, {"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}),
-        "unregistered": (404, {}, UNREGISTERED),
-        "invalid": (400, {}, {"error": {"code": 400, "message": "Not a token.", "status": "INVALID_ARGUMENT"}}),
+        "busy": (429, {"error": {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED",
+                                 "details": [{"errorCode": "QUOTA_EXCEEDED"}]}}),  # and Retry-After
+        "internal": (500, {"error": {"code": 500, "message": "Internal error.", "status": "INTERNAL"}}),
+        "unavailable": (503, {"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}),
+        "unregistered": (404, UNREGISTERED),
+        "invalid": (400, {"error": {"code": 400, "message": "Not a token.", "status": "INVALID_ARGUMENT"}}),
     }
 
-    def __init__(self, folder):
+    def __init__(self, folder, retry_after_s=3):
+        self.retry_after_s = retry_after_s
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = threading.Lock()
@@ -183,7 +184,8 @@ class Fcm:
             if token in self.wakers:
                 run(*self.wakers[token])
         else:
-            handler.answer(*self.ANSWERS[planned])
+            status, said = self.ANSWERS[planned]
+            handler.answer(status, {"Retry-After": str(self.retry_after_s)} if status == 429 else {}, said)
 
     def plan(self, *script):
         with self.lock:
