@@ -23,6 +23,11 @@ static const char sql_telemetry[] =
 	"select row_to_json(t) from (select ts, cpu_pct, load1, mem_total, mem_available, disk_total,"
 	" disk_free, uptime_s, network_type from telemetry where device = $1 order by ts desc limit 1) t";
 
+static bool stopped(struct error *error)
+{
+	return error_set(error, ERROR_FAILED, "stopped before it was ready");
+}
+
 // Asks the database until it gives wanted rows, or for a number, that many; false when time is over.
 static bool wait_rows(struct up *up, const char *sql, const char *const *params, size_t count, int64_t wanted,
 		      bool as_number, int timeout_ms, struct pg_result **out, struct error *error)
@@ -41,7 +46,7 @@ static bool wait_rows(struct up *up, const char *sql, const char *const *params,
 			return error_set(error, ERROR_TIMEOUT, "%ld of %ld after %d s", (long)got, (long)wanted,
 					 timeout_ms / 1000);
 		if (!supervisor_turn(up->supervisor, POLL_MS))
-			return error_set(error, ERROR_FAILED, "stopped before it was ready");
+			return stopped(error);
 	}
 }
 
@@ -83,6 +88,9 @@ static bool ping_all(struct up *up, const struct pg_result *devices, struct erro
 	for (size_t i = 0; i < pg_rows(devices); i++) {
 		if (!request_ping(api, pg_text(devices, i, 0), &ids, error))
 			return false;
+		// A part whose log nobody reads stands still, and with it whoever waits for what it has locked.
+		if (!supervisor_turn(up->supervisor, 0))
+			return stopped(error);
 	}
 	buf_add_str(&ids, "}");
 	const char *const params[] = {buf_str(&ids)};

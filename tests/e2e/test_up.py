@@ -44,6 +44,14 @@ def test_check_proves_the_whole_way_from_nothing():
     assert not stack.state.exists()
 
 
+def test_many_devices_are_pinged():
+    """Each ping is a line in the logs of the dashboard and of commander: more of them than a pipe holds."""
+    with Stack("up-many", ["--sims", "340", "--no-agent"], bin_folder=RELEASE) as stack:
+        assert stack.info["pings"]["succeeded"] == 340
+        for part in ("dashboard", "commander"):
+            assert (stack.state / f"log/{part}.log").stat().st_size > 65536, part
+
+
 def test_life_of_a_stack():
     stack = Stack("up-life", ["--sims", "3"], bin_folder=RELEASE)
     with stack:
