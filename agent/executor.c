@@ -258,10 +258,35 @@ static bool on_progress(void *user, const char *id, int64_t pct, struct error *e
 	return ok;
 }
 
+// ---- cancelling ----
+
+bool executor_knows(struct executor *executor, const char *id, bool *out, struct error *error)
+{
+	struct outbox_command command = {0};
+	if (!outbox_command_find(executor->options.outbox, id, out, &command, error))
+		return false;
+	if (*out)
+		outbox_command_done(&command);
+	return true;
+}
+
+bool executor_forestall(struct executor *executor, const char *id, struct error *error)
+{
+	const struct reply reply = {.state = "cancelled", .reason = "cancelled before it came"};
+	struct outbox_command command = {.params = strdup("{}")};
+	if (!command.params)
+		abort();
+	(void)snprintf(command.id, sizeof(command.id), "%s", id);
+	(void)snprintf(command.boot_id, sizeof(command.boot_id), "%s", executor->options.boot_id);
+	bool ok = answer(executor, &command, &reply, error);
+	outbox_command_done(&command);
+	return ok;
+}
+
 // ---- checking ----
 
 struct lookup {
-	struct outbox *outbox;
+	struct executor *executor;
 	bool failed;
 	struct error error;
 };
@@ -269,12 +294,9 @@ struct lookup {
 static bool was_seen(void *user, const char *id)
 {
 	struct lookup *lookup = user;
-	struct outbox_command command = {0};
 	bool found = false;
-	if (!outbox_command_find(lookup->outbox, id, &found, &command, &lookup->error))
+	if (!executor_knows(lookup->executor, id, &found, &lookup->error))
 		lookup->failed = true;
-	if (found)
-		outbox_command_done(&command);
 	return found;
 }
 
@@ -409,7 +431,7 @@ bool executor_command(struct executor *executor, const char *jws, size_t jws_byt
 	const struct identity *identity = executor->options.identity;
 	if (jws_has_typ(jws, jws_bytes, SIGNERS_TYP))
 		return take_signers(executor, jws, jws_bytes, error);
-	struct lookup lookup = {.outbox = executor->options.outbox};
+	struct lookup lookup = {.executor = executor};
 	int64_t clock_s = clock_wall_ms() / 1000;
 	struct command_context context = {
 		.device = identity->device,

@@ -64,6 +64,11 @@ void executor_done(struct executor *executor); // ends the programs that run, bu
 // done.
 bool executor_command(struct executor *executor, const char *jws, size_t jws_bytes, struct error *error) must_check;
 
+// For the action cancel, within its transaction. Whether a command came, or was forestalled, and is still remembered:
+bool executor_knows(struct executor *executor, const char *id, bool *out, struct error *error) must_check;
+// Answers `cancelled` for a command that is not known, and remembers that: when it comes after all it is not executed.
+bool executor_forestall(struct executor *executor, const char *id, struct error *error) must_check;
+
 // The programs that actions started: watch executor_fd for reading, and call executor_poll then and after
 // executor_timeout_ms.
 int executor_fd(const struct executor *executor);

@@ -100,8 +100,8 @@ int64_t outbox_get_int(struct outbox *outbox, const char *name, int64_t otherwis
 
 struct outbox_command {
 	char id[COMMAND_ID_BYTES];
-	char action[64];
-	char state[16];     // accepted, running, succeeded, failed, rejected
+	char action[64];    // "": it was cancelled before it came
+	char state[16];     // accepted, running, succeeded, failed, rejected, cancelled
 	char *params;       // JSON text; owned
 	char *result;       // the body last sent on `result`, JSON text; owned
 	int64_t result_seq; // of that message

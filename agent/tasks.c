@@ -125,7 +125,7 @@ bool tasks_cancel(struct tasks *tasks, const char *command, struct error *error)
 			task->ended = true;
 		return true;
 	}
-	return error_set(error, ERROR_NOT_FOUND, "no command of this id runs here");
+	return error_set(error, ERROR_NOT_FOUND, "it has ended");
 }
 
 static void first_line(const char *text, char *out, size_t out_bytes)

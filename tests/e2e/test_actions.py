@@ -20,6 +20,7 @@ echo >> "{noted}"
 [ "$(basename "$0")" = wall ] && cat >> "{noted}"
 exit {status}
 """
+STACK_ARGS = ["--sims", "1", "--no-agent"]
 ALL = ["ping", "message", "lock", "reboot", "restart_service", "launch_app", "restart_app", "run", "set_config",
        "set_interval", "unenroll"]
 
@@ -251,6 +252,15 @@ class Commanding:
         self.client.loop_stop()
 
     def order(self, device, action, **params):
+        command, signed = self.sign(device, action, **params)
+        self.publish(device, signed)
+        return command
+
+    def publish(self, device, signed):
+        self.client.publish(f"fleet/v1/{device}/command", signed, qos=1).wait_for_publish(30)
+
+    def sign(self, device, action, **params):
+        """Its id, and what is to be published."""
         def part(value):
             return base64.urlsafe_b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).rstrip(b"=")
 
@@ -266,8 +276,7 @@ class Commanding:
         key = next((self.stack.state / "keys").glob("*command*"))
         signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", text],
                                    check=True, capture_output=True, timeout=30).stdout
-        self.client.publish(f"fleet/v1/{device}/command", signed + b"." + part(signature), qos=1).wait_for_publish(30)
-        return command
+        return command, signed + b"." + part(signature)
 
 
 def test_a_running_command_is_cancelled(stack, agent):
@@ -283,8 +292,37 @@ def test_a_running_command_is_cancelled(stack, agent):
     with Commanding(stack) as service:  # once more: nobody can ask for it, so it comes from commander itself
         again = service.order(agent.name, "cancel", command=command)
         state, body = agent.wait(again)
-        assert state == "failed" and "no command of this id" in body["reason"]
+        assert state == "failed" and "has ended" in body["reason"]
     assert output_of(stack, command) == "here\n"
+
+
+def told(stack, device, command):
+    """What a device has told of a command, in order."""
+    return [row[0] for row in stack.rows("select state from command_result where device = %s and command = %s order by epoch, seq",
+                                         device, command)]
+
+
+def test_a_command_that_its_cancel_overtook_is_not_executed(stack, agent):
+    witness = agent.folder / "overtaken"
+    with Commanding(stack) as service:
+        command, signed = service.sign(agent.name, "run", argv=["/usr/bin/touch", str(witness)])
+        control, right = service.sign(agent.name, "ping")
+        service.publish(agent.name, right)
+        agent.wait(control, "succeeded")
+        cancel = service.order(agent.name, "cancel", command=command)
+        agent.wait(cancel, "succeeded")
+        assert told(stack, agent.name, command) == ["cancelled"]
+        agent.stop(signal.SIGKILL)
+        agent.__enter__()
+        service.publish(agent.name, signed)
+        agent.wait(service.order(agent.name, "run", argv=["/bin/true"]), "succeeded")  # it came after that
+        assert set(told(stack, agent.name, command)) == {"cancelled"} and not witness.exists()
+
+        command, signed = service.sign("sim-001", "ping")
+        cancel = service.order("sim-001", "cancel", command=command)
+        wait_for(lambda: told(stack, "sim-001", cancel) == ["accepted", "succeeded"], "the simulated device")
+        service.publish("sim-001", signed)
+        wait_for(lambda: told(stack, "sim-001", command) == ["cancelled", "cancelled"], "the same answer again")
 
 
 def test_what_is_not_listed_is_rejected(stack):

@@ -14,6 +14,7 @@
 
 #define MEMBERS_MAX_BYTES COMMAND_RESULT_MAX_BYTES
 #define ACCEPTED "\"state\":\"accepted\""
+#define FORESTALLED "\"state\":\"cancelled\",\"reason\":\"cancelled before it came\""
 
 void obey_done(struct obey *obey)
 {
@@ -130,6 +131,27 @@ static void start_reboot(struct device *device, const struct command *command)
 	device_reboot(device);
 }
 
+// Nothing that can be cancelled runs here for longer than its turn: either it has ended, or it has not come yet.
+static void cancel(struct device *device, const struct command *command)
+{
+	auto_buf struct buf members;
+	const char *id = NULL;
+
+	buf_init(&members, MEMBERS_MAX_BYTES);
+	if (!json_member_string(command->params, "command", &id))
+		return; // checked before
+	if (obey_find(&device->obey, id)) {
+		answer(device, command->counter, command->id,
+		       "\"state\":\"failed\",\"reason\":\"it has ended\"");
+		return;
+	}
+	answer(device, 0, id, FORESTALLED);
+	buf_add_str(&members, "\"state\":\"succeeded\",\"output\":{\"command\":");
+	json_quote(&members, id);
+	buf_add_str(&members, "}");
+	answer(device, command->counter, command->id, buf_str(&members));
+}
+
 static const struct deed {
 	const char *action;
 	void (*run)(struct device *device, const struct command *command);
@@ -137,6 +159,7 @@ static const struct deed {
 	{"ping", ping},
 	{"set_interval", set_interval},
 	{"reboot", start_reboot},
+	{"cancel", cancel},
 };
 
 static void obey_valid(struct device *device, const struct command *command)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OBEY_RECORDS 8 // commands come one at a time, so few can be asked for again
+#define OBEY_RECORDS 8 // commands come one at a time, so few can be asked for again, or come after their cancel
 
 struct device;
 

@@ -482,7 +482,7 @@ static void a_running_command_is_cancelled(void **state)
 
 	give_cancel(place, id); // it is over
 	last_reason(place, reason, sizeof(reason));
-	assert_string_equal(reason, "no command of this id runs here");
+	assert_string_equal(reason, "it has ended");
 	assert_reported(place, "accepted failed");
 	(void)snprintf(place->script, sizeof(place->script), "sleep 300");
 	give_new(place, "reboot", "{}");
@@ -492,6 +492,39 @@ static void a_running_command_is_cancelled(void **state)
 	assert_reported(place, "accepted running accepted failed");
 	job_signal(&place->executor.tasks.places[0].job, SIGKILL);
 	wait_for_child(place);
+}
+
+// The cancel overtakes the command, which comes after a restart.
+static void a_command_that_has_not_come_is_cancelled(void **state)
+{
+	struct place *place = *state;
+	char reason[256];
+	struct command late = order(place, "reboot", "{}");
+	struct command other = order(place, "ping", "{}");
+	char id[COMMAND_ID_BYTES];
+	(void)snprintf(id, sizeof(id), "%s", late.id);
+	char *jws auto_free = sign(place, &late);
+	char *replayed auto_free = sign(place, &other);
+	give_cancel(place, id);
+	assert_reported(place, "accepted cancelled succeeded");
+
+	open_outbox(place);
+	start(place);
+	assert_reported(place, ""); // it is over for this device
+	give(place, jws);
+	wait_for_child(place);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "cancelled before it came");
+	give(place, jws); // its answer is on its way
+	assert_reported(place, "cancelled");
+	assert_int_equal(marks(place), 0);
+
+	give(place, replayed); // one that was overtaken only
+	assert_reported(place, "rejected");
+	give_cancel(place, id);
+	last_reason(place, reason, sizeof(reason));
+	assert_string_equal(reason, "it has ended");
+	assert_reported(place, "accepted failed");
 }
 
 // One that does not listen is ended by force.
@@ -608,6 +641,7 @@ int main(void)
 		TEST(one_child_at_a_time),
 		TEST(output_is_sent_and_told),
 		TEST(a_running_command_is_cancelled),
+		TEST(a_command_that_has_not_come_is_cancelled),
 		TEST(time_is_limited),
 		TEST(as_many_at_a_time_as_allowed),
 		TEST(settings_are_kept),
