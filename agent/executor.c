@@ -523,8 +523,8 @@ bool executor_poll(struct executor *executor, struct error *error)
 	return true;
 }
 
-// The file is a second copy of what the outbox says, and ahead of it only when the outbox was lost. What enrolment said is
-// ahead of both when the device was wiped and is new, under its old name.
+// The file is a second copy of what the outbox says, and ahead of it only when the outbox was lost. What enrolment said
+// is ahead of both when the device was wiped and is new, under its old name.
 static void read_counter(struct executor *executor)
 {
 	size_t len_bytes;

@@ -83,6 +83,11 @@ class Stack:
     def muster_json(self, *arguments):
         return json.loads(self.muster(*arguments, "--json").stdout)
 
+    def owner(self):
+        """Options that make subprocess run a part as the stack does: as the user whose files these are."""
+        owner = self.state.stat()
+        return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() == 0 else {}
+
     def pid(self, part):
         return int(self.muster("stack", "pid", part).stdout)
 

@@ -266,8 +266,10 @@ def test_continuous_takes_those_that_join(stack):
 @pytest.fixture
 def second_commander(stack):
     with open(stack.state / "log/commander2.log", "w") as log:
-        process = subprocess.Popen([stack.bin / "muster-commander", "--config", stack.state / "conf/commander.conf"], stdout=log, stderr=log,
-                                   env=os.environ | {"MUSTER_COMMANDER_BROKER_CLIENT_ID": "svc.commander.second", "MUSTER_COMMANDER_HTTP_PORT": "0"})
+        process = subprocess.Popen([stack.bin / "muster-commander", "--config", stack.state / "conf/commander.conf"],
+                                   stdout=log, stderr=log, **stack.owner(),
+                                   env=os.environ | {"MUSTER_COMMANDER_BROKER_CLIENT_ID": "svc.commander.second",
+                                                     "MUSTER_COMMANDER_HTTP_PORT": "0"})
     wait_for(lambda: stack.value("select count(*) from pg_stat_activity where application_name = 'muster-commander'") == 2, "two commanders")
     yield process
     assert process.poll() is None, "it ran to the end"

@@ -1,7 +1,6 @@
 """Two cells, each a broker with its ingest and its commander, in one database: devices are enrolled into each, and neither
 minds what happens to the other."""
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -32,8 +31,7 @@ class Part:
     """A process of the second cell, started, killed and stopped by the test, as the user that owns the stack's files."""
 
     def __init__(self, stack, name, command, port):
-        owner = pathlib.Path(stack.state).stat()
-        self.owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        self.owner = stack.owner()
         self.command, self.port, self.process = command, port, None
         self.log = open(stack.state / f"log/{name}.log", "ab")
 

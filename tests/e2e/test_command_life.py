@@ -504,7 +504,8 @@ class Second:
     def start(self):
         environment = os.environ | {"MUSTER_COMMANDER_BROKER_CLIENT_ID": "svc.commander.2", "MUSTER_COMMANDER_HTTP_PORT": str(self.port)}
         self.process = subprocess.Popen([self.stack.bin / "muster-commander", "--config", self.stack.state / "conf/commander.conf"],
-                                        stdout=self.log, stderr=self.log, env=environment)
+                                        stdout=self.log, stderr=self.log, env=environment,
+                                        **self.stack.owner())
         wait_for(lambda: '"broker":true' in self.get("/health"), "the second commander", 60)
 
     def get(self, path):

@@ -367,13 +367,11 @@ def test_two_commanders_push_once(stack, fcm, asleep):
         stack.rows("insert into device (device, enrolled_at) values (%s, now()) returning 1", name)
         stack.rows("insert into device_push (device, token) values (%s, %s) returning 1", name, f"{name}:token")
     log = stack.state / "log/commander-2.log"
-    owner = stack.state.stat()
-    who = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() == 0 else {}
     with open(log, "w") as out:
         process = subprocess.Popen(
             [stack.bin / "muster-commander", "--config", stack.state / "conf/commander.conf"], stdout=out,
             stderr=subprocess.STDOUT, env=os.environ | {"MUSTER_COMMANDER_BROKER_CLIENT_ID": "svc.commander.b",
-                                                        "MUSTER_COMMANDER_HTTP_PORT": "0"}, **who)
+                                                        "MUSTER_COMMANDER_HTTP_PORT": "0"}, **stack.owner())
     try:
         wait_for(lambda: "broker.connected" in log.read_text(), "the second commander")
         stack.rows("insert into command (device, action, requested_by) select unnest(%s::text[]), 'ping', 'test' returning 1", names)
