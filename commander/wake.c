@@ -32,14 +32,16 @@ static const char all_sql[] =
 	DUE_SQL("exists (select from command c where c.device = p.device and c.state = 'sent') and "
 		CELL_HAS("p.device", "2"));
 
-// A contact long after the push may have another cause: it moves the average no more than so far.
+// A contact long after the push may have another cause: it moves the average no more than so far. Once its device was
+// here, nothing holds the next push back, but one that is under way.
 static const char contact_sql[] =
 	"with c as (select device, least((extract(epoch from now() - pushed_at) * 1000)::bigint, 86400000) as ms"
 	" from device_wake where device = any ($1::text[]) and pushed_at is not null order by device for update)"
 	" update device_wake w set delay_ms = case when w.delay_count = 0 then c.ms"
 	" else (w.delay_ms::bigint * 7 + least(c.ms, w.delay_ms::bigint * 4 + 1000) * 3) / 10 end,"
-	" delay_count = w.delay_count + 1, pushed_at = null, unanswered = 0 from c where w.device = c.device returning "
-	"c.ms";
+	" delay_count = w.delay_count + 1, pushed_at = null, unanswered = 0, not_before = case when exists"
+	" (select from fcm_dispatch d where d.device = w.device and d.ended_at is null) then w.not_before end"
+	" from c where w.device = c.device returning c.ms";
 
 static const char look_sql[] =
 	"select w.device, coalesce(p.token, ''), coalesce(c.id::text, ''), coalesce(c.action, 'wake'),"
@@ -85,7 +87,8 @@ static const char outcome_sql[] =
 	" http_status = nullif($4::integer, 0), fcm_status = $5, reason = $6"
 	" where device = $1 and id = $2::uuid and ended_at is null)"
 	" update device_wake set due_at = now() + make_interval(secs => $7::float8),"
-	" not_before = now() + make_interval(secs => $8::float8),"
+	" not_before = case when $9::boolean and pushed_at is null then null"
+	" else now() + make_interval(secs => $8::float8) end,"
 	" unanswered = case when not $9::boolean then unanswered when pushed_at is null then 0 else unanswered + 1 end,"
 	" failures = case when $10::boolean then 0 else failures + 1 end,"
 	" pushed_at = case when $9::boolean then pushed_at end, asked_at = case when not $10::boolean then asked_at end"
