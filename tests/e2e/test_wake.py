@@ -16,6 +16,12 @@ from support.fcm import Fcm
 SLEEPER, TOKEN = "sleeper-1", "dQw4w9WgXcQ:APA91b-sleeper_1"
 LEASE_S = 4 * 2 + 5  # of a push, by fcm.timeout_s
 
+ROUNDS = 20
+LATENCY_SQL = """
+select (extract(epoch from (select min(started_at) from fcm_dispatch d where d.command = c.id) - c.created_at) * 1000)::float8,
+    (extract(epoch from e.at - c.created_at) * 1000)::float8
+from command c join command_event e on e.command = c.id and e.state = 'succeeded' where c.id::text = any(%s)"""
+
 FCM = """
 fcm: {{ credentials_file = "{fcm.credentials}"; endpoint = "https://localhost:{fcm.port}"; ca_file = "{fcm.folder}/ca.crt";
     timeout_s = 2; device_per_hour = 1000; breaker_failures = 3; breaker_open_s = 2; }};
@@ -154,6 +160,10 @@ def statuses(stack, command):
     return [row[0] for row in dispatches(stack, command)]
 
 
+def percentile(times, share):
+    return sorted(times)[round(share * (len(times) - 1))]
+
+
 def done_once(stack, command):
     return stack.value("select count(*) from command_event where command = %s and state = 'succeeded'", command) == 1
 
@@ -174,6 +184,22 @@ def test_a_sleeping_device_is_woken_for_its_command(stack, fcm, asleep):
     assert wait_for(lambda: stack.value("select woken_at >= created_at from command where id = %s", command["id"]), "woken_at")
     assert wait_for(lambda: stack.value("select delay_count from device_wake where device = %s", SLEEPER), "the delay to be learnt")
     assert 0 < stack.value("select delay_ms from device_wake where device = %s", SLEEPER) < 30000
+
+
+def test_how_long_it_takes(stack, fcm, asleep, capsys):
+    """Request -> push -> the device connects -> the command is executed and closed, by the database's clock."""
+    commands = []
+    for _ in range(ROUNDS):
+        commands.append(order(stack))
+        wait_done(stack, commands[-1])
+        asleep.wait_asleep()
+    pushed, done = zip(*stack.rows(LATENCY_SQL, commands))
+    assert len(done) == ROUNDS
+    text = ", ".join(f"{what} p50 {percentile(times, 0.5):.0f}, p99 {percentile(times, 0.99):.0f}"
+                     for what, times in (("pushed", pushed), ("executed", done)))
+    with capsys.disabled():
+        print(f"\nwake latency of {ROUNDS} commands, in ms from the request: {text}")
+    assert 0 <= percentile(pushed, 0.5) <= percentile(done, 0.5) < 2000
 
 
 def test_a_push_says_no_more_than_wake(stack, fcm, asleep):

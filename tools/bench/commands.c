@@ -263,7 +263,6 @@ static struct json *report(const struct bench *bench)
 		json_append(campaigns, one);
 	}
 	json_set(json, "campaigns", campaigns);
-	json_set_string(json, "wake", NULL); // not measured here: the devices are connected
 	return json;
 }
 
