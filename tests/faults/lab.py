@@ -166,7 +166,8 @@ class Lab(Stack):
     @contextlib.contextmanager
     def stopped(self, pids):
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # a backend of a connection that has ended meanwhile
+                os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
