@@ -36,9 +36,10 @@ static const char sql_campaign[] =
 static const char sql_start[] = "select move_campaign($1, 'start', 'bench')";
 static const char sql_progress[] =
 	"select state, total, released, succeeded, failed + rejected + expired + cancelled from campaign where id = $1";
-static const char sql_check[] = "select count(*), count(distinct device), count(*) filter (where state = 'succeeded'),"
-				" (select count(*) from command_result r where r.command = any (select id::text from command"
-				" where campaign = $1)) from command where campaign = $1";
+static const char sql_check[] =
+	"select count(*), count(distinct device), count(*) filter (where state = 'succeeded'),"
+	" (select count(*) from command_result r where r.command = any (select id::text from command"
+	" where campaign = $1)) from command where campaign = $1";
 static const char sql_vacuum[] = "vacuum (analyze) command";
 
 struct campaign_run {
@@ -196,7 +197,8 @@ static bool run_campaign(struct bench *bench, struct campaign_run *run, struct e
 		if (pg_int(progress, 0, 3) == bench->devices)
 			break;
 		if (pg_int(progress, 0, 4) > 0 || now_ms() - start_ms > STEP_TIMEOUT_MS)
-			return error_set(error, ERROR_FAILED, "the campaign is %s: of %s targets %s are released and %s done",
+			return error_set(error, ERROR_FAILED,
+					 "the campaign is %s: of %s targets %s are released and %s done",
 					 pg_text(progress, 0, 0), pg_text(progress, 0, 1), pg_text(progress, 0, 2),
 					 pg_text(progress, 0, 3));
 		(void)poll(NULL, 0, POLL_MS);
@@ -223,18 +225,21 @@ static double percentile(const double *sorted, long count, double share)
 
 static void print(const struct bench *bench)
 {
-	(void)printf("%ld commands one by one, in ms: result stored p50 %.1f, p99 %.1f; closed p50 %.1f, p99 %.1f, max %.1f\n",
-		     bench->singles, percentile(bench->stored_ms, bench->singles, 0.5),
-		     percentile(bench->stored_ms, bench->singles, 0.99), percentile(bench->closed_ms, bench->singles, 0.5),
-		     percentile(bench->closed_ms, bench->singles, 0.99), percentile(bench->closed_ms, bench->singles, 1));
+	(void)printf(
+		"%ld commands one by one, in ms: result stored p50 %.1f, p99 %.1f; closed p50 %.1f, p99 %.1f, max "
+		"%.1f\n",
+		bench->singles, percentile(bench->stored_ms, bench->singles, 0.5),
+		percentile(bench->stored_ms, bench->singles, 0.99), percentile(bench->closed_ms, bench->singles, 0.5),
+		percentile(bench->closed_ms, bench->singles, 0.99), percentile(bench->closed_ms, bench->singles, 1));
 	for (long i = 0; i < bench->campaigns; i++) {
 		const struct campaign_run *run = &bench->runs[i];
 		double each_us = 1e6 / (double)bench->devices;
-		(void)printf("campaign to %ld devices: %.2f s, %.0f commands/s; requested within %.2f s; CPU in us a command:"
+		(void)printf("campaign to %ld devices: %.2f s, %.0f commands/s; requested within %.2f s; CPU in us a "
+			     "command:"
 			     " commander %.0f, database %.0f, ingest %.0f, broker %.0f\n",
 			     bench->devices, run->elapsed_s, (double)bench->devices / run->elapsed_s, run->released_s,
-			     run->usage.commander_s * each_us, run->usage.database_s * each_us, run->usage.ingest_s * each_us,
-			     run->usage.broker_s * each_us);
+			     run->usage.commander_s * each_us, run->usage.database_s * each_us,
+			     run->usage.ingest_s * each_us, run->usage.broker_s * each_us);
 	}
 }
 
