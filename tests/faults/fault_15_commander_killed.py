@@ -16,8 +16,8 @@ from trial import Trial
 
 NUMBER, NAME = 15, "commander killed at each step of a command"
 POINTS = ["signed", "commit", "committed", "published", "result.read", "commit:2", "committed:2", "published:2", "random"]
-QUICK = 5
-COMMANDS, ORDERS_MAX = 3, 10  # at once, and how often in one cycle
+QUICK = 9
+COMMANDS, ORDERS_MAX = 8, 10  # at once, and how often in one cycle
 STATES_SQL = "select id::text, state from command where id::text = any(%s)"
 OPEN_SQL = """
 select count(*) from command where id::text = any(%s)
