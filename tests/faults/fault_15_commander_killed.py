@@ -16,7 +16,7 @@ from trial import Trial
 
 NUMBER, NAME = 15, "commander killed at each step of a command"
 POINTS = ["signed", "commit", "committed", "published", "result.read", "commit:2", "committed:2", "published:2", "random"]
-QUICK = 9
+QUICK = 6
 COMMANDS, ORDERS_MAX = 8, 10  # at once, and how often in one cycle
 STATES_SQL = "select id::text, state from command where id::text = any(%s)"
 OPEN_SQL = """
