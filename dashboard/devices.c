@@ -108,8 +108,9 @@ static const struct order {
 
 static const char GET_SQL[] =
 	"select (" SUMMARY ")::jsonb || jsonb_build_object('fingerprint', d.fingerprint, 'enrolled_at', d.enrolled_at,"
-	" 'created_at', d.created_at, 'cell', d.cell, 'reports_in', s.cell, 'revocation', " REVOCATIONS_OF_DEVICE_SQL
-	","
+	" 'created_at', d.created_at, 'command_policy', d.command_policy, 'time_zone', d.time_zone,"
+	" 'maintenance_window', d.maintenance_window, 'cell', d.cell, 'reports_in', s.cell,"
+	" 'revocation', " REVOCATIONS_OF_DEVICE_SQL ","
 	" 'wake', " WAKES_OF_DEVICE_SQL ","
 	" 'mismatches', d.mismatches, 'mismatch_at', d.mismatch_at, 'mismatch_fingerprint', d.mismatch_fingerprint,"
 	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"

@@ -1,14 +1,14 @@
 // What a person sees: log in by the one-time link, watch a device come and go without a reload, send a ping and see it end.
 // Environment: MUSTER_WEB (folder of the page's node_modules), MUSTER_LINK, MUSTER_SIM (command line of a simulated
 // device, JSON array), MUSTER_DEVICE (its id), MUSTER_SHOTS (folder for screenshots),
-// MUSTER_ENROLL (url of the bridge, and a certificate request: JSON).
+// MUSTER_ENROLL (url of the bridge, and a certificate request: JSON), MUSTER_AGENT (id of a device with a real agent).
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-const { MUSTER_WEB, MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS, MUSTER_ENROLL } = process.env
+const { MUSTER_WEB, MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS, MUSTER_ENROLL, MUSTER_AGENT } = process.env
 const require = createRequire(join(MUSTER_WEB, 'package.json'))
 const { chromium } = require('playwright-core')
 const axe = require.resolve('axe-core/axe.min.js')
@@ -192,6 +192,147 @@ async function revokeAndRestore(context, page, faults) {
 	assert.deepEqual(faults, [])
 }
 
+// ---- the form for commands ----
+
+const form = (page) => page.getByRole('dialog')
+const row = (page, action) => page.locator('tr[data-command]', { has: page.getByRole('button', { name: action, exact: true }) }).first()
+const stateOf = (page, action) => row(page, action).getByTestId('command-state')
+
+async function compose(page, action) {
+	await page.getByRole('button', { name: 'Send command…' }).click()
+	await form(page).getByLabel('Action').selectOption(action)
+}
+
+const send = (page, action) => form(page).getByRole('button', { name: `Send ${action}` }).click()
+
+// By keyboard alone, from the button to the end.
+async function composePing(page) {
+	await page.getByRole('button', { name: 'Send command…' }).focus()
+	await page.keyboard.press('Enter')
+	await form(page).waitFor()
+	assert.equal(await page.evaluate(() => document.activeElement.id), 'compose-action')
+	await page.keyboard.press('Escape')
+	await form(page).waitFor({ state: 'detached' })
+	assert.match(await page.evaluate(() => document.activeElement.textContent), /^Send command/)
+	await page.keyboard.press('Enter')
+	await form(page).waitFor()
+	await page.keyboard.type('ping')
+	assert.match(await form(page).innerText(), /Ask the device whether it is there\./)
+	await page.keyboard.press('Tab')
+	await page.keyboard.press('Tab')
+	await page.keyboard.press('Tab')
+	await page.keyboard.press('Tab')
+	await page.keyboard.press('Tab')
+	await page.keyboard.press('Tab')
+	assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Send ping')
+	await page.keyboard.press('Enter')
+	await form(page).waitFor({ state: 'detached' })
+	await reads(stateOf(page, 'ping'), 'succeeded')
+	await row(page, 'ping').getByRole('button', { expanded: true }).waitFor() // opened, as it was sent by the form
+}
+
+async function refuseRing(context, page) {
+	await compose(page, 'ring')
+	await form(page).getByLabel('seconds').fill('999')
+	await send(page, 'ring')
+	await form(page).getByText('A whole number from 1 to 300.').waitFor()
+	assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-invalid')), 'true')
+	await looks(page, 'form-refused', { fullPage: false })
+	await form(page).getByLabel('seconds').fill('3')
+	assert.equal(await form(page).locator('[aria-invalid=true]').count(), 0)
+	await form(page).getByText('The same from a shell').click()
+	assert.match(await form(page).getByTestId('as-cli').innerText(),
+		new RegExp(`^muster command send ${MUSTER_AGENT} ring --params '{"seconds":3}'\\s`))
+	assert.match(await form(page).getByTestId('as-mqtt').innerText(),
+		/-t ops\/v1\/op\.NAME\/request -m '{"device":"[a-z0-9-]+","action":"ring","params":{"seconds":3}}'\s/)
+	await looks(page, 'form-shell', { fullPage: false })
+	await page.keyboard.press('Escape')
+
+	// A page that knows less than the server: what the server refuses is said at the form.
+	const other = await context.newPage()
+	other.setDefaultTimeout(20000)
+	await other.route('**/api/v1/actions', async (route) => {
+		const answer = await (await route.fetch()).json()
+		answer.items.find((one) => one.action === 'ring').params.properties.seconds.maximum = 9999
+		await route.fulfill({ json: answer })
+	})
+	await other.goto(page.url())
+	await compose(other, 'ring')
+	await form(other).getByLabel('seconds').fill('999')
+	await send(other, 'ring')
+	await form(other).getByRole('alert').filter({ hasText: '"seconds" must be an integer from 1 to 300' }).waitFor()
+	assert.equal(await form(other).getByLabel('seconds').inputValue(), '999', 'what was typed stays')
+	await other.close()
+	assert.equal(await row(page, 'ring').count(), 0)
+}
+
+// Destructive; its output comes while it runs, and it is ended from here.
+async function runAndCancel(page) {
+	await compose(page, 'run')
+	await form(page).getByLabel('argv').fill('/bin/sh\n-c\necho first; echo second; sleep 300')
+	await form(page).getByLabel(`Type ${MUSTER_AGENT} to confirm`).fill('another')
+	await send(page, 'run')
+	await form(page).getByText(`Type ${MUSTER_AGENT} here.`).waitFor()
+	await looks(page, 'form-destructive', { fullPage: false })
+	assert.equal(await row(page, 'run').count(), 0, 'nothing is sent without the confirmation')
+	await form(page).getByLabel(`Type ${MUSTER_AGENT} to confirm`).fill(MUSTER_AGENT)
+	await send(page, 'run')
+	await reads(stateOf(page, 'run'), 'running')
+	await page.getByTestId('output').filter({ hasText: /first\s+second/ }).waitFor()
+
+	const list = '**/api/v1/commands?*'
+	await page.route(list, async (route) => {
+		const answer = await (await route.fetch()).json()
+		answer.items.filter((one) => one.state === 'running').forEach((one) => { one.progress = 40 })
+		await route.fulfill({ json: answer })
+	})
+	await page.reload()
+	await row(page, 'run').getByText('40 %').waitFor()
+	await page.unroute(list)
+	await row(page, 'run').getByRole('button', { name: 'run', exact: true }).click()
+	await page.getByTestId('output').waitFor()
+	await looks(page, 'form-running')
+	await row(page, 'run').getByRole('button', { name: 'Cancel run' }).click()
+	await reads(stateOf(page, 'run'), 'cancelled')
+}
+
+// For a device that is not there: in its window, days ahead.
+async function cancelWaiting(page) {
+	await compose(page, 'reboot')
+	await form(page).getByRole('button', { name: 'In its maintenance window' }).click()
+	await form(page).getByText(/^\w{3}, 02:00 to 05:00 \(Europe\/Berlin\)\.$/).waitFor()
+	await form(page).getByLabel('Type script-2 to confirm').fill('script-2')
+	await looks(page, 'form-window', { fullPage: false })
+	await send(page, 'reboot')
+	await reads(stateOf(page, 'reboot'), 'queued')
+	await page.getByText('Held until').waitFor()
+	await viewerSeesNoForm(page)
+	await row(page, 'reboot').getByRole('button', { name: 'Cancel reboot' }).click()
+	await reads(stateOf(page, 'reboot'), 'cancelled')
+	assert.equal(await row(page, 'reboot').getByRole('button', { name: /^Cancel/ }).count(), 0)
+}
+
+async function viewerSeesNoForm(page) {
+	const viewer = await page.context().newPage()
+	viewer.setDefaultTimeout(20000)
+	await viewer.route('**/api/v1/session', (route) =>
+		route.fulfill({ json: { name: 'eve', role: 'viewer', can_act: false, expires_at: new Date(), version: '' } }))
+	await viewer.goto(page.url())
+	await reads(stateOf(viewer, 'reboot'), 'queued')
+	assert.equal(await viewer.getByRole('button', { name: /^Send |^Cancel/ }).count(), 0)
+	await viewer.close()
+}
+
+async function commandsByForm(context, page) {
+	await page.goto(new URL(`/devices/${MUSTER_AGENT}`, MUSTER_LINK).href)
+	await reads(page.getByTestId('status'), 'online')
+	await composePing(page)
+	await refuseRing(context, page)
+	await runAndCancel(page)
+	await page.goto(new URL('/devices/script-2', MUSTER_LINK).href)
+	await cancelWaiting(page)
+}
+
 try {
 	const { context, page, faults } = await open()
 	await page.goto(MUSTER_LINK)
@@ -218,6 +359,9 @@ try {
 	assert.match(await page.getByTestId('lost').first().innerText(), /\b0\b/)
 	await accessible(page, 'device')
 	await page.screenshot({ path: join(MUSTER_SHOTS, 'device.png') })
+	await commandsByForm(context, page)
+	await page.goto(new URL(`/devices/${MUSTER_DEVICE}`, MUSTER_LINK).href)
+	await identity(page).waitFor()
 	await revokeAndRestore(context, page, faults)
 
 	for (const path of ['/commands', '/events']) {

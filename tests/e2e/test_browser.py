@@ -2,8 +2,10 @@
 import json
 import os
 import pathlib
+from datetime import date, timedelta
 
 from stack import Device, run, wait_for
+from test_actions import Agent
 
 STACK_ARGS = ["--sims", "5"]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -22,6 +24,9 @@ def test_a_person_watches_and_acts(stack):
                " where device = 'script-2' returning 1")
     stack.rows("update device set fingerprint = repeat('a0', 32), mismatches = 3, mismatch_at = now() - interval '3 minutes',"
                " mismatch_fingerprint = repeat('b0', 32) where device = 'script-2' returning 1")
+    window = {"days": [(date.today() + timedelta(days=3)).isoweekday()], "from": "02:00", "to": "05:00"}
+    stack.rows("update device set maintenance_window = %s::jsonb, time_zone = 'Europe/Berlin' where device = 'script-2' returning 1",
+               json.dumps(window))
     folder = stack.state / "door"
     folder.mkdir()
     token = folder / "token"
@@ -34,7 +39,10 @@ def test_a_person_watches_and_acts(stack):
     environment = os.environ | {
         "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": stack.info["login_link"],
         "MUSTER_SIM": json.dumps([str(word) for word in simulator]), "MUSTER_DEVICE": "door-001", "MUSTER_ENROLL": json.dumps(enroll),
-        "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)), "HOME": str(folder),
+        "MUSTER_AGENT": "desk-1", "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)), "HOME": str(folder),
     }
-    done = run("node", HERE / "browser.mjs", check=False, env=environment)
+    with Agent(stack, "desk-1", ["ping", "ring", "run"]):
+        done = run("node", HERE / "browser.mjs", check=False, env=environment)
     assert done.returncode == 0 and "seen" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
+    ran = stack.rows("select state, confirmed, idempotency_key is not null from command where device = 'desk-1' and action = 'run'")
+    assert ran == [("cancelled", True, True)], ran

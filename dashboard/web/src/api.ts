@@ -82,6 +82,9 @@ export interface DeviceDetail extends Device {
   mismatch_at: string | null;
   mismatch_fingerprint: string | null;
   enrolled_at: string | null;
+  command_policy: "one" | "burst";
+  time_zone: string;
+  maintenance_window: { days: number[]; from: string; to: string } | null; // days: 1 is Monday
   cell: number;
   reports_in: number | null;
   created_at: string;
@@ -126,10 +129,50 @@ export interface Command {
   changed_at: string;
   reason: string;
   result: Json;
+  progress: number | null; // percent
+  held: boolean; // until next_at
+  next_at: string | null;
+  cancel_requested_at: string | null;
+  cancels: string | null; // the command that this one, made by the server, is to end
 }
 
 export interface CommandDetail extends Command {
   events: { state: string; at: string; cause: string; request_id: string }[];
+}
+
+export interface Chunk {
+  n: number;
+  data: string;
+  end: boolean;
+  cut: boolean;
+}
+
+// What a parameter may be: the part of JSON Schema that the table of actions uses. Lengths count bytes.
+export interface ParamSchema {
+  type: "integer" | "string" | "boolean" | "array" | "object";
+  description: string;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  minItems?: number;
+  maxItems?: number;
+  minProperties?: number;
+  maxProperties?: number;
+  pattern?: string;
+  enum?: string[];
+  items?: { maxLength: number };
+}
+
+export type Platform = "linux" | "android";
+
+export interface Action {
+  action: string;
+  description: string;
+  destructive: boolean;
+  cancellable: boolean; // while it runs
+  platforms: Platform[];
+  params: { properties: { [name: string]: ParamSchema }; required: string[] };
 }
 
 export interface DeviceEvent {
@@ -215,12 +258,14 @@ async function problem(response: Response): Promise<ApiError> {
   return new ApiError(response.status, detail);
 }
 
-async function call<T>(method: string, path: string, body?: Json, signal?: AbortSignal): Promise<T> {
-  const init: RequestInit = { method, headers: { Accept: "application/json" }, credentials: "same-origin" };
+async function call<T>(method: string, path: string, body?: Json, signal?: AbortSignal, key?: string): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json" };
+  const init: RequestInit = { method, headers, credentials: "same-origin" };
   if (signal) init.signal = signal;
+  if (key) headers["Idempotency-Key"] = key;
   if (body !== undefined) {
     init.body = JSON.stringify(body);
-    init.headers = { Accept: "application/json", "Content-Type": "application/json" };
+    headers["Content-Type"] = "application/json";
   }
   let error: ApiError | null = null;
   try {
@@ -248,5 +293,6 @@ export function withQuery(path: string, query: Query): string {
 
 export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> =>
   call<T>("GET", withQuery(path, query), undefined, signal);
-export const post = <T>(path: string, body: Json): Promise<T> => call<T>("POST", path, body);
+// key: an Idempotency-Key, with which the same request is done once however often it is sent.
+export const post = <T>(path: string, body: Json, key?: string): Promise<T> => call<T>("POST", path, body, undefined, key);
 export const del = (path: string): Promise<void> => call<void>("DELETE", path);

@@ -102,7 +102,7 @@ function View({ path, who }: { path: string; who: Session }) {
   }, [title]);
   if (device) return <DeviceView key={device} id={decodeURIComponent(device)} canAct={who.can_act} mayRestore={who.role === "administrator"} />;
   if (path === "/" || path === "/devices") return <DevicesView mayDecide={who.role === "administrator"} />;
-  if (path === "/commands") return <CommandsView />;
+  if (path === "/commands") return <CommandsView canAct={who.can_act} />;
   if (path === "/events") return <EventsView />;
   return (
     <Empty title="There is no such page">

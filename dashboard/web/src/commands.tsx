@@ -1,8 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
+import { isCancellable, useActions } from "./actions";
 import { type Command, type CommandDetail, get, type Page } from "./api";
 import { absolute, count, took } from "./format";
 import { useLoad, useThrottled } from "./hooks";
 import { subscribe } from "./live";
+import { Output, Underway } from "./output";
 import { CommandBadge, Empty, Fault, Filter, isOpen, Pairs, Segments, Time } from "./parts";
 import { useQuery } from "./router";
 
@@ -14,6 +16,7 @@ const states = [
   { value: "failed", text: "Failed" },
   { value: "rejected", text: "Rejected" },
   { value: "expired", text: "Expired" },
+  { value: "cancelled", text: "Cancelled" },
 ];
 
 const fits = (command: Command, device: string, state: string): boolean =>
@@ -27,7 +30,7 @@ export function mergeCommands<T extends Command>(items: T[], changed: T[]): T[] 
   return [...known.values()].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
 }
 
-export function CommandsView() {
+export function CommandsView({ canAct }: { canAct: boolean }) {
   const [device, setDevice] = useQuery("device");
   const [state, setState] = useQuery("state");
   const [shown, setShown] = useState(PAGE);
@@ -77,7 +80,7 @@ export function CommandsView() {
         </div>
       ) : (
         <>
-          <CommandTable items={items} withDevice />
+          <CommandTable items={items} withDevice canAct={canAct} />
           <p class="foot">
             <span>{count(items.length)} shown</span>
             {list.data?.next && shown < 500 && (
@@ -92,8 +95,15 @@ export function CommandsView() {
   );
 }
 
-export function CommandTable({ items, withDevice }: { items: Command[]; withDevice: boolean }) {
-  const [open, setOpen] = useState("");
+export function CommandTable({ items, withDevice, canAct, reveal = "" }: {
+  items: Command[];
+  withDevice: boolean;
+  canAct: boolean;
+  reveal?: string; // a command to open, from when it changes on
+}) {
+  const [open, setOpen] = useState(reveal);
+  const actions = useActions(canAct && items.some((command) => isOpen(command.state)));
+  useEffect(() => setOpen(reveal), [reveal]);
   return (
     <div class="card table-wrap">
       <table class="commands" data-testid="commands">
@@ -114,6 +124,7 @@ export function CommandTable({ items, withDevice }: { items: Command[]; withDevi
               key={command.id}
               command={command}
               withDevice={withDevice}
+              mayCancel={canAct && isCancellable(command, actions)}
               open={open === command.id}
               toggle={() => setOpen(open === command.id ? "" : command.id)}
             />
@@ -124,12 +135,14 @@ export function CommandTable({ items, withDevice }: { items: Command[]; withDevi
   );
 }
 
-function CommandRow({ command, withDevice, open, toggle }: {
+function CommandRow({ command, withDevice, mayCancel, open, toggle }: {
   command: Command;
   withDevice: boolean;
+  mayCancel: boolean;
   open: boolean;
   toggle: () => void;
 }) {
+  const underway = isOpen(command.state);
   return (
     <>
       <tr data-command={command.id} class={open ? "open" : ""}>
@@ -147,8 +160,8 @@ function CommandRow({ command, withDevice, open, toggle }: {
         <td class="took">
           {command.finished_at ? took(command.created_at, command.finished_at) : <span class="muted">–</span>}
         </td>
-        <td class={`result ${command.reason || command.result ? "" : "blank"}`}>
-          {command.reason || <Pairs value={command.result} />}
+        <td class={`result ${underway || command.reason || command.result ? "" : "blank"}`}>
+          {underway ? <Underway command={command} mayCancel={mayCancel} /> : command.reason || <Pairs value={command.result} />}
         </td>
       </tr>
       {open && (
@@ -184,9 +197,11 @@ function History({ command }: { command: Command }) {
         <Fact name="Parameters"><Pairs value={command.params} /></Fact>
         <Fact name="Counter">{command.n ?? "not numbered yet"}</Fact>
         <Fact name="Published">{command.attempts === 1 ? "once" : `${command.attempts} times`}</Fact>
+        {command.held && command.next_at && <Fact name="Held until">{absolute(command.next_at)}</Fact>}
         <Fact name="Valid until">{absolute(command.expires_at)}</Fact>
         <Fact name="Request id">{command.request_id || "–"}</Fact>
       </dl>
+      {command.sent_at && <Output command={command} />}
     </div>
   );
 }

@@ -1,7 +1,10 @@
+import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, type Command, type DeviceDetail, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
+import { loadActions } from "./actions";
+import { type Action, ApiError, type Command, type DeviceDetail, get, type Json, type LedgerRow, type Page, post, type Series } from "./api";
 import type { Chart } from "./chart";
 import { CommandTable, Fact, mergeCommands } from "./commands";
+import type { ComposerProps } from "./compose";
 import { EventTable, useEvents } from "./events";
 import { absolute, count, diskUsed, duration, freeOf, memoryUsed, metricName, metricValue, statusOf } from "./format";
 import { type Loaded, useLoad, useNow, useThrottled } from "./hooks";
@@ -12,7 +15,6 @@ import {
   batteryLevel,
   Card,
   CommandBadge,
-  Dialog,
   Empty,
   Fault,
   Icon,
@@ -28,6 +30,7 @@ import { listAddress, useQuery } from "./router";
 
 export function DeviceView({ id, canAct, mayRestore }: { id: string; canAct: boolean; mayRestore: boolean }) {
   const path = `devices/${encodeURIComponent(id)}`;
+  const [revealed, setRevealed] = useState("");
   const device = useLoad(id, (signal) => get<DeviceDetail>(path, {}, signal));
   const commands = useLoad(`commands ${id}`, (signal) => get<Page<Command>>("commands", { device: id, limit: 10 }, signal));
   const refresh = useThrottled(() => {
@@ -62,14 +65,16 @@ export function DeviceView({ id, canAct, mayRestore }: { id: string; canAct: boo
   if (!device.data)
     return device.error ? <Fault error={device.error} retry={device.reload} /> : <div class="card skeleton tall" />;
   const data = device.data;
-  const sent = (command: Command) =>
-    commands.change((page) => ({ ...page, items: mergeCommands(page.items, [command]).slice(0, 10) }));
+  const sent = (command: Command, open: boolean) => {
+    commands.change((page) => ({ ...page, items: mergeCommands([command], page.items).slice(0, 10) }));
+    if (open) setRevealed(command.id);
+  };
   return (
     <>
       <Head device={data} canAct={canAct} sent={sent} commands={commands.data?.items ?? []} reload={device.reload} />
       <Values device={data} />
       <ChartCard device={data} />
-      <CommandsCard id={id} commands={commands} canAct={canAct} />
+      <CommandsCard id={id} commands={commands} canAct={canAct} reveal={revealed} />
       <div class="columns">
         <LedgerCard ledger={data.ledger} />
         <IdentityCard device={data} mayRevoke={canAct} mayRestore={mayRestore} change={device.change} reload={device.reload} />
@@ -83,7 +88,7 @@ export function DeviceView({ id, canAct, mayRestore }: { id: string; canAct: boo
 function Head({ device, canAct, sent, commands, reload }: {
   device: DeviceDetail;
   canAct: boolean;
-  sent: (command: Command) => void;
+  sent: (command: Command, reveal: boolean) => void;
   commands: Command[];
   reload: () => void;
 }) {
@@ -126,17 +131,22 @@ function For({ at }: { at: string }) {
   );
 }
 
-function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (command: Command) => void; commands: Command[] }) {
+// What the form sent is opened in the list of commands; a ping only shows how it went.
+function Actions({ device, sent, commands }: {
+  device: DeviceDetail;
+  sent: (command: Command, reveal: boolean) => void;
+  commands: Command[];
+}) {
   const [last, setLast] = useState("");
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
-  const send: Send = async (action, params = {}, confirm = false) => {
+  const ping = async () => {
     setBusy(true);
     setError(null);
     try {
-      const command = await post<Command>("commands", { device: device.device, action, params, confirm, ttl_s: 300 });
+      const command = await post<Command>("commands", { device: device.device, action: "ping", ttl_s: 300 });
       setLast(command.id);
-      sent(command);
+      sent(command, false);
     } catch (thrown) {
       setError(thrown as ApiError);
     }
@@ -152,47 +162,46 @@ function Actions({ device, sent, commands }: { device: DeviceDetail; sent: (comm
           <CommandBadge state={command.state} />
         </span>
       )}
-      <IntervalButton now={device.interval_s} send={send} disabled={busy || !device.enabled} />
-      <RebootButton device={device.device} send={send} disabled={busy || !device.enabled} />
-      <button type="button" class="primary" disabled={busy || !device.enabled} onClick={() => void send("ping")}>
+      <ComposeButton device={device} sent={(made) => sent(made, true)} />
+      <button type="button" class="primary" disabled={busy || !device.enabled} onClick={() => void ping()}>
         Send ping
       </button>
     </div>
   );
 }
 
-type Send = (action: string, params?: { [name: string]: Json }, confirm?: boolean) => Promise<void>;
-
-function IntervalButton({ now, send, disabled }: { now: number | null; send: Send; disabled: boolean }) {
+// The form and the table of actions are loaded when somebody wants them.
+function ComposeButton({ device, sent }: { device: DeviceDetail; sent: (command: Command) => void }) {
+  const [form, setForm] = useState<{ Composer: (props: ComposerProps) => JSX.Element; actions: Action[] } | null>(null);
+  const [failed, setFailed] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const open = () => {
+    setFailed(false);
+    Promise.all([import("./compose"), loadActions()]).then(
+      ([{ Composer }, actions]) => setForm({ Composer, actions }),
+      () => setFailed(true),
+    );
+  };
+  const close = () => {
+    setForm(null);
+    button.current?.focus();
+  };
   return (
-    <Dialog
-      button="Set interval…"
-      title="How often it reports"
-      confirm="Set interval"
-      disabled={disabled}
-      onConfirm={(form) => void send("set_interval", { seconds: Number(form.get("seconds")) })}
-    >
-      <label>
-        Seconds between reports
-        <input name="seconds" type="number" min={5} max={86400} step={1} defaultValue={String(now ?? 30)} required />
-      </label>
-      <p class="hint">5 seconds to a day. Shorter uses more battery and data.</p>
-    </Dialog>
-  );
-}
-
-function RebootButton({ device, send, disabled }: { device: string; send: Send; disabled: boolean }) {
-  return (
-    <Dialog
-      button="Reboot…"
-      title={`Reboot ${device}?`}
-      confirm="Reboot it"
-      danger
-      disabled={disabled}
-      onConfirm={() => void send("reboot", {}, true)}
-    >
-      <p>It stops what it is doing. The command is valid for 5 minutes; a device that comes back later does not reboot.</p>
-    </Dialog>
+    <>
+      {failed && <span class="bad" role="alert">The form could not be loaded: try again, or reload the page.</span>}
+      <button ref={button} type="button" disabled={!device.enabled} onClick={open}>Send command…</button>
+      {form && (
+        <form.Composer
+          device={device}
+          actions={form.actions}
+          close={close}
+          sent={(command) => {
+            close();
+            sent(command);
+          }}
+        />
+      )}
+    </>
   );
 }
 
@@ -347,13 +356,18 @@ function Plot({ series }: { series: Series | null }) {
   );
 }
 
-function CommandsCard({ id, commands, canAct }: { id: string; commands: Loaded<Page<Command>>; canAct: boolean }) {
+function CommandsCard({ id, commands, canAct, reveal }: {
+  id: string;
+  commands: Loaded<Page<Command>>;
+  canAct: boolean;
+  reveal: string;
+}) {
   const items = commands.data?.items;
   return (
     <Card id="commands-title" title="Commands" aside={<a href={`/commands?device=${encodeURIComponent(id)}`}>All commands</a>}>
       {commands.error && commands.error.status !== 503 && <Fault error={commands.error} retry={commands.reload} />}
       {items && items.length > 0 ? (
-        <CommandTable items={items} withDevice={false} />
+        <CommandTable items={items} withDevice={false} canAct={canAct} reveal={reveal} />
       ) : (
         items && (
           <Empty title="No commands yet">

@@ -1,0 +1,81 @@
+// What a command prints on its device, while it prints it; and its cancelling.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, type Chunk, type Command, get, type Page, post } from "./api";
+import { Bar, Fault, isOpen } from "./parts";
+
+const EVERY_MS = 1000;
+
+// Nothing for a command that has printed nothing.
+export function Output({ command }: { command: Command }) {
+  const [chunks, setChunks] = useState<Chunk[]>([]);
+  const [error, setError] = useState<ApiError | null>(null);
+  const place = useRef<HTMLPreElement>(null);
+  const going = isOpen(command.state);
+  useEffect(() => {
+    const abort = new AbortController();
+    let timer = 0;
+    let after = chunks.at(-1)?.n ?? -1;
+    const ask = async () => {
+      try {
+        const page = await get<Page<Chunk>>(`commands/${command.id}/output`, { after }, abort.signal);
+        after = page.items.at(-1)?.n ?? after;
+        setError(null);
+        if (page.items.length > 0) setChunks((old) => [...old, ...page.items]);
+        if (page.next) return void ask();
+      } catch (thrown) {
+        if (abort.signal.aborted) return;
+        setError(thrown as ApiError);
+      }
+      if (going) timer = window.setTimeout(() => void ask(), EVERY_MS);
+    };
+    void ask();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, [command.id, going]);
+  // The newest lines stay in sight.
+  useEffect(() => {
+    if (place.current) place.current.scrollTop = place.current.scrollHeight;
+  }, [chunks.length]);
+  if (error && error.status !== 503) return <Fault error={error} />;
+  if (chunks.length === 0) return null;
+  return (
+    <div class="printed">
+      <h3 id={`output-${command.id}`}>Output{going && <span class="muted"> so far</span>}</h3>
+      <pre ref={place} tabIndex={0} role="region" aria-labelledby={`output-${command.id}`} data-testid="output">
+        {chunks.map((chunk) => chunk.data).join("")}
+      </pre>
+      {chunks.at(-1)!.cut && <p class="hint">The rest was cut off: a device sends so much and no more.</p>}
+    </div>
+  );
+}
+
+// In place of the result, as long as there is none.
+export function Underway({ command, mayCancel }: { command: Command; mayCancel: boolean }) {
+  const [asked, setAsked] = useState(false);
+  const [error, setError] = useState<ApiError | null>(null);
+  const cancel = async () => {
+    setAsked(true);
+    setError(null);
+    try {
+      await post<Command>(`commands/${command.id}/cancel`, {});
+    } catch (thrown) {
+      setAsked(false);
+      setError(thrown as ApiError);
+    }
+  };
+  return (
+    <span class="underway">
+      {command.state === "running" && command.progress !== null && <Bar percent={command.progress} level="good" />}
+      {asked || command.cancel_requested_at ? (
+        <span class="muted">cancelling…</span>
+      ) : (
+        mayCancel && (
+          <button type="button" aria-label={`Cancel ${command.action}`} onClick={() => void cancel()}>Cancel</button>
+        )
+      )}
+      {error && <span class="bad" role="alert">{error.message}</span>}
+    </span>
+  );
+}

@@ -1,0 +1,125 @@
+// From what a person typed to a request for a command, checked as the table of actions says, and the same for a shell.
+import type { Action, Json, ParamSchema, Platform } from "./api";
+
+export type When = "now" | "at" | "window";
+
+export interface Draft {
+  action: Action;
+  texts: { [name: string]: string }; // by parameter, as typed; "" is left out
+  when: When;
+  at: string; // local time, as datetime-local gives it
+  ttl: string; // such as "1d"; "": the server's default
+  confirm: string;
+}
+
+export type Faults = { [field: string]: string };
+export type Body = { device: string; action: string } & { [name: string]: Json };
+
+const encoder = new TextEncoder();
+const bytesOf = (text: string): number => encoder.encode(text).length;
+const within = (value: number, min = -Infinity, max = Infinity): boolean => value >= min && value <= max;
+const isObject = (value: unknown): value is { [name: string]: Json } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+type Checked = { value: Json } | { fault: string };
+
+function readString(schema: ParamSchema, text: string): Checked {
+  if (schema.enum && !schema.enum.includes(text)) return { fault: `Choose one of: ${schema.enum.join(", ")}.` };
+  if (!within(bytesOf(text), schema.minLength, schema.maxLength))
+    return { fault: `${schema.minLength} to ${schema.maxLength} bytes; these are ${bytesOf(text)}.` };
+  if (schema.pattern && !new RegExp(schema.pattern).test(text)) return { fault: `It must look like ${schema.pattern}` };
+  return { value: text };
+}
+
+function readStrings(schema: ParamSchema, text: string): Checked {
+  const lines = text.replace(/\n+$/, "").split("\n");
+  if (!within(lines.length, schema.minItems, schema.maxItems))
+    return { fault: `${schema.minItems} to ${schema.maxItems} lines; these are ${lines.length}.` };
+  const long = lines.findIndex((line) => bytesOf(line) > (schema.items?.maxLength ?? Infinity));
+  return long < 0 ? { value: lines } : { fault: `Line ${long + 1} is longer than ${schema.items!.maxLength} bytes.` };
+}
+
+function readObject(schema: ParamSchema, text: string): Checked {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    return { fault: `This is no JSON: ${(error as Error).message}.` };
+  }
+  if (!isObject(value)) return { fault: 'It must be a JSON object, such as {"name": "value"}.' };
+  return within(Object.keys(value).length, schema.minProperties, schema.maxProperties)
+    ? { value }
+    : { fault: `${schema.minProperties} to ${schema.maxProperties} members.` };
+}
+
+const readers: Record<ParamSchema["type"], (schema: ParamSchema, text: string) => Checked> = {
+  integer: (schema, text) =>
+    /^-?\d{1,15}$/.test(text.trim()) && within(Number(text), schema.minimum, schema.maximum)
+      ? { value: Number(text) }
+      : { fault: `A whole number from ${schema.minimum} to ${schema.maximum}.` },
+  string: readString,
+  boolean: (_schema, text) => ({ value: text === "true" }),
+  array: readStrings,
+  object: readObject,
+};
+
+function readParams({ action, texts }: Draft, faults: Faults): { [name: string]: Json } {
+  const params: { [name: string]: Json } = {};
+  for (const [name, schema] of Object.entries(action.params.properties)) {
+    const text = texts[name] ?? "";
+    if (text === "") {
+      if (action.params.required.includes(name)) faults[name] = "This is needed.";
+      continue;
+    }
+    const checked = readers[schema.type](schema, text);
+    if ("fault" in checked) faults[name] = checked.fault;
+    else params[name] = checked.value;
+  }
+  return params;
+}
+
+// The body of POST /api/v1/commands, or what is wrong by field; the typed confirmation is not looked at here.
+export function bodyOf(device: string, draft: Draft): { body: Body; faults: Faults } {
+  const faults: Faults = {};
+  const body: Body = { device, action: draft.action.action };
+  const params = readParams(draft, faults);
+  const at = new Date(draft.at);
+  if (Object.keys(params).length > 0) body.params = params;
+  if (draft.action.destructive) body.confirm = true;
+  if (draft.when === "window") body.in_window = true;
+  if (draft.when === "at" && Number.isNaN(at.getTime())) faults.at = "Say the day and the time.";
+  else if (draft.when === "at") body.at = at.toISOString();
+  if (draft.ttl) body.ttl_s = secondsOf(draft.ttl);
+  return { body, faults };
+}
+
+const UNITS: { [unit: string]: number } = { m: 60, h: 3600, d: 86400 };
+const secondsOf = (time: string): number => Number(time.slice(0, -1)) * UNITS[time.slice(-1)]!;
+
+// ---- for a shell ----
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+export function asCli(body: Body, ttl: string): string {
+  const words = ["muster command send", body.device, body.action];
+  if (body.params) words.push("--params", quoted(JSON.stringify(body.params)));
+  if (body.at) words.push("--at", String(body.at));
+  if (body.in_window) words.push("--in-window");
+  if (ttl) words.push("--ttl", ttl);
+  if (body.confirm) words.push("--yes");
+  return words.join(" ");
+}
+
+export const asMqtt = (body: Body, host: string): string =>
+  `mosquitto_pub -V 5 -h ${host} -p 8884 --cafile .muster/ca/service.crt --cert .muster/operators/NAME.crt` +
+  ` --key .muster/operators/NAME.key -q 1 -t ops/v1/op.NAME/request -m ${quoted(JSON.stringify(body))}`;
+
+// What its inventory says; null as long as it has said nothing, and then every action is offered.
+export function platformOf(hardware: Json | undefined): Platform | null {
+  const os = isObject(hardware) ? hardware.os : null;
+  return typeof os === "string" ? (os === "android" ? "android" : "linux") : null;
+}
+
+const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+export const windowText = ({ days, from, to }: { days: number[]; from: string; to: string }): string =>
+  `${days.length === 7 ? "every day" : days.map((day) => DAYS[day - 1]).join(", ")}, ${from} to ${to}`;
