@@ -299,8 +299,8 @@ async function runAndCancel(page) {
 // For a device that is not there: in its window, days ahead.
 async function cancelWaiting(page) {
 	await compose(page, 'reboot')
-	await form(page).getByRole('button', { name: 'In its maintenance window' }).click()
-	await form(page).getByText(/^\w{3}, 02:00 to 05:00 \(Europe\/Berlin\)\.$/).waitFor()
+	await form(page).getByRole('button', { name: 'In its window' }).click()
+	await form(page).getByText(/^Its maintenance window: \w{3}, 02:00 to 05:00 \(Europe\/Berlin\)\.$/).waitFor()
 	await form(page).getByLabel('Type script-2 to confirm').fill('script-2')
 	await looks(page, 'form-window', { fullPage: false })
 	await send(page, 'reboot')
@@ -310,6 +310,35 @@ async function cancelWaiting(page) {
 	await row(page, 'reboot').getByRole('button', { name: 'Cancel reboot' }).click()
 	await reads(stateOf(page, 'reboot'), 'cancelled')
 	assert.equal(await row(page, 'reboot').getByRole('button', { name: /^Cancel/ }).count(), 0)
+}
+
+// The answer is lost, but the request was not: sent again, it is the same command.
+async function sendAgain(page) {
+	const other = await page.context().newPage()
+	other.setDefaultTimeout(20000)
+	await other.goto(page.url())
+	await compose(other, 'ping')
+	await form(other).getByRole('button', { name: 'At a time' }).click()
+	await send(other, 'ping')
+	await form(other).getByText('Say the day and the time.').waitFor()
+	await form(other).getByLabel('Not before').fill(new Date(Date.now() + 86_400_000).toISOString().slice(0, 16))
+	const posts = '**/api/v1/commands'
+	await other.route(posts, async (route) => {
+		await route.fetch()
+		await route.abort()
+	})
+	await send(other, 'ping')
+	await form(other).getByRole('alert').filter({ hasText: 'Send it again: if it did arrive, it is not taken twice.' }).waitFor()
+	await looks(other, 'form-again', { fullPage: false })
+	await other.unroute(posts)
+	await send(other, 'ping')
+	await form(other).waitFor({ state: 'detached' })
+	await reads(stateOf(other, 'ping'), 'queued')
+	const answer = await other.request.get(new URL('/api/v1/commands?device=script-2&action=ping', MUSTER_LINK).href)
+	assert.equal((await answer.json()).items.length, 1)
+	await row(other, 'ping').getByRole('button', { name: 'Cancel ping' }).click()
+	await reads(stateOf(other, 'ping'), 'cancelled')
+	await other.close()
 }
 
 async function viewerSeesNoForm(page) {
@@ -331,6 +360,7 @@ async function commandsByForm(context, page) {
 	await runAndCancel(page)
 	await page.goto(new URL('/devices/script-2', MUSTER_LINK).href)
 	await cancelWaiting(page)
+	await sendAgain(page)
 }
 
 try {

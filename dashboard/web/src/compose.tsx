@@ -1,6 +1,6 @@
 // The form for any command, made from the table of actions.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Action, ApiError, type Command, type DeviceDetail, type ParamSchema, post } from "./api";
 import { Fault, Segments, Short } from "./parts";
 import { asCli, asMqtt, bodyOf, type Draft, type Faults, platformOf, type When, windowText } from "./request";
@@ -82,7 +82,7 @@ function Form(props: ComposerProps) {
     if (valid && !missing.confirm) void send();
   };
   // The keyboard goes to what has to be mended.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (tries > 0) form.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [tries]);
   return (
@@ -115,13 +115,15 @@ function Form(props: ComposerProps) {
         <summary>The same from a shell</summary>
         {valid ? <Shell body={body} ttl={draft.ttl} /> : <p class="muted">Fill in the form, and it stands here.</p>}
       </details>
-      {fault && <Fault error={fault} />}
-      <div class="buttons">
-        <button type="button" onClick={close}>Cancel</button>
-        <button type="submit" class={draft.action.destructive ? "primary danger" : "primary"} disabled={busy}>
-          Send {draft.action.action}
-        </button>
-      </div>
+      <footer>
+        {fault && <Fault error={fault} />}
+        <div class="buttons">
+          <button type="button" onClick={close}>Cancel</button>
+          <button type="submit" class={draft.action.destructive ? "primary danger" : "primary"} disabled={busy}>
+            Send {draft.action.action}
+          </button>
+        </div>
+      </footer>
     </form>
   );
 }
@@ -245,13 +247,13 @@ function TimeFields({ device, draft, fault, change }: {
 }) {
   const window = device.maintenance_window;
   const options: { value: When; text: string }[] = [{ value: "now", text: "Now" }, { value: "at", text: "At a time" }];
-  if (window) options.push({ value: "window", text: "In its maintenance window" });
+  if (window) options.push({ value: "window", text: "In its window" });
   return (
     <>
       <div class="field">
         <span class="label" aria-hidden="true">When</span>
         <Segments label="When" value={draft.when} options={options} onChange={(when) => change({ when })} />
-        {draft.when === "window" && window && <p class="hint">{sentence(windowText(window))} ({device.time_zone}).</p>}
+        {draft.when === "window" && window && <p class="hint">Its maintenance window: {windowText(window)} ({device.time_zone}).</p>}
       </div>
       {draft.when === "at" && (
         <Field name="at" label="Not before" hint={`In your time zone, ${zone}.`} fault={fault}>

@@ -4,12 +4,14 @@ import { ApiError, type Chunk, type Command, get, type Page, post } from "./api"
 import { Bar, Fault, isOpen } from "./parts";
 
 const EVERY_MS = 1000;
+const NEAR_PX = 24; // of the end
 
 // Nothing for a command that has printed nothing.
 export function Output({ command }: { command: Command }) {
   const [chunks, setChunks] = useState<Chunk[]>([]);
   const [error, setError] = useState<ApiError | null>(null);
   const place = useRef<HTMLPreElement>(null);
+  const atEnd = useRef(true);
   const going = isOpen(command.state);
   useEffect(() => {
     const abort = new AbortController();
@@ -18,6 +20,7 @@ export function Output({ command }: { command: Command }) {
     const ask = async () => {
       try {
         const page = await get<Page<Chunk>>(`commands/${command.id}/output`, { after }, abort.signal);
+        if (abort.signal.aborted) return;
         after = page.items.at(-1)?.n ?? after;
         setError(null);
         if (page.items.length > 0) setChunks((old) => [...old, ...page.items]);
@@ -34,16 +37,25 @@ export function Output({ command }: { command: Command }) {
       clearTimeout(timer);
     };
   }, [command.id, going]);
-  // The newest lines stay in sight.
+  // The newest lines stay in sight, unless somebody has gone back to read.
   useEffect(() => {
-    if (place.current) place.current.scrollTop = place.current.scrollHeight;
+    if (place.current && atEnd.current) place.current.scrollTop = place.current.scrollHeight;
   }, [chunks.length]);
   if (error && error.status !== 503) return <Fault error={error} />;
   if (chunks.length === 0) return null;
   return (
     <div class="printed">
       <h3 id={`output-${command.id}`}>Output{going && <span class="muted"> so far</span>}</h3>
-      <pre ref={place} tabIndex={0} role="region" aria-labelledby={`output-${command.id}`} data-testid="output">
+      <pre
+        ref={place}
+        tabIndex={0}
+        role="region"
+        aria-labelledby={`output-${command.id}`}
+        data-testid="output"
+        onScroll={({ currentTarget: { scrollTop, clientHeight, scrollHeight } }) => {
+          atEnd.current = scrollTop + clientHeight > scrollHeight - NEAR_PX;
+        }}
+      >
         {chunks.map((chunk) => chunk.data).join("")}
       </pre>
       {chunks.at(-1)!.cut && <p class="hint">The rest was cut off: a device sends so much and no more.</p>}
