@@ -47,7 +47,8 @@ async function accessible(page, view) {
 }
 
 const statusOf = (page) => page.locator(`tr[data-device="${MUSTER_DEVICE}"] [data-testid=status]`)
-const reads = (locator, text) => locator.filter({ hasText: new RegExp(`^\\W*${text}\\W*$`, 'i') }).first().waitFor()
+const reads = (locator, text, options) => locator.filter({ hasText: new RegExp(`^\\W*${text}\\W*$`, 'i') }).first().waitFor(options)
+const BACKOFF = { timeout: 90000 } // a device that was refused for a while waits before it tries again
 
 const identity = (page) => page.getByTestId('identity')
 const tagOf = (page, id) => page.locator(`tr[data-device="${id}"] [data-testid=revoked]`)
@@ -168,7 +169,7 @@ async function revokeAndRestore(context, page, faults) {
 
 	await restore(page)
 	await inEffect(page)
-	await reads(page.getByTestId('status'), 'online')
+	await reads(page.getByTestId('status'), 'online', BACKOFF)
 	await tagOf(other, MUSTER_DEVICE).waitFor({ state: 'detached' })
 
 	// One that was never in contact does not change its state, and is shown live all the same.
