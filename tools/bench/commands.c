@@ -28,6 +28,7 @@
 
 static const char sql_ask[] =
 	"insert into command (device, action, requested_by, source) values ($1, 'ping', 'bench', 'sql') returning id";
+static const char sql_limit[] = "insert into command_limit (requester, per_minute) values ('bench', 1000000)";
 static const char sql_state[] =
 	"select (select state from command where id = $1::text::uuid), exists (select from command_result"
 	" where device = $2 and command = $1::text and state = 'succeeded')";
@@ -100,17 +101,23 @@ static bool start_devices(struct bench *bench, struct error *error)
 
 // ---- one by one ----
 
-static void ignore(void *user, const char *channel, const char *payload)
+static void take_note(void *user, const char *channel, const char *payload)
 {
+	bool *heard = user;
+	*heard = true;
 }
 
-// Sleeps until ingest or commander have committed something.
+// Sleeps until ingest or commander have committed something. It may have come in with the answer to the last query, and
+// then the socket has nothing more to say.
 static bool wait_news(struct pg *pg, struct error *error)
 {
 	struct pollfd watch = {.fd = pg_fd(pg), .events = POLLIN};
+	bool heard = false;
+	if (!pg_notifications(pg, take_note, &heard, error) || heard)
+		return heard;
 	if (poll(&watch, 1, STEP_TIMEOUT_MS) <= 0)
 		return error_set(error, ERROR_TIMEOUT, "a command is not answered");
-	return pg_notifications(pg, ignore, NULL, error);
+	return pg_notifications(pg, take_note, &heard, error);
 }
 
 static bool ask_once(struct bench *bench, long number, double *stored_ms, double *closed_ms, struct error *error)
@@ -133,6 +140,8 @@ static bool ask_once(struct bench *bench, long number, double *stored_ms, double
 			*closed_ms = now_ms() - start_ms;
 			return true;
 		}
+		if (strcmp(pg_text(state, 0, 0), "rejected") == 0)
+			return error_set(error, ERROR_FAILED, "device %s: a command was rejected", device);
 		if (!wait_news(pg, error))
 			return error_prefix(error, "device %s, %s", device, pg_text(state, 0, 0));
 	}
@@ -141,7 +150,8 @@ static bool ask_once(struct bench *bench, long number, double *stored_ms, double
 static bool ask_singly(struct bench *bench, struct error *error)
 {
 	double ignored[2];
-	if (!pg_exec(stage_database(bench->stage), "listen muster_result; listen muster_command", error))
+	if (!pg_exec(stage_database(bench->stage), sql_limit, error) ||
+	    !pg_exec(stage_database(bench->stage), "listen muster_result; listen muster_command", error))
 		return false;
 	for (long i = 0; i < WARM_UP; i++) {
 		if (!ask_once(bench, i, &ignored[0], &ignored[1], error))
