@@ -21,7 +21,7 @@ class Fleet:
         token.write_text(lab.token("--uses", str(count)))
         token.chmod(0o600)
         self.journal = folder / f"{prefix}commands.journal"
-        self.output = open(folder / "output", "w+", encoding="utf-8")  # pylint: disable=consider-using-with
+        self.output = open(folder / "output", "a+", encoding="utf-8")  # pylint: disable=consider-using-with
         self.ledger = Ledger(folder / "ledger")
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
             [*DIE_WITH_PARENT, lab.bin / "muster-sim", "run", "--state", folder,
