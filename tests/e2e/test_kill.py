@@ -26,7 +26,7 @@ class Fleet:
         token = self.folder / "token"
         token.write_text(stack.token("--uses", str(COUNT), *token_options))
         token.chmod(0o600)
-        self.output = open(self.folder / "output", "w+")
+        self.output = open(self.folder / "output", "a+")
         self.process = subprocess.Popen(
             [stack.bin / "muster-sim", "run", "--state", self.folder, "--bridge", f"https://localhost:{stack.ports['bridge']}",
              "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", str(COUNT), "--prefix", prefix,
