@@ -129,23 +129,35 @@ static void print_device(const struct json *device)
 	(void)fputs(buf_str(&text), stdout);
 }
 
-static int show_run(struct cli *cli)
+// Asks for the device that is named first, at suffix below its path. NULL when that failed: *exit_code says how, and
+// people have been told.
+static struct json *ask_device(struct cli *cli, const char *method, const char *suffix, const char *body,
+			       int *exit_code)
 {
-	struct error error;
-	int exit_code = CLI_OK;
+	struct error error = {0};
 	char path[128];
 	const char *name = cli->args.operands[0];
 	if (!topic_is_device_id(name)) {
 		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", name);
-		return cli_usage(cli, &error);
+		*exit_code = cli_usage(cli, &error);
+		return NULL;
 	}
-	auto_api struct api *api = api_open(cli, &exit_code);
+	auto_api struct api *api = api_open(cli, exit_code);
 	if (!api)
-		return exit_code;
-	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s", name);
-	auto_json struct json *device = api_request(api, "GET", path, NULL, &error);
+		return NULL;
+	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s%s", name, suffix);
+	struct json *answer = api_request(api, method, path, body, &error);
+	if (!answer)
+		*exit_code = error.kind == ERROR_NOT_FOUND ? api_no_device(cli, name) : api_fail(cli, &error);
+	return answer;
+}
+
+static int show_run(struct cli *cli)
+{
+	int exit_code = CLI_OK;
+	auto_json struct json *device = ask_device(cli, "GET", "", NULL, &exit_code);
 	if (!device)
-		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, name) : api_fail(cli, &error);
+		return exit_code;
 	if (cli->json)
 		cli_print_json(device);
 	else
@@ -221,22 +233,12 @@ static int set_run(struct cli *cli)
 {
 	struct error error = {0};
 	int exit_code = CLI_OK;
-	char path[128];
-	const char *name = cli->args.operands[0];
-	if (!topic_is_device_id(name)) {
-		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", name);
-		return cli_usage(cli, &error);
-	}
 	auto_json struct json *body = settings_body(cli, &error);
 	if (!body)
 		return cli_usage(cli, &error);
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s", name);
-	auto_json struct json *settings = api_request(api, "PATCH", path, json_text(body), &error);
+	auto_json struct json *settings = ask_device(cli, "PATCH", "", json_text(body), &exit_code);
 	if (!settings)
-		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, name) : api_fail(cli, &error);
+		return exit_code;
 	if (cli->json)
 		cli_print_json(settings);
 	else
@@ -250,25 +252,16 @@ static const struct args_option set_options[] = {
 	{"window", "W", "maintenance window in its time zone, \"1-5 02:00-05:00\" (1 is Monday), or none"},
 	{NULL, NULL, NULL},
 };
+
 // ---- wake ----
 
 static int wake_run(struct cli *cli)
 {
-	struct error error;
 	int exit_code = CLI_OK;
-	char path[128];
 	const char *name = cli->args.operands[0];
-	if (!topic_is_device_id(name)) {
-		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", name);
-		return cli_usage(cli, &error);
-	}
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s/wake", name);
-	auto_json struct json *wake = api_request(api, "POST", path, "{}", &error);
+	auto_json struct json *wake = ask_device(cli, "POST", "/wake", "{}", &exit_code);
 	if (!wake)
-		return error.kind == ERROR_NOT_FOUND ? api_no_device(cli, name) : api_fail(cli, &error);
+		return exit_code;
 	if (cli->json)
 		cli_print_json(wake);
 	else
