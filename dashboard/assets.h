@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ASSETS_MAX 32
+#define ASSETS_MAX 128
 #define ASSET_NAME_MAX 63
 
 struct asset {

@@ -217,7 +217,7 @@ export interface Series {
 
 export interface Session {
   name: string;
-  role: string;
+  role: "viewer" | "operator" | "administrator" | "auditor";
   can_act: boolean;
   expires_at: string;
   version: string;

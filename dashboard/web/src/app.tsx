@@ -1,14 +1,12 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentType } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import { ApiError, del, get, post, type Session } from "./api";
-import { CommandsView } from "./commands";
-import { DeviceView } from "./device";
-import { DevicesView } from "./devices";
-import { EventsView } from "./events";
 import { useLive, useNow } from "./hooks";
 import { serverNow, start, stop } from "./live";
 import { Login } from "./login";
-import { Empty, Icon, Mark } from "./parts";
+import { Empty, Fault, Icon, Mark } from "./parts";
 import { navigate, useLocation } from "./router";
+import { findView, type Found, type ViewProps, views } from "./views";
 
 const LINK = /^#([A-Za-z0-9_-]{43})$/; // a one-time login link's token
 
@@ -49,6 +47,8 @@ export function App() {
 function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
   const url = useLocation();
   const path = url.pathname === "/login" ? "/" : url.pathname;
+  const found = findView(path);
+  const links = views.filter(({ link, roles }) => link && roles.includes(who.role));
   useEffect(() => {
     if (url.pathname === "/login") navigate("/", true);
   }, [url.pathname]);
@@ -61,9 +61,9 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
           <span>Muster</span>
         </a>
         <nav aria-label="Main">
-          <Tab href="/" here={path === "/" || path.startsWith("/devices")}>Devices</Tab>
-          <Tab href="/commands" here={path === "/commands"}>Commands</Tab>
-          <Tab href="/events" here={path === "/events"}>Events</Tab>
+          {links.map(({ link, title }) => (
+            <Tab key={link} href={link!} here={found?.view.link === link || path.startsWith(`${link}/`)}>{title}</Tab>
+          ))}
         </nav>
         <div class="right">
           <Pulse />
@@ -76,7 +76,7 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
       </header>
       <Banner />
       <main id="main" tabIndex={-1}>
-        <View path={path} who={who} />
+        <Place key={path} found={found} who={who} />
       </main>
     </>
   );
@@ -90,26 +90,48 @@ function Tab({ href, here, children }: { href: string; here: boolean; children: 
   );
 }
 
-function View({ path, who }: { path: string; who: Session }) {
-  const device = /^\/devices\/([^/]+)$/.exec(path)?.[1];
-  const title = device ?? (path === "/commands" ? "Commands" : path === "/events" ? "Events" : "Devices");
-  const first = useRef(true);
+// Loads the view's file when it is first needed; what was loaded once is there at once.
+const loaded = new Map<string, ComponentType<ViewProps>>();
+
+function useView(found: Found | null) {
+  const [, setArrived] = useState(0);
+  const [fault, setFault] = useState<ApiError | null>(null);
+  const name = found ? String(found.view.path) : "";
+  const load = () => {
+    setFault(null);
+    if (!found || loaded.has(name)) return;
+    found.view.load().then(
+      (module) => {
+        loaded.set(name, module.default);
+        setArrived((n) => n + 1);
+      },
+      () => setFault(new ApiError(0, "A part of the page could not be loaded. Is the server there? Try again, or reload the page.")),
+    );
+  };
+  useEffect(load, [name]);
+  return { Shown: loaded.get(name), fault, load };
+}
+
+function Place({ found, who }: { found: Found | null; who: Session }) {
+  const title = found ? (found.args[0] ?? found.view.title) : "Not found";
+  const { Shown, fault, load } = useView(found);
   useEffect(() => {
     document.title = `${title} · Muster`;
     // After a step to another view the keyboard and screen readers start at its beginning.
-    if (!first.current) document.getElementById("main")?.focus({ preventScroll: true });
-    first.current = false;
+    if (!first) document.getElementById("main")?.focus({ preventScroll: true });
+    first = false;
   }, [title]);
-  if (device) return <DeviceView key={device} id={decodeURIComponent(device)} canAct={who.can_act} mayRestore={who.role === "administrator"} />;
-  if (path === "/" || path === "/devices") return <DevicesView mayDecide={who.role === "administrator"} />;
-  if (path === "/commands") return <CommandsView canAct={who.can_act} />;
-  if (path === "/events") return <EventsView />;
-  return (
-    <Empty title="There is no such page">
-      <a href="/">Go to all devices</a>
-    </Empty>
-  );
+  if (!found)
+    return (
+      <Empty title="There is no such page">
+        <a href="/">Go to all devices</a>
+      </Empty>
+    );
+  if (fault) return <Fault error={fault} retry={load} />;
+  if (!Shown) return <div class="card skeleton tall" role="status" aria-label="Loading" />;
+  return <Shown who={who} args={found.args} />;
 }
+let first = true;
 
 function Pulse() {
   const { connected, lostAt } = useLive();

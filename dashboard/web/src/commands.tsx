@@ -7,6 +7,7 @@ import { subscribe } from "./live";
 import { Output, Underway } from "./output";
 import { CommandBadge, Empty, Fault, Filter, isOpen, Pairs, Segments, Time } from "./parts";
 import { useQuery } from "./router";
+import type { ViewProps } from "./views";
 
 const PAGE = 50;
 const states = [
@@ -30,7 +31,7 @@ export function mergeCommands<T extends Command>(items: T[], changed: T[]): T[] 
   return [...known.values()].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
 }
 
-export function CommandsView({ canAct }: { canAct: boolean }) {
+export default function CommandsView({ who: { can_act: canAct } }: ViewProps) {
   const [device, setDevice] = useQuery("device");
   const [state, setState] = useQuery("state");
   const [shown, setShown] = useState(PAGE);

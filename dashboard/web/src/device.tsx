@@ -27,8 +27,12 @@ import {
   usageLevel,
 } from "./parts";
 import { listAddress, useQuery } from "./router";
+import type { ViewProps } from "./views";
 
-export function DeviceView({ id, canAct, mayRestore }: { id: string; canAct: boolean; mayRestore: boolean }) {
+export default function DeviceView({ who, args }: ViewProps) {
+  const id = args[0]!;
+  const { can_act: canAct } = who;
+  const mayRestore = who.role === "administrator";
   const path = `devices/${encodeURIComponent(id)}`;
   const [revealed, setRevealed] = useState("");
   const device = useLoad(id, (signal) => get<DeviceDetail>(path, {}, signal));

@@ -7,6 +7,7 @@ import { OverviewStrip } from "./overview";
 import { Bar, batteryLevel, Empty, Fault, Filter, Icon, RevokedTag, Segments, StatusBadge, Time, usageLevel } from "./parts";
 import { Registrations } from "./registrations";
 import { useQuery } from "./router";
+import type { ViewProps } from "./views";
 
 const PAGE = 100;
 
@@ -57,7 +58,8 @@ export function useOverview() {
   return overview;
 }
 
-export function DevicesView({ mayDecide }: { mayDecide: boolean }) {
+export default function DevicesView({ who }: ViewProps) {
+  const mayDecide = who.role === "administrator";
   const [q, setQ] = useQuery("q");
   const [status, setStatus] = useQuery("status");
   const [sort, setSort] = useQuery("sort");

@@ -8,7 +8,7 @@ import { useQuery } from "./router";
 
 const PAGE = 50;
 
-export function EventsView() {
+export default function EventsView() {
   const [device, setDevice] = useQuery("device");
   const [type, setType] = useQuery("type");
   const [shown, setShown] = useState(PAGE);

@@ -1,0 +1,40 @@
+// The page's views: where they stand, who sees them, and the file each is loaded from when it is first looked at.
+import type { ComponentType } from "preact";
+import type { Session } from "./api";
+
+export interface ViewProps {
+  who: Session;
+  args: string[]; // what the path's pattern captured, decoded
+}
+
+type Role = Session["role"];
+const ALL: Role[] = ["viewer", "operator", "administrator", "auditor"];
+
+export interface View {
+  path: RegExp;
+  title: string; // with the first of args instead, when there is one
+  roles: Role[]; // who finds it in the navigation; the API decides what they get
+  load: () => Promise<{ default: ComponentType<ViewProps> }>;
+  link?: string; // stands in the navigation
+}
+
+// In the order of the navigation.
+export const views: View[] = [
+  { path: /^\/$|^\/devices$/, title: "Devices", roles: ALL, link: "/devices", load: () => import("./devices") },
+  { path: /^\/devices\/([^/]+)$/, title: "Device", roles: ALL, load: () => import("./device") },
+  { path: /^\/commands$/, title: "Commands", roles: ALL, link: "/commands", load: () => import("./commands") },
+  { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", load: () => import("./events") },
+];
+
+export interface Found {
+  view: View;
+  args: string[];
+}
+
+export function findView(path: string): Found | null {
+  for (const view of views) {
+    const match = view.path.exec(path);
+    if (match) return { view, args: match.slice(1).map(decodeURIComponent) };
+  }
+  return null;
+}
