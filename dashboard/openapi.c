@@ -15,7 +15,7 @@
 
 static bool is_described(const struct http_route *route)
 {
-	return strncmp(route->pattern, "/api/", 5) == 0 || route->tag == ACCESS_SIGNED;
+	return strncmp(route->pattern, "/api/v1/", 8) == 0 || route->tag == ACCESS_SIGNED;
 }
 
 static struct json *object_of(const char *name, struct json *value)

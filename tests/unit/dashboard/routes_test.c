@@ -12,7 +12,7 @@
 
 static bool is_api(const struct http_route *route)
 {
-	return strncmp(route->pattern, "/api/", 5) == 0;
+	return strncmp(route->pattern, "/api/v1/", 8) == 0;
 }
 
 static bool is_session(const struct http_route *route)
