@@ -1,23 +1,13 @@
 // What a person sees: log in by the one-time link, watch a device come and go without a reload, send a ping and see it end.
-// Environment: MUSTER_WEB (folder of the page's node_modules), MUSTER_LINK, MUSTER_SIM (command line of a simulated
-// device, JSON array), MUSTER_DEVICE (its id), MUSTER_SHOTS (folder for screenshots),
-// MUSTER_ENROLL (url of the bridge, and a certificate request: JSON), MUSTER_AGENT (id of a device with a real agent).
+// Environment, beside what page.mjs takes: MUSTER_SIM (command line of a simulated device, JSON array), MUSTER_DEVICE (its
+// id), MUSTER_ENROLL (url of the bridge, and a certificate request: JSON), MUSTER_AGENT (id of a device with a real agent).
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { accessible, looks, open, withBrowser } from './page.mjs'
 
-const { MUSTER_WEB, MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS, MUSTER_ENROLL, MUSTER_AGENT } = process.env
-const require = createRequire(join(MUSTER_WEB, 'package.json'))
-const { chromium } = require('playwright-core')
-const axe = require.resolve('axe-core/axe.min.js')
-
-const browser = await chromium.launch({
-	executablePath: '/usr/bin/chromium',
-	args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-		'--disable-component-update', '--disable-sync'],
-})
+const { MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS, MUSTER_ENROLL, MUSTER_AGENT } = process.env
 const children = []
 
 function simulate() {
@@ -25,25 +15,6 @@ function simulate() {
 	const child = spawn(program, args, { stdio: 'ignore' })
 	children.push(child)
 	return child
-}
-
-async function open(options = {}) {
-	const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1440, height: 900 }, ...options })
-	const page = await context.newPage()
-	page.setDefaultTimeout(20000)
-	const faults = []
-	page.on('pageerror', (error) => faults.push(String(error)))
-	page.on('console', (message) => {
-		if (message.type() === 'error' && !message.text().includes('status of 4')) faults.push(message.text())
-	})
-	return { context, page, faults }
-}
-
-async function accessible(page, view) {
-	// axe is injected by the test's own tool, past the page's content security policy.
-	await page.evaluate(await (await import('node:fs/promises')).readFile(axe, 'utf8'))
-	const { violations } = await page.evaluate(() => globalThis.axe.run())
-	assert.deepEqual(violations.map((one) => `${view}: ${one.id}: ${one.nodes[0].html}`), [])
 }
 
 const statusOf = (page) => page.locator(`tr[data-device="${MUSTER_DEVICE}"] [data-testid=status]`)
@@ -100,20 +71,6 @@ async function enrolAgain(page) {
 	const next = await identity(page).locator('.facts code').first().getAttribute('title')
 	assert.notEqual(next, serial)
 	await page.getByTestId('standing').filter({ hasText: /^Let in again .* by enrolment: the device was enrolled again/ }).waitFor()
-}
-
-// Wide and narrow, light and dark; nothing is wider than the screen.
-async function looks(page, name, options) {
-	for (const colorScheme of ['dark', 'light']) {
-		for (const width of [360, 1440]) {
-			await page.emulateMedia({ colorScheme })
-			await page.setViewportSize({ width, height: width === 360 ? 780 : 900 })
-			// The chart is drawn anew for the width a moment later.
-			await page.waitForFunction(() => document.documentElement.scrollWidth <= innerWidth)
-			await page.screenshot({ path: join(MUSTER_SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true, ...options })
-		}
-		await accessible(page, `${name}, ${colorScheme}`)
-	}
 }
 
 async function operatorMayNotRestore(page) {
@@ -364,8 +321,8 @@ async function commandsByForm(context, page) {
 	await sendAgain(page)
 }
 
-try {
-	const { context, page, faults } = await open()
+async function watchAndAct(browser) {
+	const { context, page, faults } = await open(browser)
 	await page.goto(MUSTER_LINK)
 	await page.getByTestId('devices').waitFor()
 	assert.ok(!page.url().includes('#'), 'the token is gone from the address bar')
@@ -428,12 +385,14 @@ try {
 	assert.equal(answer.status(), 401, 'a session that was logged out is dead on the server')
 	assert.deepEqual(faults, [])
 
-	const second = await open()
+	const second = await open(browser)
 	await second.page.goto(MUSTER_LINK)
 	await second.page.getByLabel('Password').waitFor()
 	assert.equal(await second.page.getByTestId('devices').count(), 0, 'the link works once')
-	console.log('seen')
+}
+
+try {
+	await withBrowser(watchAndAct)
 } finally {
 	for (const child of children) child.kill('SIGTERM')
-	await browser.close()
 }

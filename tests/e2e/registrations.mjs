@@ -1,30 +1,17 @@
-// An administrator lets a device in on the page. Environment: MUSTER_WEB, MUSTER_LINK and MUSTER_SHOTS as in browser.mjs.
+// An administrator lets a device in on the page.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { accessible, open, withBrowser } from './page.mjs'
 
-const { MUSTER_WEB, MUSTER_LINK, MUSTER_SHOTS } = process.env
-const require = createRequire(join(MUSTER_WEB, 'package.json'))
-const { chromium } = require('playwright-core')
-const axe = require.resolve('axe-core/axe.min.js')
+const { MUSTER_LINK, MUSTER_SHOTS } = process.env
 
-const browser = await chromium.launch({
-	executablePath: '/usr/bin/chromium',
-	args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-		'--disable-component-update', '--disable-sync'],
-})
-try {
-	const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1440, height: 900 } })
-	const page = await context.newPage()
-	page.setDefaultTimeout(20000)
+await withBrowser(async (browser) => {
+	const { page } = await open(browser)
 	await page.goto(MUSTER_LINK)
 	const list = page.getByTestId('registrations')
 	const wanted = list.locator('tr', { hasText: 'SN-web-1' })
 	await wanted.waitFor()
-	await page.evaluate(await readFile(axe, 'utf8'))
-	const { violations } = await page.evaluate(() => globalThis.axe.run())
-	assert.deepEqual(violations.map((one) => `${one.id}: ${one.nodes[0].html}`), [])
+	await accessible(page, 'registrations')
 	assert.equal(await page.evaluate(() => globalThis.injected), undefined, 'what a device says is text')
 	await page.screenshot({ path: join(MUSTER_SHOTS, 'registrations.png') })
 
@@ -43,7 +30,4 @@ try {
 	await page.setViewportSize({ width: 390, height: 844 })
 	await page.screenshot({ path: join(MUSTER_SHOTS, 'registrations-narrow.png') })
 	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it fits a telephone')
-	console.log('seen')
-} finally {
-	await browser.close()
-}
+})

@@ -1,14 +1,12 @@
 """The page in a real browser (Debian's Chromium, driven by browser.mjs)."""
 import json
-import os
-import pathlib
 from datetime import date, timedelta
 
-from stack import Device, run, wait_for
+from page import browse
+from stack import Device, wait_for
 from test_actions import Agent
 
 STACK_ARGS = ["--sims", "5"]
-HERE = pathlib.Path(__file__).resolve().parent
 
 
 def test_a_person_watches_and_acts(stack):
@@ -36,13 +34,8 @@ def test_a_person_watches_and_acts(stack):
                  "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", "1", "--prefix", "door-",
                  "--interval-ms", "1000"]
     enroll = {"url": f"https://localhost:{stack.ports['bridge']}/v1/enroll", "csr": stack.csr("script-2-again")[1]}
-    environment = os.environ | {
-        "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": stack.info["login_link"],
-        "MUSTER_SIM": json.dumps([str(word) for word in simulator]), "MUSTER_DEVICE": "door-001", "MUSTER_ENROLL": json.dumps(enroll),
-        "MUSTER_AGENT": "desk-1", "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)), "HOME": str(folder),
-    }
     with Agent(stack, "desk-1", ["ping", "ring", "run"]):
-        done = run("node", HERE / "browser.mjs", check=False, env=environment)
-    assert done.returncode == 0 and "seen" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
+        browse(stack, "browser.mjs", sim=json.dumps([str(word) for word in simulator]), device="door-001",
+               enroll=json.dumps(enroll), agent="desk-1")
     ran = stack.rows("select state, confirmed, idempotency_key is not null from command where device = 'desk-1' and action = 'run'")
     assert ran == [("cancelled", True, True)], ran

@@ -3,13 +3,13 @@ import base64
 import hashlib
 import json
 import os
-import pathlib
 import secrets
 import signal
 import subprocess
 import urllib.parse
 
 import pytest
+from page import browse
 from stack import run, wait_for
 
 STEPS = ["register.key", "register.secret", "register.asked", "register.answered", "register.kept"]
@@ -413,21 +413,12 @@ def test_expiry_is_told_once_even_if_nobody_tries(stack):
 
 
 def test_an_administrator_decides_on_the_page(stack):
-    here = pathlib.Path(__file__).resolve().parent
     hostile = "<img src=x onerror='window.injected=1'>"
     first = Applicant(stack, "web-1", serial="SN-web-1", info={"model": hostile})
     second = Applicant(stack, "web-2", serial="SN-web-2")
     left = Applicant(stack, "web-3", serial="SN-web-3", info={"model": "Till 9"})
     assert [device.ask()[0] for device in (first, second, left)] == [202, 202, 202]
-    folder = stack.state / "shots"
-    folder.mkdir()
-    token = secrets.token_urlsafe(32)
-    stack.rows("insert into access_token (token_hash, kind, user_name, label, expires_at) values (%s, 'login', 'admin', 'test',"
-               " now() + interval '1 hour') returning 1", hashlib.sha256(token.encode()).digest())
-    environment = os.environ | {"MUSTER_WEB": str(here.parents[1] / "dashboard/web"), "MUSTER_LINK": f"https://localhost:{stack.ports['dashboard']}/login#{token}",
-                                "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)), "HOME": str(folder)}
-    done = run("node", here / "registrations.mjs", check=False, env=environment)
-    assert done.returncode == 0 and "seen" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
+    browse(stack, "registrations.mjs")
     assert first.poll()[1]["device"] == "door-7"
     status, answer = second.poll()
     assert (status, answer["state"], answer["reason"]) == (200, "rejected", "not ours")

@@ -1,0 +1,63 @@
+// What the tests of the page share: Debian's Chromium, and what must hold in every view. A script is run by browse() of
+// page.py, which sets MUSTER_WEB (folder of the page's node_modules), MUSTER_LINK (one-time login link) and MUSTER_SHOTS
+// (folder for screenshots).
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
+const { MUSTER_WEB, MUSTER_LINK, MUSTER_SHOTS } = process.env
+const require = createRequire(join(MUSTER_WEB, 'package.json'))
+const { chromium } = require('playwright-core')
+const axe = require.resolve('axe-core/axe.min.js')
+
+// Runs test(browser) in a browser of its own; says "seen" when it passed.
+export async function withBrowser(test) {
+	const browser = await chromium.launch({
+		executablePath: '/usr/bin/chromium',
+		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+			'--disable-component-update', '--disable-sync'],
+	})
+	try {
+		await test(browser)
+		console.log('seen')
+	} finally {
+		await browser.close()
+	}
+}
+
+// A page of its own context; faults gathers what its script and its console complain of.
+export async function open(browser, options = {}) {
+	const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1440, height: 900 }, ...options })
+	const page = await context.newPage()
+	page.setDefaultTimeout(20000)
+	const faults = []
+	page.on('pageerror', (error) => faults.push(String(error)))
+	page.on('console', (message) => {
+		if (message.type() === 'error' && !message.text().includes('status of 4')) faults.push(message.text())
+	})
+	return { context, page, faults }
+}
+
+export const address = (path) => new URL(path, MUSTER_LINK).href
+
+export async function accessible(page, view) {
+	// axe is injected by the test's own tool, past the page's content security policy.
+	await page.evaluate(await readFile(axe, 'utf8'))
+	const { violations } = await page.evaluate(() => globalThis.axe.run())
+	assert.deepEqual(violations.map((one) => `${view}: ${one.id}: ${one.nodes[0].html}`), [])
+}
+
+// Wide and narrow, light and dark; nothing is wider than the screen.
+export async function looks(page, name, options) {
+	for (const colorScheme of ['dark', 'light']) {
+		for (const width of [360, 1440]) {
+			await page.emulateMedia({ colorScheme })
+			await page.setViewportSize({ width, height: width === 360 ? 780 : 900 })
+			// A chart is drawn anew for the width a moment later.
+			await page.waitForFunction(() => document.documentElement.scrollWidth <= innerWidth)
+			await page.screenshot({ path: join(MUSTER_SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true, ...options })
+		}
+		await accessible(page, `${name}, ${colorScheme}`)
+	}
+}
