@@ -32,7 +32,9 @@ static const char OVERVIEW_SQL[] =
 	"  'duplicates', duplicates, 'lost', dropped + missing.lost, 'open', open, 'late', late) from ledger_sum, "
 	"missing),"
 	" 'quarantine', json_build_object('total', (select count(*) from quarantine),"
-	"  'last_day', (select count(*) from quarantine where received_at > now() - interval '1 day'))),"
+	"  'last_day', (select count(*) from quarantine where received_at > now() - interval '1 day')),"
+	" 'waiting', json_build_object("
+	"  'registrations', (select count(*) from registration where state = 'pending'))),"
 	" (select received from ledger_sum)";
 
 #define SAMPLE_EVERY_MS 5000

@@ -87,7 +87,7 @@ async function operatorMayNotRestore(page) {
 async function revokeAndRestore(context, page, faults) {
 	const other = await context.newPage()
 	other.setDefaultTimeout(20000)
-	await other.goto(new URL('/', MUSTER_LINK).href)
+	await other.goto(new URL('/devices', MUSTER_LINK).href)
 	await other.getByTestId('devices').waitFor()
 	assert.equal(await other.getByTestId('revoked').count(), 0)
 
@@ -143,7 +143,7 @@ async function revokeAndRestore(context, page, faults) {
 	await inEffect(page)
 	await looks(page, 'restored')
 	await enrolAgain(page)
-	await other.goto(new URL('/', MUSTER_LINK).href)
+	await other.goto(new URL('/devices', MUSTER_LINK).href)
 	await other.locator('tr[data-device=script-2]').waitFor()
 	assert.equal(await tagOf(other, 'script-2').count(), 0)
 	await other.close()
@@ -324,9 +324,11 @@ async function commandsByForm(context, page) {
 async function watchAndAct(browser) {
 	const { context, page, faults } = await open(browser)
 	await page.goto(MUSTER_LINK)
-	await page.getByTestId('devices').waitFor()
+	await page.getByTestId('overview').waitFor()
 	assert.ok(!page.url().includes('#'), 'the token is gone from the address bar')
 	await page.evaluate(() => { globalThis.notReloaded = true })
+	await page.getByRole('navigation').getByRole('link', { name: 'Devices' }).click()
+	await page.getByTestId('devices').waitFor()
 	await accessible(page, 'fleet')
 
 	let device = simulate()
@@ -369,7 +371,7 @@ async function watchAndAct(browser) {
 
 	// At 360 px nothing is wider than the screen.
 	await page.setViewportSize({ width: 360, height: 780 })
-	await page.goto(new URL('/', MUSTER_LINK).href)
+	await page.goto(new URL('/devices', MUSTER_LINK).href)
 	await page.getByTestId('devices').waitFor()
 	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360), 'no sideways scrolling at 360 px')
 	await page.screenshot({ path: join(MUSTER_SHOTS, 'fleet-360.png') })
@@ -378,6 +380,7 @@ async function watchAndAct(browser) {
 	const cookies = await context.cookies()
 	const session = cookies.find((cookie) => cookie.name === '__Host-muster')
 	assert.ok(session.secure && session.httpOnly && session.sameSite === 'Strict')
+	await page.getByRole('button', { name: /administrator$/ }).click()
 	await page.getByRole('button', { name: 'Log out' }).click()
 	await page.getByLabel('Password').waitFor()
 	await context.addCookies([session])

@@ -204,6 +204,7 @@ export interface Overview {
   ledger: { stored: number; received: number; duplicates: number; lost: number; open: number; late: number };
   quarantine: { total: number; last_day: number };
   ingest: { messages_last_minute: number; window_s: number };
+  waiting: { registrations: number };
 }
 
 export interface Series {

@@ -1,12 +1,15 @@
 import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, del, get, post, type Session } from "./api";
+import { watchFleet } from "./fleet";
 import { useLive, useNow } from "./hooks";
+import { listenToKeys } from "./keys";
 import { serverNow, start, stop } from "./live";
 import { Login } from "./login";
-import { Empty, Fault, Icon, Mark } from "./parts";
+import { Navigation } from "./nav";
+import { Empty, Fault, Icon } from "./parts";
 import { navigate, useLocation } from "./router";
-import { findView, type Found, type ViewProps, views } from "./views";
+import { findView, type Found, type View, type ViewProps, views } from "./views";
 
 const LINK = /^#([A-Za-z0-9_-]{43})$/; // a one-time login link's token
 
@@ -48,46 +51,40 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
   const url = useLocation();
   const path = url.pathname === "/login" ? "/" : url.pathname;
   const found = findView(path);
-  const links = views.filter(({ link, roles }) => link && roles.includes(who.role));
+  const mine = useMemo(() => views.filter(({ link, roles }) => link && roles.includes(who.role)), [who.role]);
+  const [help, setHelp] = useState(false);
   useEffect(() => {
     if (url.pathname === "/login") navigate("/", true);
   }, [url.pathname]);
+  useEffect(watchFleet, []);
+  useEffect(() => listenToKeys(mine, () => setHelp(true)), [mine]);
   return (
-    <>
+    <div class="frame">
       <a class="skip" href="#main">Skip to content</a>
-      <header class="top">
-        <a class="brand" href="/" aria-label="Muster, all devices">
-          <Mark />
-          <span>Muster</span>
-        </a>
-        <nav aria-label="Main">
-          {links.map(({ link, title }) => (
-            <Tab key={link} href={link!} here={found?.view.link === link || path.startsWith(`${link}/`)}>{title}</Tab>
-          ))}
-        </nav>
-        <div class="right">
-          <Pulse />
-          <span class="who" title={`Logged in until ${new Date(who.expires_at).toLocaleString()}`}>
-            {who.name}
-            <span class="role">{who.role}</span>
-          </span>
-          <button type="button" class="plain" onClick={logOut}>Log out</button>
-        </div>
-      </header>
-      <Banner />
-      <main id="main" tabIndex={-1}>
-        <Place key={path} found={found} who={who} />
-      </main>
-    </>
+      <Navigation who={who} views={mine} path={path} logOut={logOut} help={() => setHelp(true)} />
+      <div class="content">
+        <Banner />
+        <main id="main" tabIndex={-1}>
+          <Place key={path} found={found} who={who} />
+        </main>
+      </div>
+      {help && <Later load={() => import("./help")} views={mine} close={() => setHelp(false)} />}
+    </div>
   );
 }
 
-function Tab({ href, here, children }: { href: string; here: boolean; children: string }) {
-  return (
-    <a href={href} {...(here ? { "aria-current": "page" as const } : {})}>
-      {children}
-    </a>
-  );
+interface HelpProps {
+  views: View[];
+  close: () => void;
+}
+
+// The help is loaded when it is first asked for.
+function Later({ load, ...props }: { load: () => Promise<{ default: ComponentType<HelpProps> }> } & HelpProps) {
+  const [Shown, setShown] = useState<ComponentType<HelpProps> | null>(null);
+  useEffect(() => {
+    load().then((module) => setShown(() => module.default), props.close);
+  }, []);
+  return Shown && <Shown {...props} />;
 }
 
 // Loads the view's file when it is first needed; what was loaded once is there at once.
@@ -124,7 +121,7 @@ function Place({ found, who }: { found: Found | null; who: Session }) {
   if (!found)
     return (
       <Empty title="There is no such page">
-        <a href="/">Go to all devices</a>
+        <a href="/">Go to the overview</a>
       </Empty>
     );
   if (fault) return <Fault error={fault} retry={load} />;
@@ -132,17 +129,6 @@ function Place({ found, who }: { found: Found | null; who: Session }) {
   return <Shown who={who} args={found.args} />;
 }
 let first = true;
-
-function Pulse() {
-  const { connected, lostAt } = useLive();
-  const [tone, word] = connected ? ["on", "Live"] : lostAt ? ["off", "Not live"] : ["", "Connecting"];
-  return (
-    <span class={`pulse ${tone}`} role="status" data-testid="live">
-      <span class="dot" aria-hidden="true" />
-      {word}
-    </span>
-  );
-}
 
 function Banner() {
   const { lostAt, databaseUp } = useLive();

@@ -75,7 +75,7 @@ export default function CommandsView({ who: { can_act: canAct } }: ViewProps) {
             </Empty>
           ) : (
             <Empty title="No commands yet">
-              Open a <a href="/">device</a> and send it a ping, or use <code>muster command send DEVICE ping --wait</code>.
+              Open a <a href="/devices">device</a> and send it a ping, or use <code>muster command send DEVICE ping --wait</code>.
             </Empty>
           )}
         </div>

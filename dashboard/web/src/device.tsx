@@ -63,7 +63,7 @@ export default function DeviceView({ who, args }: ViewProps) {
   if (device.error?.status === 404)
     return (
       <Empty title={`There is no device ${id}`}>
-        <a href="/">Go to all devices</a>
+        <a href="/devices">Go to all devices</a>
       </Empty>
     );
   if (!device.data)

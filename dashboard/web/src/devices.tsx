@@ -1,13 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
-import { type Device, get, type Overview, type Page, type Query, type Status } from "./api";
+import { type Device, get, type Page, type Query, type Status } from "./api";
+import { useOverview } from "./fleet";
 import { count, diskUsed, duration, memoryUsed, statusOf } from "./format";
 import { useLoad, useNow, useThrottled } from "./hooks";
-import { noteServerTime, subscribe } from "./live";
-import { OverviewStrip } from "./overview";
+import { subscribe } from "./live";
 import { Bar, batteryLevel, Empty, Fault, Filter, Icon, RevokedTag, Segments, StatusBadge, Time, usageLevel } from "./parts";
-import { Registrations } from "./registrations";
 import { useQuery } from "./router";
-import type { ViewProps } from "./views";
 
 const PAGE = 100;
 
@@ -38,28 +36,7 @@ const sortNames: [string, string][] = [
   ["-disk", "Disk, fullest first"],
 ];
 
-export function useOverview() {
-  const overview = useLoad("overview", async (signal) => {
-    const data = await get<Overview>("overview", {}, signal);
-    noteServerTime(data.at);
-    return data;
-  });
-  const soon = useThrottled(overview.reload, 2000);
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden) overview.reload();
-    }, 10_000);
-    const unsubscribe = subscribe({ devices: soon, commands: soon, refresh: soon });
-    return () => {
-      clearInterval(timer);
-      unsubscribe();
-    };
-  }, []);
-  return overview;
-}
-
-export default function DevicesView({ who }: ViewProps) {
-  const mayDecide = who.role === "administrator";
+export default function DevicesView() {
   const [q, setQ] = useQuery("q");
   const [status, setStatus] = useQuery("status");
   const [sort, setSort] = useQuery("sort");
@@ -76,8 +53,6 @@ export default function DevicesView({ who }: ViewProps) {
   return (
     <>
       <h1 class="sr">Devices</h1>
-      <OverviewStrip data={overview.data} />
-      <Registrations mayDecide={mayDecide} />
       <div class="toolbar">
         <Filter label="Filter devices" placeholder="Filter by name or tag" value={q} onChange={setQ} />
         <Segments label="Status" value={status} options={options} onChange={setStatus} />

@@ -1,11 +1,28 @@
-// The strip of numbers over the device table.
+// How the fleet is, at a glance.
 import { type Overview, type Status } from "./api";
+import { useOverview } from "./fleet";
 import { compact, count } from "./format";
-import { Icon, statusWord } from "./parts";
+import { Fault, Icon, statusWord } from "./parts";
+import { Registrations } from "./registrations";
+import type { ViewProps } from "./views";
 
 const statuses: Status[] = ["online", "stale", "offline", "never"];
 
-export function OverviewStrip({ data }: { data: Overview | null }) {
+export default function OverviewView({ who }: ViewProps) {
+  const { data, error } = useOverview();
+  return (
+    <>
+      <div class="heading">
+        <h1>Overview</h1>
+      </div>
+      {error && error.status !== 503 && <Fault error={error} />}
+      <OverviewStrip data={data} />
+      <Registrations mayDecide={who.role === "administrator"} />
+    </>
+  );
+}
+
+function OverviewStrip({ data }: { data: Overview | null }) {
   if (!data) return <div class="strip skeleton" aria-hidden="true" />;
   const { devices, commands_today: commands, ledger, quarantine, ingest } = data;
   const perMinute = ingest.window_s > 0 ? Math.round((ingest.messages_last_minute * 60) / Math.max(ingest.window_s, 5)) : 0;

@@ -22,6 +22,9 @@ const paths: { [name: string]: Path } = {
   up: "M4.5 9.5 8 6l3.5 3.5",
   down: "M4.5 6.5 8 10l3.5-3.5",
   back: "M9.5 4 5.5 8l4 4",
+  menu: "M2.5 4.5h11M2.5 8h11M2.5 11.5h11",
+  keys: "M1.8 4h12.4v8H1.8zM4.4 6.6h.01M7 6.6h.01M9.6 6.6h.01M11.8 6.6h.01M4.8 9.4h6.4",
+  leave: "M6.4 2.6H2.8v10.8h3.6M6.2 8h7.4M10.8 5.2 13.6 8l-2.8 2.8",
   send: "M2.2 8 13.8 2.4 10.6 13.6 7.6 9.2 2.2 8ZM7.6 9.2l3-3.4",
 };
 
@@ -217,7 +220,7 @@ export function Dialog({ button, id, title, children, confirm, danger, disabled,
   );
 }
 
-// The filter box; "/" anywhere on the page goes to it, Escape empties it.
+// The filter box; "/" anywhere on the page goes to it (keys.ts), Escape empties it.
 export function Filter({ label, placeholder, value, onChange }: {
   label: string;
   placeholder: string;
@@ -226,21 +229,7 @@ export function Filter({ label, placeholder, value, onChange }: {
 }) {
   const input = useRef<HTMLInputElement>(null);
   const timer = useRef(0);
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const target = event.target as HTMLElement;
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (target.matches("input, select, textarea") || target.closest("dialog")) return;
-      event.preventDefault();
-      input.current?.focus();
-      input.current?.select();
-    };
-    document.addEventListener("keydown", onKey);
-    return () => {
-      document.removeEventListener("keydown", onKey);
-      clearTimeout(timer.current);
-    };
-  }, []);
+  useEffect(() => () => clearTimeout(timer.current), []);
   // Emptied from elsewhere ("show all"), but never under the fingers of whoever types.
   useEffect(() => {
     if (input.current && document.activeElement !== input.current) input.current.value = value;

@@ -5,11 +5,11 @@ const listeners = new Set<() => void>();
 const current = () => location.pathname + location.search;
 
 // The device list as it was last seen, with its filters.
-let list = "/";
+let list = "/devices";
 export const listAddress = (): string => list;
 
 function announce(): void {
-  if (location.pathname === "/") list = current();
+  if (location.pathname === "/devices") list = current();
   listeners.forEach((listener) => listener());
 }
 

@@ -15,15 +15,29 @@ export interface View {
   title: string; // with the first of args instead, when there is one
   roles: Role[]; // who finds it in the navigation; the API decides what they get
   load: () => Promise<{ default: ComponentType<ViewProps> }>;
-  link?: string; // stands in the navigation
+  link?: string; // stands in the navigation; places.ts has its picture and letter
+  group?: Group; // under this heading there; without one, in the person's own menu
 }
 
-// In the order of the navigation.
+export const groups = ["Fleet", "Watch", "Access", "System"] as const;
+export type Group = (typeof groups)[number];
+
+// In the order of the navigation, each view under its heading.
 export const views: View[] = [
-  { path: /^\/$|^\/devices$/, title: "Devices", roles: ALL, link: "/devices", load: () => import("./devices") },
+  // Fleet
+  { path: /^\/$/, title: "Overview", roles: ALL, link: "/", group: "Fleet", load: () => import("./overview") },
+  { path: /^\/devices$/, title: "Devices", roles: ALL, link: "/devices", group: "Fleet", load: () => import("./devices") },
   { path: /^\/devices\/([^/]+)$/, title: "Device", roles: ALL, load: () => import("./device") },
-  { path: /^\/commands$/, title: "Commands", roles: ALL, link: "/commands", load: () => import("./commands") },
-  { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", load: () => import("./events") },
+  { path: /^\/commands$/, title: "Commands", roles: ALL, link: "/commands", group: "Fleet", load: () => import("./commands") },
+
+  // Watch
+  { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", group: "Watch", load: () => import("./events") },
+
+  // Access
+
+  // System
+
+  // The person's own
 ];
 
 export interface Found {

@@ -1,0 +1,67 @@
+// The fleet in numbers: asked for once for the whole page, by the frame, and read by whoever shows some of it.
+import { useEffect, useState } from "preact/hooks";
+import { ApiError, get, type Overview } from "./api";
+import { setBadge } from "./badges";
+import { noteServerTime, subscribe } from "./live";
+
+const EVERY_MS = 10_000;
+const SOON_MS = 2000; // after a change, at most this often
+
+export interface Fleet {
+  data: Overview | null;
+  error: ApiError | null;
+}
+
+let state: Fleet = { data: null, error: null };
+const listeners = new Set<() => void>();
+
+function change(next: Fleet): void {
+  state = next;
+  listeners.forEach((listener) => listener());
+}
+
+export async function askFleet(): Promise<void> {
+  try {
+    const data = await get<Overview>("overview");
+    noteServerTime(data.at);
+    setBadge("/enrolment", { count: data.waiting.registrations, words: "waiting to be let in", tone: "warn" });
+    change({ data, error: null });
+  } catch (thrown) {
+    change({ ...state, error: thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown)) });
+  }
+}
+
+// Runs while somebody is logged in.
+export function watchFleet(): () => void {
+  let soonTimer = 0;
+  const soon = () => {
+    soonTimer ||= window.setTimeout(() => {
+      soonTimer = 0;
+      void askFleet();
+    }, SOON_MS);
+  };
+  const timer = setInterval(() => {
+    if (!document.hidden) void askFleet();
+  }, EVERY_MS);
+  const unsubscribe = subscribe({ devices: soon, commands: soon, refresh: soon });
+  void askFleet();
+  return () => {
+    clearInterval(timer);
+    clearTimeout(soonTimer);
+    unsubscribe();
+    state = { data: null, error: null };
+  };
+}
+
+export function useOverview(): Fleet {
+  const [fleet, setFleet] = useState(state);
+  useEffect(() => {
+    const update = () => setFleet(state);
+    listeners.add(update);
+    update();
+    return () => {
+      listeners.delete(update);
+    };
+  }, []);
+  return fleet;
+}
