@@ -3,6 +3,7 @@
 #include "dashboard/actions.h"
 #include "dashboard/admin.h"
 #include "dashboard/assets.h"
+#include "dashboard/audit.h"
 #include "dashboard/auth.h"
 #include "dashboard/campaigns.h"
 #include "dashboard/commands.h"
@@ -80,6 +81,8 @@ const struct http_route routes[] = {
 	{"DELETE", "/api/v1/tokens/{id}", tokens_revoke, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/enrollment/script", enrollment_script_get, ROLE_ADMINISTRATOR},
 	{"POST", "/api/v1/enrollment/script", enrollment_script_post, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/audit", audit_list, ACCESS_AUDIT},
+	{"GET", "/api/v1/audit/verify", audit_verify, ACCESS_AUDIT},
 	{"GET", "/api/v1/stream", stream_open, ACCESS_READ},
 	{"GET", "/health", health_live, ACCESS_PUBLIC},
 	{"GET", "/ready", health_ready, ACCESS_PUBLIC},
