@@ -36,7 +36,7 @@ void commander_due(struct commander *commander, unsigned due)
 // must not stay.
 static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
 				  " listen muster_revocation; listen muster_kick; listen muster_wake;"
-				  " listen muster_campaign; set enable_seqscan = off;"
+				  " listen muster_campaign; listen muster_mail; set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)
@@ -49,6 +49,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
 					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS);
 	wake_look_all(&commander->wake);
+	mail_look(&commander->mail);
 	signing_connected(commander);
 	return true;
 }
@@ -220,6 +221,7 @@ static void on_expiry(void *user)
 	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS);
 	revocation_tick(commander);
 	wake_look(&commander->wake);
+	mail_look(&commander->mail);
 	signing_tick(commander);
 	take_turn(commander);
 }
@@ -273,7 +275,7 @@ static void set_timers(struct commander *commander)
 	int timeout_ms = mqtt_timeout_ms(commander->mqtt);
 	bool more = !commander->failed &&
 		    (commander->due != 0 || commander->online.count > 0 || commander->freed.count > 0 ||
-		     wake_is_due(&commander->wake));
+		     wake_is_due(&commander->wake) || mail_is_due(&commander->mail));
 
 	if (timeout_ms < 0 || timeout_ms > TICK_MAX_MS)
 		timeout_ms = TICK_MAX_MS;
@@ -366,6 +368,7 @@ bool commander_init(struct commander *commander, const struct options *options, 
 		return false;
 	pg_on_connect(commander->pg, on_database, commander);
 	wake_init(commander);
+	mail_init(commander);
 	return make_broker(commander, error) && make_timers(commander, error) && status_start(commander, error);
 }
 
@@ -382,6 +385,7 @@ void commander_done(struct commander *commander)
 	loop_watch_free(commander->mqtt_watch);
 	loop_watch_free(commander->pg_watch);
 	wake_done(&commander->wake); // before the loop that its connections are watched by
+	mail_done(&commander->mail);
 	loop_timer_free(commander->tick);
 	loop_timer_free(commander->retry);
 	loop_timer_free(commander->expiry);

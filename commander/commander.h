@@ -12,6 +12,7 @@
 #include "commander/campaign.h"
 #include "commander/crash.h"
 #include "commander/devices.h"
+#include "commander/mail.h"
 #include "commander/operator.h"
 #include "commander/options.h"
 #include "commander/outgoing.h"
@@ -60,6 +61,7 @@ struct commander {
 	struct devices kicks;  // their sessions are to be cut, once
 	struct revocation revocation;
 	struct wake wake;
+	struct mail mail;
 	struct campaigns campaigns; // whose commands moved in this transaction
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set

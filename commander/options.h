@@ -21,6 +21,11 @@ struct options {
 	long wake_after_s, wake_retry_s, wake_retry_max_s;
 	long approve_above; // 0: off
 	long sweep_s;
+	char *smtp_url; // NULL: nobody gets e-mail
+	char *smtp_user, *smtp_password_file, *smtp_from, *smtp_ca_file;
+	bool smtp_starttls;
+	long smtp_timeout_s, smtp_retry_s, smtp_breaker_open_s;
+	char *public_url; // NULL: messages have no links
 	char *http_address;
 	long http_port;
 	char *log_level;

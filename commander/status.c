@@ -19,6 +19,7 @@ static void get_health(struct http_request *request, void *user)
 	json_set_bool(body, "revocations", commander->revocation.told && commander->revocation.readable &&
 						   commander->revocation.waiting == 0 && !commander->revocation.record);
 	json_set(body, "wake", wake_health(&commander->wake));
+	json_set(body, "mail", mail_health(&commander->mail));
 	json_set_string(body, "version", MUSTER_VERSION);
 	http_reply_json(request, database && broker ? 200 : 503, body);
 }
@@ -42,6 +43,7 @@ static void get_metrics(struct http_request *request, void *user)
 				 "1 while the broker's list holds names that the database does not know"),
 		   commander->revocation.differs);
 	wake_show_metrics(commander);
+	mail_show_metrics(commander);
 	buf_init(&text, METRICS_MAX_BYTES);
 	metrics_write(commander->metrics, &text);
 	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);

@@ -21,7 +21,7 @@
 static bool is_due(const struct commander *commander)
 {
 	return commander->due != 0 || commander->inbox.count > 0 || commander->online.count > 0 ||
-	       commander->freed.count > 0 || wake_is_due(&commander->wake);
+	       commander->freed.count > 0 || wake_is_due(&commander->wake) || mail_is_due(&commander->mail);
 }
 
 static bool run_results(struct commander *commander, struct error *error)
@@ -48,7 +48,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (!(commander->due & DUE_RESULTS) || run_results(commander, error)) &&
 	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
-	       wake_run(commander, error) &&
+	       wake_run(commander, error) && mail_run(commander, error) &&
 	       sweep_run(commander, error) && // last: its locks are held for a moment only
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
 }
@@ -76,12 +76,14 @@ static bool run_transaction(struct commander *commander, struct error *error)
 		outgoing_commit(&commander->outgoing);
 		operator_inbox_clear(&commander->inbox);
 		wake_committed(commander);
+		mail_committed(commander);
 		return true;
 	}
 	pg_rollback(commander->pg);
 	outgoing_rollback(&commander->outgoing);
 	revocation_rolled_back(commander);
 	wake_rolled_back(&commander->wake);
+	mail_rolled_back(&commander->mail);
 	campaign_forget(&commander->campaigns);
 	signing_connected(commander);
 	commander->due |= due;
@@ -102,6 +104,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_RESULTS;
 	else if (strcmp(channel, "muster_wake") == 0)
 		wake_look(&commander->wake);
+	else if (strcmp(channel, "muster_mail") == 0)
+		mail_look(&commander->mail);
 	else if (strcmp(channel, "muster_campaign") == 0)
 		commander->due |= DUE_CAMPAIGNS;
 	else if (strcmp(channel, "muster_revocation") == 0 ||

@@ -1,13 +1,10 @@
-// libcurl says which descriptors it watches (on_socket) and when it wants to be called (on_timer); the loop tells it
-// what became of them. Calls that have ended are handed over from a timer of their own, so that an answer_fn may
-// start the next one, and http_multi_start never calls back.
 #include "common/http_multi.h"
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/curl_loop.h"
 #include "common/http_client.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,63 +23,13 @@ struct call {
 };
 
 struct http_multi {
-	struct loop *loop;
-	CURLM *curlm;
-	struct loop_timer *timer; // libcurl's
-	struct loop_timer *ended; // there are calls that have ended
+	struct curl_loop *curl;
 	char *ca_file;
 	size_t calls_max, answer_max_bytes;
 	struct call *calls;
 	size_t under_way;
 	uint64_t connections;
 };
-
-// ---- what libcurl asks for ----
-
-static void act(struct http_multi *multi, curl_socket_t fd, int mask)
-{
-	int running = 0;
-	(void)curl_multi_socket_action(multi->curlm, fd, mask, &running); // calls that fail tell by their message
-	loop_timer_once(multi->ended, 0);
-}
-
-static void on_ready(int fd, int ready, void *user)
-{
-	act(user, fd, ((ready & LOOP_READ) ? CURL_CSELECT_IN : 0) | ((ready & LOOP_WRITE) ? CURL_CSELECT_OUT : 0));
-}
-
-static void on_timeout(void *user)
-{
-	act(user, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_timer(CURLM *curlm, long timeout_ms, void *user)
-{
-	struct http_multi *multi = user;
-	if (timeout_ms < 0)
-		loop_timer_stop(multi->timer);
-	else
-		loop_timer_once(multi->timer, timeout_ms);
-	return 0;
-}
-
-static int on_socket(CURL *curl, curl_socket_t fd, int what, void *user, void *watched)
-{
-	struct http_multi *multi = user;
-	struct loop_watch *watch = watched;
-	int events = ((what & CURL_POLL_IN) ? LOOP_READ : 0) | ((what & CURL_POLL_OUT) ? LOOP_WRITE : 0);
-	if (what == CURL_POLL_REMOVE) {
-		loop_watch_free(watch);
-		(void)curl_multi_assign(multi->curlm, fd, NULL);
-		return 0;
-	}
-	if (watch)
-		return loop_watch_set(watch, events) ? 0 : -1;
-	watch = loop_watch_new(multi->loop, fd, events, on_ready, multi, NULL);
-	if (!watch)
-		return -1;
-	return curl_multi_assign(multi->curlm, fd, watch) == CURLM_OK ? 0 : -1;
-}
 
 // ---- calls ----
 
@@ -98,7 +45,7 @@ static void call_free(struct call *call)
 	if (call->next)
 		call->next->previous = call->previous;
 	if (call->curl) {
-		(void)curl_multi_remove_handle(multi->curlm, call->curl);
+		(void)curl_multi_remove_handle(curl_loop_multi(multi->curl), call->curl);
 		curl_easy_cleanup(call->curl);
 	}
 	curl_slist_free_all(call->headers);
@@ -188,7 +135,7 @@ bool http_multi_start(struct http_multi *multi, const struct http_call *asked, h
 	buf_init(&call->body, multi->answer_max_bytes);
 	call->curl = curl_easy_init();
 	if (!call->curl || !add_headers(call, asked) || set_options(call, asked) != CURLE_OK ||
-	    curl_multi_add_handle(multi->curlm, call->curl) != CURLM_OK)
+	    curl_multi_add_handle(curl_loop_multi(multi->curl), call->curl) != CURLM_OK)
 		return error_set(error, ERROR_FAILED, "cannot make an HTTP request to %.200s", asked->url);
 	call->next = multi->calls;
 	if (call->next)
@@ -226,60 +173,43 @@ static void hand_over(struct call *call)
 	call->fn(call->user, &answer);
 }
 
-static void on_ended(void *user)
+static void on_ended(void *transfer, CURLcode code)
 {
-	struct http_multi *multi = user;
-	int left = 0;
-	for (CURLMsg *message; (message = curl_multi_info_read(multi->curlm, &left));) {
-		struct call *call cleanup(call_free_cleanup) = NULL;
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = message->data.result;
-		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-		call->code = code;
-		multi->under_way--;
-		hand_over(call);
-	}
+	struct call *call cleanup(call_free_cleanup) = transfer;
+	call->code = code;
+	call->multi->under_way--;
+	hand_over(call);
 }
 
 // ---- making ----
 
-static bool fill(struct http_multi *multi, const struct http_multi_options *options, struct error *error)
+static bool fill(struct http_multi *multi, struct loop *loop, const struct http_multi_options *options,
+		 struct error *error)
 {
 	multi->ca_file = options->ca_file ? strdup(options->ca_file) : NULL;
-	multi->curlm = curl_multi_init();
-	multi->timer = loop_timer_new(multi->loop, on_timeout, multi, error);
-	multi->ended = multi->timer ? loop_timer_new(multi->loop, on_ended, multi, error) : NULL;
-	if (!multi->ended)
+	if (options->ca_file && !multi->ca_file)
+		return error_errno(error, ENOMEM, "cannot make the HTTP client");
+	multi->curl = curl_loop_new(loop, on_ended, error);
+	if (!multi->curl)
 		return false;
 	// One connection even to a server that speaks HTTP/1.1 only: requests then go one after the other.
-	if ((options->ca_file && !multi->ca_file) || !multi->curlm ||
-	    curl_multi_setopt(multi->curlm, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
-	    curl_multi_setopt(multi->curlm, CURLMOPT_SOCKETDATA, multi) != CURLM_OK ||
-	    curl_multi_setopt(multi->curlm, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
-	    curl_multi_setopt(multi->curlm, CURLMOPT_TIMERDATA, multi) != CURLM_OK ||
-	    curl_multi_setopt(multi->curlm, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) != CURLM_OK ||
-	    curl_multi_setopt(multi->curlm, CURLMOPT_MAX_HOST_CONNECTIONS, 1L) != CURLM_OK)
+	CURLM *curlm = curl_loop_multi(multi->curl);
+	if (curl_multi_setopt(curlm, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX) != CURLM_OK ||
+	    curl_multi_setopt(curlm, CURLMOPT_MAX_HOST_CONNECTIONS, 1L) != CURLM_OK)
 		return error_set(error, ERROR_FAILED, "cannot make the HTTP client");
 	return true;
 }
 
 struct http_multi *http_multi_new(struct loop *loop, const struct http_multi_options *options, struct error *error)
 {
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-		(void)error_set(error, ERROR_FAILED, "cannot initialise the HTTP client");
-		return NULL;
-	}
 	struct http_multi *multi = calloc(1, sizeof(*multi));
 	if (!multi) {
-		curl_global_cleanup();
 		(void)error_errno(error, ENOMEM, "cannot make the HTTP client");
 		return NULL;
 	}
-	multi->loop = loop;
 	multi->calls_max = options->calls_max;
 	multi->answer_max_bytes = options->answer_max_bytes;
-	if (!fill(multi, options, error)) {
+	if (!fill(multi, loop, options, error)) {
 		http_multi_free(multi);
 		return NULL;
 	}
@@ -292,13 +222,9 @@ void http_multi_free(struct http_multi *multi)
 		return;
 	while (multi->calls)
 		call_free(multi->calls);
-	if (multi->curlm)
-		(void)curl_multi_cleanup(multi->curlm);
-	loop_timer_free(multi->timer);
-	loop_timer_free(multi->ended);
+	curl_loop_free(multi->curl);
 	free(multi->ca_file);
 	free(multi);
-	curl_global_cleanup();
 }
 
 size_t http_multi_under_way(const struct http_multi *multi)
