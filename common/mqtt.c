@@ -15,7 +15,7 @@
 //   what the handshake failed for.
 // - No call closes the socket short of mosquitto_destroy(): drop() shuts it down, the next connect closes it.
 // - Each queued packet writes a byte into a socket pair meant for the library's own thread; new_session() keeps it
-//   from being made.
+//   from being made where it can.
 #include "common/mqtt.h"
 
 #include "common/clock.h"
@@ -37,6 +37,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 enum state {
 	WAITING,    // for the next try
@@ -214,12 +215,20 @@ static void on_subscribe(struct mosquitto *mosq, void *user, int mid, int count,
 
 // --- making ------------------------------------------------------------------------------------------------------
 
+// The limit of descriptors is the whole process's: another thread would be refused its own meanwhile.
+static bool is_only_thread(void)
+{
+	struct stat tasks;
+	return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 3; // itself, its parent and one thread
+}
+
 // The library opens a socket pair for each session, to wake a thread that it does not have here: two descriptors and,
-// full of bytes that nobody reads, 200 kB. It copes without; so no descriptor is to be had while it asks.
+// full of bytes that nobody reads, 200 kB. It copes without; so no descriptor is to be had while it asks. A program with
+// threads has few sessions, and lets it have them.
 static struct mosquitto *new_session(const char *client_id, bool clean_start, void *user)
 {
 	struct rlimit limit;
-	int lowest = eventfd(0, EFD_CLOEXEC); // the lowest free descriptor, where the limit goes
+	int lowest = is_only_thread() ? eventfd(0, EFD_CLOEXEC) : -1; // the lowest free descriptor, where the limit goes
 	bool limited = lowest >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0;
 	if (limited) {
 		struct rlimit none = {.rlim_cur = (rlim_t)lowest, .rlim_max = limit.rlim_max};

@@ -4,6 +4,9 @@
 #include "common/tls.h"
 #include "tests/unit/common/connecting.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 // Against a real broker, and against a listener here that speaks just enough MQTT to see what is on the wire.
 
 static struct broker broker;
@@ -627,6 +630,41 @@ static void test_tls_refused_connection(void **state)
 	client_close(&client);
 }
 
+struct opener {
+	atomic_bool stop;
+	int refused;
+};
+
+static void *open_and_close(void *user)
+{
+	struct opener *opener = user;
+	while (!atomic_load(&opener->stop)) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fd < 0)
+			opener->refused++;
+		else
+			(void)close(fd);
+	}
+	return NULL;
+}
+
+static void test_other_threads_keep_their_descriptors(void **state)
+{
+	enum { SESSIONS = 300 };
+	struct opener opener = {.refused = 0};
+	struct mqtt_options options = plain("beside", broker.port);
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, open_and_close, &opener), 0);
+	for (int i = 0; i < SESSIONS; i++) {
+		struct client client = {0};
+		client_open(&client, &options);
+		client_close(&client);
+	}
+	atomic_store(&opener.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(opener.refused, 0);
+}
+
 static void test_bad_options(void **state)
 {
 	struct error error = {0};
@@ -662,6 +700,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_other_threads_keep_their_descriptors),
 		cmocka_unit_test(test_nothing_leaves_before_write),
 		cmocka_unit_test(test_batch_is_bounded),
 		cmocka_unit_test(test_connect_properties),
