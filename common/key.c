@@ -39,6 +39,11 @@ EVP_PKEY *key_load(const char *path, struct error *error)
 	return pem ? key_parse(pem, path, error) : NULL;
 }
 
+void key_free(EVP_PKEY *key)
+{
+	EVP_PKEY_free(key);
+}
+
 char *key_text(EVP_PKEY *key, struct error *error)
 {
 	BIO *bio auto_bio = BIO_new(BIO_s_secmem()); // wiped when it is freed

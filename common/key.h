@@ -8,8 +8,10 @@
 
 struct evp_pkey_st; // OpenSSL's EVP_PKEY
 
-// The caller owns it (EVP_PKEY_free).
+// The caller owns it (key_free).
 struct evp_pkey_st *key_load(const char *path, struct error *error) must_check;
+void key_free(struct evp_pkey_st *key);
+DEFINE_CLEANUP(struct evp_pkey_st, key_free)
 // ERROR_EXISTS if there is a file already.
 bool key_store(struct evp_pkey_st *key, const char *path, struct error *error) must_check;
 // From PEM text; error names it as what.

@@ -1,5 +1,7 @@
 #include "common/result_text.h"
 
+#include "common/signature.h"
+
 #include <string.h>
 
 static bool is_left_out(const char *name)
@@ -19,4 +21,23 @@ bool result_text(const char *device, const struct json *message, struct buf *out
 			json_set(text, it.name, json_copy(it.value));
 	}
 	return buf_add_str(out, json_text(text));
+}
+
+bool result_text_sign(struct evp_pkey_st *key, const char *device, struct buf *message, struct error *error)
+{
+	struct buf text auto_buf = {0};
+	char signature[SIGNATURE_TEXT_MAX];
+	buf_init(&text, RESULT_TEXT_MAX_BYTES);
+	if (!buf_addf(&text, "%s}", buf_str(message)))
+		return error_set(error, ERROR_LIMIT, "the result is too large to be signed");
+	struct json *parsed auto_json = json_parse(buf_str(&text), text.len_bytes, error);
+	if (!parsed)
+		return false;
+	buf_clear(&text);
+	if (!result_text(device, parsed, &text))
+		return error_set(error, ERROR_INVALID, "the result cannot be signed");
+	if (!signature_make(key, buf_str(&text), text.len_bytes, signature, error))
+		return false;
+	return buf_addf(message, ",\"sig\":\"%s\"", signature) ||
+	       error_set(error, ERROR_LIMIT, "there is no room for the signature");
 }

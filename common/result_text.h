@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/error.h"
 #include "common/json.h"
 
 #include <stdbool.h>
@@ -14,3 +15,9 @@
 // {"typ":"muster-result","device":device, and then the message's members but epoch, seq and sig, as they stand}.
 // False when the message has a typ or device of its own, or is no object. out is initialised.
 bool result_text(const char *device, const struct json *message, struct buf *out) must_check;
+
+struct evp_pkey_st; // OpenSSL's EVP_PKEY
+
+// Adds sig to a message in the making, from its "{" to its last member but without the "}".
+bool result_text_sign(struct evp_pkey_st *key, const char *device, struct buf *message,
+		      struct error *error) must_check;

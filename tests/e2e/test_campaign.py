@@ -27,7 +27,8 @@ def fleet(stack):
     with open(stack.state / "log/fleet.log", "w") as log:
         simulator = subprocess.Popen(
             [stack.bin / "muster-sim", "run", "--state", folder, "--bridge", f"https://localhost:{stack.ports['bridge']}",
-             "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", str(SIMS), "--prefix", "sim-"],
+             "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", str(SIMS), "--prefix", "sim-",
+             "--sign"],
             stdout=log, stderr=log)
     try:
         wait_for(lambda: stack.value("select count(*) from device_state where presence = 'online'") == SIMS, "the fleet", 120)
@@ -155,6 +156,8 @@ def test_a_campaign_reaches_each_device_once(stack):
     wait_state(stack, number, "finished")
     progress = check(stack, number)
     assert progress["total"] == progress["succeeded"] == 30
+    assert stack.rows("select verdict, count(*) from command_result where command in (select id::text from command where campaign = %s)"
+                      " group by 1", number) == [("verified", 60)], "accepted and succeeded, signed by each"
     first = stack.value("select max(finished_at) from command where id in (select id from command where campaign = %s order by created_at limit 3)", number)
     fourth = stack.value("select created_at from command where campaign = %s order by created_at offset 3 limit 1", number)
     assert first <= fourth, "the others came only after the canaries"

@@ -4,6 +4,7 @@
 #include "common/crypto.h"
 #include "common/file.h"
 #include "common/json.h"
+#include "common/key.h"
 #include "common/pki.h"
 #include "common/topic.h"
 
@@ -17,6 +18,7 @@ void identity_done(struct identity *identity)
 {
 	free(identity->host);
 	free(identity->keys);
+	key_free(identity->key);
 	memset(identity, 0, sizeof(*identity));
 }
 
@@ -206,6 +208,16 @@ void identity_look(const char *dir, struct identity *identity)
 		(void)snprintf(identity->certificate, sizeof(identity->certificate), "%s", info.serial);
 	if (ca)
 		crypto_sha256_hex(ca, strlen(ca), identity->trust);
+}
+
+bool identity_sign(const char *dir, struct identity *identity, struct error *error)
+{
+	auto_free char *path = path_in(dir, "device.key");
+
+	if (!path)
+		return error_set(error, ERROR_FAILED, "no memory for a path");
+	identity->key = key_load(path, error);
+	return identity->key;
 }
 
 bool identity_trust(const char *dir, const char *ca, struct identity *identity, struct error *error)

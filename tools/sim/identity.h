@@ -22,6 +22,7 @@ struct identity {
 	int64_t signers; // version of the announcement that they are from
 	char certificate[41];         // its serial; "" when unknown
 	char trust[SHA256_HEX_BYTES]; // of ca.crt; "" when unknown
+	struct evp_pkey_st *key;      // signs results; NULL: they are not signed
 };
 
 void identity_done(struct identity *identity);
@@ -36,5 +37,7 @@ bool identity_enroll(struct http_client *bridge, const char *token, const char *
 
 // Fills certificate and trust from the files in dir: what hello says.
 void identity_look(const char *dir, struct identity *identity);
+// Takes the key of the certificate to sign results with.
+bool identity_sign(const char *dir, struct identity *identity, struct error *error) must_check;
 // Takes a new bundle of CAs to trust. ERROR_INVALID when it is none.
 bool identity_trust(const char *dir, const char *ca, struct identity *identity, struct error *error) must_check;

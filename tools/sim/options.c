@@ -55,6 +55,7 @@ static const struct row rows[] = {
 	 "after SIGTERM make no readings, and wait so long for the outboxes to empty"},
 	{"backoff-ms", "N", ROW_INT, AT(backoff_ms), 0, 0, MQTT_BACKOFF_MAX_MS,
 	 "longest wait between two tries to connect; 0: as devices do"},
+	{"sign", NULL, ROW_FLAG, AT(sign), 0, 0, 0, "sign results with the key of the certificate, as agents do"},
 	{"seed", "N", ROW_INT, AT(seed), 1, 0, LONG_MAX, "of the readings"},
 	{"json", NULL, ROW_FLAG, AT(json), 0, 0, 0, "summaries as JSON lines"},
 };
@@ -136,6 +137,8 @@ static bool parse_one(int argc, char **argv, int *at, struct options *out, struc
 
 static bool check_whole(const struct options *options, struct error *error)
 {
+	if (options->plain_port && options->sign)
+		return error_set(error, ERROR_INVALID, "--sign needs certificates, and --plain-port has none");
 	if (options->plain_port)
 		return options->host || error_set(error, ERROR_INVALID, "--plain-port needs --host");
 	if (!options->state_dir || !options->bridge_url || !options->ca_file || !options->token_file)

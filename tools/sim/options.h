@@ -29,6 +29,7 @@ struct options {
 	long backoff_ms;  // longest wait between two tries to connect; 0: as devices do
 	long seed;
 	bool forget_on_puback;
+	bool sign;
 	bool json;
 };
 

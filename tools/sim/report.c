@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/json.h"
+#include "common/result_text.h"
 #include "tools/sim/device.h"
 
 #include <inttypes.h>
@@ -99,8 +100,14 @@ void report_event(struct device *device, const char *type, const char *reason)
 void report_result(struct device *device, const char *command, const char *members)
 {
 	struct buf *payload = begin(device);
+	struct error error = {.kind = ERROR_NONE};
 
 	buf_addf(payload, ",\"command\":\"%s\",%s", command, members);
+	if (device->identity.key &&
+	    !result_text_sign(device->identity.key, device->identity.device, payload, &error)) {
+		shared_fail(device->shared, "a result cannot be signed");
+		return;
+	}
 	end(device, TOPIC_RESULT, payload);
 }
 

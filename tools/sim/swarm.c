@@ -125,6 +125,30 @@ static bool enroll_patiently(struct swarm *swarm, struct http_client *bridge, co
 	return error_prefix(error, "%s cannot enrol", device);
 }
 
+// From its folder, or by enrolling. *enrolled: the latter.
+static bool find_identity(struct swarm *swarm, struct http_client *bridge, const char *token,
+			  struct identity *identity, bool *enrolled, struct error *error)
+{
+	const struct options *options = swarm->shared.options;
+	struct error local = {.kind = ERROR_NONE};
+	auto_free char *dir = NULL;
+
+	if (asprintf(&dir, "%s/%s", options->state_dir, identity->device) < 0)
+		return error_set(error, ERROR_FAILED, "no memory for a path");
+	*enrolled = !identity_load(dir, identity, &local);
+	if (*enrolled && local.kind != ERROR_NOT_FOUND) {
+		if (error)
+			*error = local;
+		return false;
+	}
+	if (*enrolled && !pause_for(swarm, 0))
+		return error_set(error, ERROR_FAILED,
+				 "interrupted while devices enrol; the others keep their identity");
+	if (*enrolled && !enroll_patiently(swarm, bridge, token, dir, identity, error))
+		return false;
+	return !options->sign || identity_sign(dir, identity, error);
+}
+
 static bool enroll_all(struct swarm *swarm, struct error *error)
 {
 	const struct options *options = swarm->shared.options;
@@ -138,26 +162,12 @@ static bool enroll_all(struct swarm *swarm, struct error *error)
 	if (!bridge)
 		return false;
 	for (size_t i = 0; i < swarm->count; i++) {
-		struct identity *identity = &swarm->devices[i].identity;
-		struct error local = {.kind = ERROR_NONE};
-		auto_free char *dir = NULL;
+		bool fresh = false;
 
-		if (asprintf(&dir, "%s/%s", options->state_dir, identity->device) < 0)
-			return error_set(error, ERROR_FAILED, "no memory for a path");
-		if (identity_load(dir, identity, &local))
-			continue;
-		if (local.kind != ERROR_NOT_FOUND) {
-			if (error)
-				*error = local;
+		if (!find_identity(swarm, bridge, token, &swarm->devices[i].identity, &fresh, error))
 			return false;
-		}
-		if (!pause_for(swarm, 0))
-			return error_set(error, ERROR_FAILED,
-					 "interrupted while devices enrol; the others keep their identity");
-		if (!enroll_patiently(swarm, bridge, token, dir, identity, error))
-			return false;
-		enrolled++;
-		if (enrolled % 1000 == 0)
+		enrolled += fresh;
+		if (fresh && enrolled % 1000 == 0)
 			log_info("enrolled", "devices", log_number((int64_t)enrolled));
 	}
 	log_info("enrolled", "devices", log_number((int64_t)enrolled), "known",

@@ -1,26 +1,7 @@
 #include "common/signature.h"
 
 #include "common/file.h"
-#include "common/pki.h"
-#include "tests/unit/scratch.h"
-
-static char *issue(void **state, const char *name, const char *key)
-{
-	struct error error = {0};
-	char *ca_path auto_free = scratch_path(state, "ca.crt");
-	char *ca_key auto_free = scratch_path(state, "ca.key");
-	if (!file_exists(ca_path))
-		assert_true(pki_ca_create(ca_path, ca_key, "CA", 30, &error));
-	struct pki_ca *ca cleanup(pki_ca_free_cleanup) = pki_ca_load(ca_path, ca_key, &error);
-	char *csr auto_free = pki_csr_of_key(key, name, &error);
-	const struct pki_subject subject = {
-		.profile = PKI_DEVICE, .name = name, .domain = "muster.invalid", .lifetime_s = 86400};
-	assert_non_null(ca);
-	assert_non_null(csr);
-	char *pem = pki_issue(ca, csr, &subject, NULL, &error);
-	assert_non_null(pem);
-	return pem;
-}
+#include "tests/unit/support/certificate.h"
 
 static void only_the_certificates_key_and_these_bytes(void **state)
 {
@@ -29,8 +10,8 @@ static void only_the_certificates_key_and_these_bytes(void **state)
 	struct error error = {0};
 	char *key auto_free = pki_key_new(&error);
 	char *other auto_free = pki_key_new(&error);
-	char *certificate auto_free = issue(state, "kiosk-7", key);
-	char *foreign auto_free = issue(state, "kiosk-8", other);
+	char *certificate auto_free = certificate_issue(state, "kiosk-7", key, NULL);
+	char *foreign auto_free = certificate_issue(state, "kiosk-8", other, NULL);
 	assert_true(signature_make_pem(key, text, strlen(text), signature, &error));
 	assert_true(strlen(signature) <= 96);
 	assert_true(signature_check(certificate, text, strlen(text), signature, &error));

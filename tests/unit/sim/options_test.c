@@ -71,6 +71,7 @@ static void test_refuses(void **state)
 		"muster-sim run --plain-port 1883 --host h --batch 101",
 		"muster-sim run --plain-port 1883 --host h --json=1",
 		"muster-sim run --plain-port 99999 --host h",
+		"muster-sim run --plain-port 1883 --host h --sign",
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
