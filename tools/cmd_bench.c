@@ -38,6 +38,10 @@ const struct args_option bench_commands_options[] = {
 	{"devices", "N", "of a campaign (default: 5000)"},
 	{"campaigns", "N", "one after the other (default: 3)"},
 	{"singles", "N", "commands one by one (default: 1000)"},
+	{"sign", NULL, "the devices sign their results, and commander verifies them"},
+	{"wakes", "N", "commands to agents that sleep, each woken by a push; 0: leave it out (default: 100)"},
+	{"agents", "N", "that sleep (default: 8)"},
+	{"push-simulator", "PROGRAM", "the push service, as tools/bench/simulator.h says (default: that of the tests)"},
 	{"json", NULL, "for programs: JSON on stdout"},
 	{NULL, NULL, NULL},
 };

@@ -1,12 +1,16 @@
 #include "tools/bench/commands.h"
 
 #include "common/clock.h"
+#include "common/key.h"
 #include "tools/args.h"
+#include "tools/bench/asking.h"
 #include "tools/bench/load.h"
 #include "tools/bench/machine.h"
 #include "tools/bench/obeying.h"
 #include "tools/bench/process.h"
+#include "tools/bench/simulator.h"
 #include "tools/bench/stage.h"
+#include "tools/bench/waking.h"
 #include "tools/cmd_bench.h"
 
 #include <poll.h>
@@ -22,16 +26,11 @@
 #define DEVICES_MAX 20000
 #define SINGLES_MAX 100000
 #define CAMPAIGNS_MAX 20
+#define WAKES_MAX 10000
 #define WARM_UP 50
 #define STEP_TIMEOUT_MS 120000
 #define POLL_MS 5
 
-static const char sql_ask[] =
-	"insert into command (device, action, requested_by, source) values ($1, 'ping', 'bench', 'sql') returning id";
-static const char sql_limit[] = "insert into command_limit (requester, per_minute) values ('bench', 1000000)";
-static const char sql_state[] =
-	"select (select state from command where id = $1::text::uuid), exists (select from command_result"
-	" where device = $2 and command = $1::text and state = 'succeeded')";
 static const char sql_campaign[] =
 	"insert into campaign (name, action, ttl_s, created_by) values ('bench', 'ping', 3600, 'bench') returning id";
 static const char sql_start[] = "select move_campaign($1, 'start', 'bench')";
@@ -40,7 +39,7 @@ static const char sql_progress[] =
 static const char sql_check[] =
 	"select count(*), count(distinct device), count(*) filter (where state = 'succeeded'),"
 	" (select count(*) from command_result r where r.command = any (select id::text from command"
-	" where campaign = $1)) from command where campaign = $1";
+	" where campaign = $1) and r.verdict = $2) from command where campaign = $1";
 static const char sql_vacuum[] = "vacuum (analyze) command";
 
 struct campaign_run {
@@ -55,7 +54,10 @@ struct bench {
 	long devices, singles, campaigns;
 	double *stored_ms, *closed_ms;
 	struct campaign_run runs[CAMPAIGNS_MAX];
-	bool json;
+	struct evp_pkey_st *key; // NULL: results are not signed
+	struct simulator *simulator; // NULL: nobody is woken
+	struct waking waking;
+	bool sign, json;
 };
 
 static double now_ms(void)
@@ -75,6 +77,7 @@ static bool start_devices(struct bench *bench, struct error *error)
 		.tls = stage_tls(bench->stage),
 		.certificate = stage_certificate,
 		.user = bench->stage,
+		.key = bench->key,
 		.ready = bench->ready,
 	};
 	int64_t deadline_ms = clock_mono_ms() + STEP_TIMEOUT_MS;
@@ -101,67 +104,24 @@ static bool start_devices(struct bench *bench, struct error *error)
 
 // ---- one by one ----
 
-static void take_note(void *user, const char *channel, const char *payload)
-{
-	bool *heard = user;
-	*heard = true;
-}
-
-// Sleeps until ingest or commander have committed something. It may have come in with the answer to the last query, and
-// then the socket has nothing more to say.
-static bool wait_news(struct pg *pg, struct error *error)
-{
-	struct pollfd watch = {.fd = pg_fd(pg), .events = POLLIN};
-	bool heard = false;
-	if (!pg_notifications(pg, take_note, &heard, error) || heard)
-		return heard;
-	if (poll(&watch, 1, STEP_TIMEOUT_MS) <= 0)
-		return error_set(error, ERROR_TIMEOUT, "a command is not answered");
-	return pg_notifications(pg, take_note, &heard, error);
-}
-
-static bool ask_once(struct bench *bench, long number, double *stored_ms, double *closed_ms, struct error *error)
-{
-	struct pg *pg = stage_database(bench->stage);
-	auto_pg_result struct pg_result *made = NULL;
-	char device[LOAD_DEVICE_BYTES];
-	double start_ms = now_ms();
-	*stored_ms = 0;
-	(void)snprintf(device, sizeof(device), LOAD_DEVICE_FORMAT, (size_t)(number % bench->devices));
-	if (!PG_QUERY(pg, &made, error, sql_ask, device))
-		return false;
-	for (;;) {
-		auto_pg_result struct pg_result *state = NULL;
-		if (!PG_QUERY(pg, &state, error, sql_state, pg_text(made, 0, 0), device))
-			return false;
-		if (*stored_ms <= 0 && pg_bool(state, 0, 1))
-			*stored_ms = now_ms() - start_ms;
-		if (strcmp(pg_text(state, 0, 0), "succeeded") == 0) {
-			*closed_ms = now_ms() - start_ms;
-			return true;
-		}
-		if (strcmp(pg_text(state, 0, 0), "rejected") == 0)
-			return error_set(error, ERROR_FAILED, "device %s: a command was rejected", device);
-		if (!wait_news(pg, error))
-			return error_prefix(error, "device %s, %s", device, pg_text(state, 0, 0));
-	}
-}
-
 static bool ask_singly(struct bench *bench, struct error *error)
 {
-	double ignored[2];
-	if (!pg_exec(stage_database(bench->stage), sql_limit, error) ||
-	    !pg_exec(stage_database(bench->stage), "listen muster_result; listen muster_command", error))
+	struct pg *pg = stage_database(bench->stage);
+	if (!asking_begin(pg, error))
 		return false;
-	for (long i = 0; i < WARM_UP; i++) {
-		if (!ask_once(bench, i, &ignored[0], &ignored[1], error))
+	for (long i = -WARM_UP; i < bench->singles; i++) {
+		struct asking asking;
+		char device[LOAD_DEVICE_BYTES];
+		(void)snprintf(device, sizeof(device), LOAD_DEVICE_FORMAT,
+			       (size_t)((i + WARM_UP) * 7 % bench->devices));
+		if (!asking_once(pg, device, &asking, error))
 			return false;
+		if (i < 0)
+			continue;
+		bench->stored_ms[i] = asking.stored_ms;
+		bench->closed_ms[i] = asking.closed_ms;
 	}
-	for (long i = 0; i < bench->singles; i++) {
-		if (!ask_once(bench, i * 7, &bench->stored_ms[i], &bench->closed_ms[i], error))
-			return false;
-	}
-	return pg_exec(stage_database(bench->stage), "unlisten *", error);
+	return asking_end(pg, error);
 }
 
 // ---- campaigns ----
@@ -169,7 +129,8 @@ static bool ask_singly(struct bench *bench, struct error *error)
 static bool check_campaign(struct bench *bench, const char *id, struct error *error)
 {
 	auto_pg_result struct pg_result *found = NULL;
-	if (!PG_QUERY(stage_database(bench->stage), &found, error, sql_check, id))
+	if (!PG_QUERY(stage_database(bench->stage), &found, error, sql_check, id,
+		      bench->sign ? "verified" : "unsigned"))
 		return false;
 	if (pg_int(found, 0, 0) == bench->devices && pg_int(found, 0, 1) == bench->devices &&
 	    pg_int(found, 0, 2) == bench->devices && pg_int(found, 0, 3) == 2 * bench->devices)
@@ -221,26 +182,25 @@ static bool run_campaign(struct bench *bench, struct campaign_run *run, struct e
 
 // ---- the report ----
 
-static int by_size(const void *a, const void *b)
+static void print_wakes(const struct waking *waking)
 {
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static double percentile(const double *sorted, long count, double share)
-{
-	return count > 0 ? sorted[(long)(share * (double)(count - 1) + 0.5)] : 0;
+	(void)printf("%ld commands to %ld agents that sleep, in ms from the request:", waking->rounds, waking->agents);
+	for (size_t step = 0; step < WAKING_STEPS; step++)
+		(void)printf("%s %s p50 %.1f, p99 %.1f", step > 0 ? ";" : "", waking_step_name(step),
+			     asking_percentile(waking->times_ms[step], waking->rounds, 0.5),
+			     asking_percentile(waking->times_ms[step], waking->rounds, 0.99));
+	(void)printf("\n");
 }
 
 static void print(const struct bench *bench)
 {
-	(void)printf(
-		"%ld commands one by one, in ms: result stored p50 %.1f, p99 %.1f; closed p50 %.1f, p99 %.1f, max "
-		"%.1f\n",
-		bench->singles, percentile(bench->stored_ms, bench->singles, 0.5),
-		percentile(bench->stored_ms, bench->singles, 0.99), percentile(bench->closed_ms, bench->singles, 0.5),
-		percentile(bench->closed_ms, bench->singles, 0.99), percentile(bench->closed_ms, bench->singles, 1));
+	(void)printf("%ld commands one by one, in ms: result stored p50 %.1f, p99 %.1f; closed p50 %.1f, p99 %.1f, max "
+		     "%.1f\n",
+		     bench->singles, asking_percentile(bench->stored_ms, bench->singles, 0.5),
+		     asking_percentile(bench->stored_ms, bench->singles, 0.99),
+		     asking_percentile(bench->closed_ms, bench->singles, 0.5),
+		     asking_percentile(bench->closed_ms, bench->singles, 0.99),
+		     asking_percentile(bench->closed_ms, bench->singles, 1));
 	for (long i = 0; i < bench->campaigns; i++) {
 		const struct campaign_run *run = &bench->runs[i];
 		double each_us = 1e6 / (double)bench->devices;
@@ -251,6 +211,23 @@ static void print(const struct bench *bench)
 			     run->usage.commander_s * each_us, run->usage.database_s * each_us,
 			     run->usage.ingest_s * each_us, run->usage.broker_s * each_us);
 	}
+	if (bench->simulator)
+		print_wakes(&bench->waking);
+}
+
+static struct json *wakes_json(const struct waking *waking)
+{
+	struct json *json = json_new_object();
+	json_set_int(json, "agents", waking->agents);
+	json_set_int(json, "commands", waking->rounds);
+	for (size_t step = 0; step < WAKING_STEPS; step++) {
+		char name[32];
+		(void)snprintf(name, sizeof(name), "%s_p50_ms", waking_step_name(step));
+		json_set_double(json, name, asking_percentile(waking->times_ms[step], waking->rounds, 0.5));
+		(void)snprintf(name, sizeof(name), "%s_p99_ms", waking_step_name(step));
+		json_set_double(json, name, asking_percentile(waking->times_ms[step], waking->rounds, 0.99));
+	}
+	return json;
 }
 
 static struct json *report(const struct bench *bench)
@@ -259,12 +236,13 @@ static struct json *report(const struct bench *bench)
 	struct json *campaigns = json_new_array();
 	json_set(json, "machine", machine_describe());
 	json_set_int(json, "singles", bench->singles);
-	json_set_double(json, "stored_p50_ms", percentile(bench->stored_ms, bench->singles, 0.5));
-	json_set_double(json, "stored_p99_ms", percentile(bench->stored_ms, bench->singles, 0.99));
-	json_set_double(json, "closed_p50_ms", percentile(bench->closed_ms, bench->singles, 0.5));
-	json_set_double(json, "closed_p99_ms", percentile(bench->closed_ms, bench->singles, 0.99));
-	json_set_double(json, "closed_max_ms", percentile(bench->closed_ms, bench->singles, 1));
+	json_set_double(json, "stored_p50_ms", asking_percentile(bench->stored_ms, bench->singles, 0.5));
+	json_set_double(json, "stored_p99_ms", asking_percentile(bench->stored_ms, bench->singles, 0.99));
+	json_set_double(json, "closed_p50_ms", asking_percentile(bench->closed_ms, bench->singles, 0.5));
+	json_set_double(json, "closed_p99_ms", asking_percentile(bench->closed_ms, bench->singles, 0.99));
+	json_set_double(json, "closed_max_ms", asking_percentile(bench->closed_ms, bench->singles, 1));
 	json_set_int(json, "devices", bench->devices);
+	json_set_bool(json, "signed", bench->sign);
 	for (long i = 0; i < bench->campaigns; i++) {
 		const struct campaign_run *run = &bench->runs[i];
 		struct json *one = json_new_object();
@@ -278,6 +256,8 @@ static struct json *report(const struct bench *bench)
 		json_append(campaigns, one);
 	}
 	json_set(json, "campaigns", campaigns);
+	if (bench->simulator)
+		json_set(json, "wakes", wakes_json(&bench->waking));
 	return json;
 }
 
@@ -287,20 +267,40 @@ static bool measure(struct bench *bench, struct error *error)
 {
 	(void)fprintf(stderr, "%ld devices ...\n", bench->devices);
 	if (!stage_broker_start(bench->stage, true, error) || !stage_ingest_start(bench->stage, true, error) ||
-	    !stage_commander_start(bench->stage, error) || !start_devices(bench, error) || !ask_singly(bench, error))
+	    !stage_commander_start(bench->stage, NULL, error) || !start_devices(bench, error) ||
+	    !ask_singly(bench, error))
 		return false;
-	qsort(bench->stored_ms, (size_t)bench->singles, sizeof(double), by_size);
-	qsort(bench->closed_ms, (size_t)bench->singles, sizeof(double), by_size);
+	asking_sort(bench->stored_ms, bench->singles);
+	asking_sort(bench->closed_ms, bench->singles);
 	for (long i = 0; i < bench->campaigns; i++) {
 		if (!run_campaign(bench, &bench->runs[i], error))
 			return error_prefix(error, "campaign %ld", i + 1);
 	}
+	process_stop(&bench->devices_pid, SIGKILL, 0);
+	if (bench->simulator && !waking_run(bench->stage, bench->simulator, &bench->waking, error))
+		return error_prefix(error, "waking");
 	return true;
 }
 
-static bool run(struct bench *bench, struct error *error)
+// Before the stage, which gives up root: the simulator may be where only root can read.
+static bool find_simulator(struct bench *bench, const char *program, struct error *error)
 {
-	const struct stage_options options = {.devices = (size_t)bench->devices, .ingests = 1, .tls = true};
+	auto_free char *found = program || bench->waking.rounds == 0 ? NULL : simulator_find();
+	if (bench->waking.rounds == 0)
+		return true;
+	if (!program && !found) {
+		(void)fprintf(stderr, "waking is not measured: this was not built in a clone, which has a simulated "
+				      "push service; --push-simulator names another\n");
+		return true;
+	}
+	bench->simulator = simulator_new(program ? program : found, error);
+	return bench->simulator;
+}
+
+static bool run(struct bench *bench, const char *simulator, struct error *error)
+{
+	const struct stage_options options = {
+		.devices = (size_t)bench->devices, .ingests = 1, .tls = true, .known = bench->sign};
 	bench->stored_ms = calloc((size_t)bench->singles + 1, sizeof(double));
 	bench->closed_ms = calloc((size_t)bench->singles + 1, sizeof(double));
 	bench->ready = mmap(NULL, sizeof(*bench->ready), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -308,14 +308,21 @@ static bool run(struct bench *bench, struct error *error)
 		bench->ready = NULL;
 	if (!bench->stored_ms || !bench->closed_ms || !bench->ready)
 		return error_set(error, ERROR_FAILED, "no memory");
+	if (!find_simulator(bench, simulator, error))
+		return false;
 	bench->stage = stage_new(&options, error);
-	return bench->stage && measure(bench, error);
+	if (bench->stage && bench->sign)
+		bench->key = stage_key(bench->stage, error);
+	return bench->stage && (bench->key || !bench->sign) && measure(bench, error);
 }
 
 static void bench_done(struct bench *bench)
 {
 	process_stop(&bench->devices_pid, SIGKILL, 0);
 	stage_free(bench->stage);
+	simulator_free(bench->simulator);
+	waking_done(&bench->waking);
+	key_free(bench->key);
 	free(bench->stored_ms);
 	free(bench->closed_ms);
 	if (bench->ready)
@@ -331,12 +338,15 @@ int commands_main(int argc, char **argv)
 	if (!args_parse(&args, tables, 1, argc, argv, &error) ||
 	    !args_int(&args, "devices", 1, DEVICES_MAX, 5000, &bench.devices, &error) ||
 	    !args_int(&args, "singles", 1, SINGLES_MAX, 1000, &bench.singles, &error) ||
-	    !args_int(&args, "campaigns", 0, CAMPAIGNS_MAX, 3, &bench.campaigns, &error)) {
+	    !args_int(&args, "campaigns", 0, CAMPAIGNS_MAX, 3, &bench.campaigns, &error) ||
+	    !args_int(&args, "wakes", 0, WAKES_MAX, 100, &bench.waking.rounds, &error) ||
+	    !args_int(&args, "agents", 1, WAKING_AGENTS_MAX, 8, &bench.waking.agents, &error)) {
 		(void)fprintf(stderr, "muster-bench: %s\n  next: muster bench commands --help\n", error.what);
 		return 2;
 	}
 	bench.json = args_has(&args, "json");
-	if (!run(&bench, &error)) {
+	bench.sign = args_has(&args, "sign");
+	if (!run(&bench, args_value(&args, "push-simulator"), &error)) {
 		(void)fprintf(stderr, "muster-bench: %s\n", error.what);
 		return EXIT_FAILURE;
 	}

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/limits.h"
+#include "common/result_text.h"
 #include "tools/bench/load.h"
 #include "tools/bench/packet.h"
 
@@ -18,6 +19,7 @@
 #define EVENTS_MAX 512
 #define RECEIVE_MAX 20
 #define CLAIMS_MAX_BYTES 2048
+#define RESULT_MAX_BYTES ((size_t)640)
 
 struct device {
 	struct wire wire;
@@ -33,6 +35,7 @@ struct fleet {
 	int epoll;
 	size_t opened, ready;
 	char epoch[17];
+	struct buf payload; // of the result in the making
 	struct error *error;
 };
 
@@ -71,21 +74,30 @@ static bool flush(struct fleet *fleet, struct device *device)
 	       error_errno(fleet->error, errno, "epoll");
 }
 
-static void answer(struct fleet *fleet, struct device *device, const char *command, const char *rest)
+// rest: the state, and what follows it.
+static bool answer(struct fleet *fleet, struct device *device, const char *command, const char *rest)
 {
 	char name[LOAD_DEVICE_BYTES];
 	char topic[TOPIC_MAX_BYTES];
-	char payload[320];
+	struct buf *payload = &fleet->payload;
 	uint8_t packet[PACKET_MAX_BYTES];
 	name_of(device->number, name);
 	(void)snprintf(topic, sizeof(topic), "fleet/v1/%s/result", name);
 	device->mid = device->mid == UINT16_MAX ? 1 : device->mid + 1;
-	int bytes = snprintf(payload, sizeof(payload),
-			     "{\"epoch\":\"%s\",\"seq\":%lld,\"ts\":%lld,\"command\":\"%s\",\"state\":%s}",
-			     fleet->epoch, (long long)++device->seq, (long long)clock_wall_ms(), command, rest);
-	const struct packet_publish publish = {
-		.topic = topic, .qos = 1, .mid = device->mid, .payload = payload, .payload_bytes = (size_t)bytes};
+	buf_clear(payload);
+	(void)buf_addf(payload, "{\"epoch\":\"%s\",\"seq\":%lld,\"ts\":%lld,\"command\":\"%s\",\"state\":%s",
+		       fleet->epoch, (long long)++device->seq, (long long)clock_wall_ms(), command, rest);
+	if (fleet->options->key && !result_text_sign(fleet->options->key, name, payload, fleet->error))
+		return false;
+	if (!buf_add_str(payload, "}"))
+		return error_set(fleet->error, ERROR_LIMIT, "a result is too large");
+	const struct packet_publish publish = {.topic = topic,
+					       .qos = 1,
+					       .mid = device->mid,
+					       .payload = buf_str(payload),
+					       .payload_bytes = payload->len_bytes};
 	wire_put(&device->wire, packet, packet_publish(packet, &publish));
+	return true;
 }
 
 static bool obey(struct fleet *fleet, struct device *device, const struct packet *packet)
@@ -97,9 +109,8 @@ static bool obey(struct fleet *fleet, struct device *device, const struct packet
 	    !obeying_command_id((const char *)message.payload, message.payload_bytes, id))
 		return error_set(fleet->error, ERROR_FAILED, "a device was sent what is no command");
 	wire_put(&device->wire, puback, packet_puback(puback, message.mid));
-	answer(fleet, device, id, "\"accepted\"");
-	answer(fleet, device, id, "\"succeeded\",\"output\":{\"pong\":true,\"uptime_s\":86400}");
-	return true;
+	return answer(fleet, device, id, "\"accepted\"") &&
+	       answer(fleet, device, id, "\"succeeded\",\"output\":{\"pong\":true,\"uptime_s\":86400}");
 }
 
 static bool take_packet(struct fleet *fleet, struct device *device, const struct packet *packet)
@@ -198,6 +209,7 @@ void obeying_run(const struct obeying_options *options, struct error *error)
 {
 	struct fleet fleet = {.options = options, .error = error};
 	uint8_t random[8];
+	buf_init(&fleet.payload, RESULT_MAX_BYTES);
 	crypto_random(random, sizeof(random));
 	crypto_hex(random, sizeof(random), fleet.epoch);
 	fleet.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -211,6 +223,7 @@ void obeying_run(const struct obeying_options *options, struct error *error)
 	for (size_t i = 0; fleet.devices && i < options->devices; i++)
 		wire_close(&fleet.devices[i].wire);
 	free(fleet.devices);
+	buf_done(&fleet.payload);
 	if (fleet.epoll >= 0)
 		(void)close(fleet.epoll);
 }

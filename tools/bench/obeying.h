@@ -1,6 +1,6 @@
 // Devices that obey: connections that subscribe to their commands and answer each as an agent does, `accepted` and then
-// `succeeded`, numbered as from an outbox. They look at a command's id only: what a device needs to check it is not the
-// server's. One thread.
+// `succeeded`, numbered as from an outbox, and signed when there is a key. They look at a command's id only: what a
+// device needs to check it is not the server's. One thread.
 #pragma once
 
 #include "common/error.h"
@@ -16,6 +16,7 @@ struct obeying_options {
 	struct wire_tls *tls;
 	const char *(*certificate)(void *user, size_t number);
 	void *user;
+	struct evp_pkey_st *key; // of all certificates, signs results; NULL: they are not signed
 	_Atomic bool *ready; // set when all are subscribed
 };
 

@@ -202,7 +202,7 @@ static bool report(struct bench *bench, struct error *error)
 static bool measure(struct bench *bench, struct error *error)
 {
 	(void)fprintf(stderr, "%zu devices ...\n", bench->devices);
-	return stage_broker_start(bench->stage, true, error) && stage_commander_start(bench->stage, error) &&
+	return stage_broker_start(bench->stage, true, error) && stage_commander_start(bench->stage, NULL, error) &&
 	       connect_all(bench, error) && revoke_singly(bench, error) && revoke_rest(bench, error) &&
 	       try_again(bench, error) && report(bench, error);
 }

@@ -3,6 +3,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/key.h"
 #include "common/pki.h"
 #include "tools/bench/load.h"
 #include "tools/bench/process.h"
@@ -111,6 +112,26 @@ static bool make_cluster(struct stage *stage, struct error *error)
 		;
 	return status == 0 ? stack_database_adopt(&stage->stack, error)
 			   : process_failed(&stage->stack, "initdb", error);
+}
+
+static const char sql_certificate[] =
+	"insert into certificate (serial, device, key_sha256, sha256, not_before, not_after, pem)"
+	" values ($1, $2, $3, $4, now(), now() + interval '1 day', $5)";
+
+static bool note_certificates(struct stage *stage, struct error *error)
+{
+	if (!pg_begin(stage->pg, error))
+		return false;
+	for (size_t i = 0; i < stage->devices; i++) {
+		struct pki_certificate_info info;
+		char name[LOAD_DEVICE_BYTES];
+		(void)snprintf(name, sizeof(name), LOAD_DEVICE_FORMAT, i);
+		if (!pki_certificate_info(stage->certificates[i], &info, error) ||
+		    !PG_QUERY(stage->pg, NULL, error, sql_certificate, info.serial, name, info.key_sha256, info.sha256,
+			      stage->certificates[i]))
+			return false;
+	}
+	return pg_commit(stage->pg, error) && pg_exec(stage->pg, "vacuum (analyze) certificate", error);
 }
 
 static bool start_database(struct stage *stage, struct error *error)
@@ -317,16 +338,30 @@ static bool commander_answers(struct stage *stage)
 	return healthy(stage->stack.ports[STACK_COMMANDER_METRICS]);
 }
 
-bool stage_commander_start(struct stage *stage, struct error *error)
+static bool add_config(const struct stack_path *path, const char *more, struct error *error)
+{
+	auto_buf struct buf text = {0};
+	auto_free char *config = file_read(path->text, CONFIG_MAX_BYTES, NULL, error);
+	buf_init(&text, CONFIG_MAX_BYTES);
+	buf_addf(&text, "%s%s", config ? config : "", more);
+	return config && file_write(path->text, buf_str(&text), text.len_bytes, 0600, error);
+}
+
+bool stage_commander_start(struct stage *stage, const char *more, struct error *error)
 {
 	struct stack_path config = stack_path(&stage->stack, "conf/commander.conf");
 	char program[STACK_PATH_MAX + 32];
 	char *argv[] = {program, (char *)"--config", config.text, NULL};
 	(void)snprintf(program, sizeof(program), "%s/muster-commander", stage->stack.bin);
-	if (!stack_config_write(&stage->stack, error))
+	if (!stack_config_write(&stage->stack, error) || (more && !add_config(&config, more, error)))
 		return false;
 	stage->commander = process_start(&stage->stack, "commander", argv, SIGKILL, error);
 	return stage->commander > 0 && wait_until(stage, &stage->commander, "commander", commander_answers, error);
+}
+
+void stage_commander_stop(struct stage *stage)
+{
+	process_stop(&stage->commander, SIGTERM, STOP_TIMEOUT_MS);
 }
 
 // ---- bridge ----
@@ -370,6 +405,11 @@ char *stage_csr(const struct stage *stage, struct error *error)
 struct pg *stage_database(struct stage *stage)
 {
 	return stage->pg;
+}
+
+const struct stack *stage_stack(const struct stage *stage)
+{
+	return &stage->stack;
 }
 
 // ---- peers ----
@@ -477,14 +517,19 @@ static bool make_certificates(struct stage *stage, struct error *error)
 
 // ---- all together ----
 
-static bool build(struct stage *stage, bool tls, struct error *error)
+struct evp_pkey_st *stage_key(const struct stage *stage, struct error *error)
+{
+	return key_load(stack_path(&stage->stack, "certs/devices.key").text, error);
+}
+
+static bool build(struct stage *stage, const struct stage_options *options, struct error *error)
 {
 	if (!process_folder(&stage->stack, &stage->keeper, error) || !stack_prepare(&stage->stack, error) ||
 	    !stack_ports_choose(&stage->stack, true, error) || !stack_identity_files(&stage->stack, error))
 		return false;
-	if (tls && !make_certificates(stage, error))
+	if (options->tls && !make_certificates(stage, error))
 		return false;
-	return start_database(stage, error);
+	return start_database(stage, error) && (!options->known || note_certificates(stage, error));
 }
 
 struct stage *stage_new(const struct stage_options *options, struct error *error)
@@ -502,7 +547,7 @@ struct stage *stage_new(const struct stage_options *options, struct error *error
 	if (stage->board == MAP_FAILED) {
 		stage->board = NULL;
 		error_errno(error, errno, "cannot share memory");
-	} else if (build(stage, options->tls, error)) {
+	} else if (build(stage, options, error)) {
 		return stage;
 	}
 	stage_free(stage);

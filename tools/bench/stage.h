@@ -22,6 +22,7 @@ struct stage_options {
 	size_t devices;
 	size_t ingests; // that share the broker's messages, up to STAGE_INGESTS_MAX
 	bool tls;	// certificates are made
+	bool known;	// and are in the database, as after enrolment
 };
 
 // Makes the folder, the database with so many devices, the certificates. As root it goes on as an unprivileged user.
@@ -36,14 +37,16 @@ void stage_broker_stop(struct stage *stage);
 bool stage_ingest_start(struct stage *stage, bool tls, struct error *error) must_check;
 void stage_ingest_stop(struct stage *stage);
 
-// With TLS only. Connected to the broker.
-bool stage_commander_start(struct stage *stage, struct error *error) must_check;
+// With TLS only. Connected to the broker. more: appended to its configuration; NULL: nothing.
+bool stage_commander_start(struct stage *stage, const char *more, struct error *error) must_check;
+void stage_commander_stop(struct stage *stage);
 // With TLS only; connected to the broker. Devices have no limit of their own.
 bool stage_bridge_start(struct stage *stage, struct error *error) must_check;
 void stage_bridge_stop(struct stage *stage);
 int stage_bridge_port(const struct stage *stage);
 char *stage_csr(const struct stage *stage, struct error *error) must_check; // PEM of the devices' key; malloc'd
 struct pg *stage_database(struct stage *stage);
+const struct stack *stage_stack(const struct stage *stage); // its folder, programs and ports
 
 // Runs one of peer.h's in a process of its own, until it is ready. board->delivered starts at 0.
 typedef void stage_peer_fn(const struct peer_options *options, struct error *error);
@@ -55,6 +58,7 @@ int stage_device_port(const struct stage *stage, bool tls);
 int stage_sink_port(const struct stage *stage);
 struct wire_tls *stage_tls(const struct stage *stage); // NULL without
 const char *stage_certificate(void *stage, size_t number); // PEM of a device
+struct evp_pkey_st *stage_key(const struct stage *stage, struct error *error) must_check; // of all devices; key_free
 
 bool stage_database_clear(struct stage *stage, struct error *error) must_check; // what was reported
 bool stage_database_rows(struct stage *stage, int64_t *rows, int64_t *bytes, int64_t *wal_bytes,

@@ -181,11 +181,14 @@ class Fcm:
         elif planned == "taken":
             token = body["message"]["token"]
             handler.answer(200, {}, {"name": f"projects/{PROJECT}/messages/0:{len(self.sends)}"})
-            if token in self.wakers:
-                run(*self.wakers[token])
+            self.wake(token)
         else:
             status, said = self.ANSWERS[planned]
             handler.answer(status, {"Retry-After": str(self.retry_after_s)} if status == 429 else {}, said)
+
+    def wake(self, token):
+        if token in self.wakers:
+            run(*self.wakers[token])
 
     def plan(self, *script):
         with self.lock:
