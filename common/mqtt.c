@@ -223,12 +223,13 @@ static bool is_only_thread(void)
 }
 
 // The library opens a socket pair for each session, to wake a thread that it does not have here: two descriptors and,
-// full of bytes that nobody reads, 200 kB. It copes without; so no descriptor is to be had while it asks. A program with
-// threads has few sessions, and lets it have them.
+// full of bytes that nobody reads, 200 kB. It copes without; so no descriptor is to be had while it asks. A program
+// with threads has few sessions, and lets it have them.
 static struct mosquitto *new_session(const char *client_id, bool clean_start, void *user)
 {
 	struct rlimit limit;
-	int lowest = is_only_thread() ? eventfd(0, EFD_CLOEXEC) : -1; // the lowest free descriptor, where the limit goes
+	// The lowest free descriptor, where the limit goes.
+	int lowest = is_only_thread() ? eventfd(0, EFD_CLOEXEC) : -1;
 	bool limited = lowest >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0;
 	if (limited) {
 		struct rlimit none = {.rlim_cur = (rlim_t)lowest, .rlim_max = limit.rlim_max};
