@@ -369,15 +369,42 @@ static bool add_os(struct compiler *compiler, const char *value, struct error *e
 	return add_param(compiler, value, "text", error) && put(compiler, ")");
 }
 
+// A name, or one behind that of its tenant, as in acme/kiosks.
+static bool is_known_by(const char *name)
+{
+	const char *slash = strchr(name, '/');
+
+	return query_is_name(slash ? slash + 1 : name) &&
+	       (!slash || (slash > name && slash - name <= 63 &&
+			   strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == (size_t)(slash - name)));
+}
+
 static bool resolve(struct compiler *compiler, enum query_kind kind, const char *name, char **out, struct error *error)
 {
 	const char *noun = kind == QUERY_FILTER ? "filter" : "group";
 
-	if (!query_is_name(name))
+	if (!is_known_by(name))
 		return error_set(error, ERROR_INVALID, "\"%.64s\" is no name of a %s", name, noun);
 	if (!compiler->options->resolve)
 		return error_set(error, ERROR_INVALID, "%s: cannot be used here", noun);
 	return compiler->options->resolve(compiler->options->user, kind, name, out, error);
+}
+
+static bool add_members(struct compiler *compiler, const char *name, struct error *error)
+{
+	const char *slash = strchr(name, '/');
+	char tenant[64];
+
+	(void)put(compiler, "exists (select from device_group_member m where m.device = d.device and m.tenant = ");
+	if (slash) {
+		(void)snprintf(tenant, sizeof(tenant), "%.*s", (int)(slash - name), name);
+		if (!add_param(compiler, tenant, "text", error))
+			return false;
+	} else {
+		(void)put(compiler, "current_tenant()");
+	}
+	(void)put(compiler, " and m.group_name = ");
+	return add_param(compiler, slash ? slash + 1 : name, "text", error) && put(compiler, ")");
 }
 
 static bool add_named(struct compiler *compiler, enum query_kind kind, const char *name, struct error *error)
@@ -387,11 +414,8 @@ static bool add_named(struct compiler *compiler, enum query_kind kind, const cha
 
 	if (!resolve(compiler, kind, name, &text, error))
 		return false;
-	if (!text) { // a list of members
-		(void)buf_add_str(&compiler->query->sql, "exists (select from device_group_member m"
-							 " where m.device = d.device and m.group_name = ");
-		return add_param(compiler, name, "text", error) && put(compiler, ")");
-	}
+	if (!text)
+		return add_members(compiler, name, error);
 	if (compiler->depth == QUERY_DEPTH_MAX)
 		return error_set(error, ERROR_LIMIT, "\"%s\" names others that name others, more than %d deep or in a"
 				 " circle", name, QUERY_DEPTH_MAX);

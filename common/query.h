@@ -43,3 +43,9 @@ void query_done(struct query *query);
 
 // Whether a name fits groups and filters: [a-z0-9][a-z0-9._-]{0,62}.
 bool query_is_name(const char *text);
+
+// In a query a name may have its tenant before it, as in acme/kiosks; without one it is of the tenant for which the
+// statement runs.
+#define QUERY_NAMED_SQL(tenant, name, value)                                                                  \
+	"(" tenant " = case when " value " like '%/%' then split_part(" value ", '/', 1) else current_tenant() end" \
+	" and " name " = case when " value " like '%/%' then split_part(" value ", '/', 2) else " value " end)"

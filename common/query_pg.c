@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const char *const find_sql[] = {
-	[QUERY_FILTER] = "select query from saved_filter where name = $1",
-	[QUERY_GROUP] = "select query from device_group where name = $1",
+	[QUERY_FILTER] = "select query from saved_filter where " QUERY_NAMED_SQL("tenant", "name", "$1"),
+	[QUERY_GROUP] = "select query from device_group where " QUERY_NAMED_SQL("tenant", "name", "$1"),
 };
 
 bool query_pg_resolve(void *user, enum query_kind kind, const char *name, char **out, struct error *error)

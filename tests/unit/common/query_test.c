@@ -18,6 +18,7 @@ static bool find(void *user, enum query_kind kind, const char *name, char **out,
 	} known[] = {
 		{QUERY_GROUP, "kiosks", "tag:kiosk -status:never"},
 		{QUERY_GROUP, "shelf", NULL},
+		{QUERY_GROUP, "acme/shelf", NULL},
 		{QUERY_FILTER, "weak", "battery<20"},
 		{QUERY_FILTER, "round", "filter:round"},
 	};
@@ -96,7 +97,8 @@ static void each_kind_of_term(void **state)
 	check("lobby", "position(lower($3::text) in", 1, "lobby");
 	check("-lobby", "not coalesce((position(lower($3::text)", 1, "lobby");
 	check("it's", "position(lower($3::text)", 1, "it's");
-	check("group:shelf", "m.group_name = $3::text", 1, "shelf");
+	check("group:shelf", "m.tenant = current_tenant() and m.group_name = $3::text", 1, "shelf");
+	check("group:acme/shelf", "m.tenant = $3::text and m.group_name = $4::text", 2, "shelf");
 	check("group:kiosks filter:weak", "((coalesce((d.tags @> array[$3::text])", 3, "20");
 }
 
