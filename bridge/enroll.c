@@ -10,7 +10,8 @@
 #define ID_TRIES 4 // 48 random bits collide next to never; a few tries make it never
 
 static const char sql_token[] =
-	"select id, device, tags, uses_left > 0, expires_at <= clock_timestamp(), revoked_at is not null, cell"
+	"select id, device, tags, uses_left > 0, expires_at <= clock_timestamp(), revoked_at is not null, cell,"
+	" tenant"
 	" from enrollment_token where token_hash = decode($1, 'hex') for update";
 static const char sql_same_key[] =
 	"select c.pem, c.device, c.revoked_at is null and c.not_after > now() and d.enabled, d.fingerprint,"
@@ -18,21 +19,22 @@ static const char sql_same_key[] =
 	" from certificate c join device d on d.device = c.device where c.key_sha256 = $2"
 	" and (c.token_id = $1 or ($1 is null and c.device = $3)) order by c.created_at desc limit 1";
 static const char sql_take_free[] =
-	"insert into device (device, tags, fingerprint, enrolled_at, cell)"
-	" values ($1, $2::text[], $3, now(), $4::integer) on conflict (device) do nothing";
+	"insert into device (device, tags, fingerprint, enrolled_at, cell, tenant)"
+	" values ($1, $2::text[], $3, now(), $4::integer, $5) on conflict (device) do nothing";
 // Of our cells the one with the fewest devices.
 static const char sql_least_loaded[] =
 	"select c.cell from unnest($1::integer[]) c (cell) left join device d on d.cell = c.cell and d.enabled"
 	" group by c.cell order by count(d.device), c.cell limit 1";
 static const char sql_current[] = "select cell from device where device = $1";
 // The token names the device: an administrator wants it (again), so it may exist, with other hardware, and may be
-// revoked.
+// revoked. A device of another tenant is none of the administrator's.
 static const char sql_take_bound[] =
-	"insert into device as d (device, tags, fingerprint, enrolled_at, cell)"
-	" values ($1, $2::text[], $3, now(), $4::integer)"
+	"insert into device as d (device, tags, fingerprint, enrolled_at, cell, tenant)"
+	" values ($1, $2::text[], $3, now(), $4::integer, $5)"
 	" on conflict (device) do update set enrolled_at = now(), cell = excluded.cell,"
 	" fingerprint = coalesce(excluded.fingerprint, d.fingerprint),"
-	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')";
+	" tags = coalesce((select array_agg(distinct tag) from unnest(d.tags || excluded.tags) tag), '{}')"
+	" where d.tenant = excluded.tenant";
 static const char sql_revoke[] = "select reenroll_device($1, 'enrolment', $2)";
 static const char sql_certificate[] =
 	"insert into certificate (serial, device, token_id, key_sha256, sha256, not_before, not_after, pem, authority)"
@@ -70,7 +72,16 @@ struct attempt {
 	struct enroll_result *result;
 };
 
-enum token_column { TOKEN_ID, TOKEN_DEVICE, TOKEN_TAGS, TOKEN_USABLE, TOKEN_TIMED_OUT, TOKEN_REVOKED, TOKEN_CELL };
+enum token_column {
+	TOKEN_ID,
+	TOKEN_DEVICE,
+	TOKEN_TAGS,
+	TOKEN_USABLE,
+	TOKEN_TIMED_OUT,
+	TOKEN_REVOKED,
+	TOKEN_CELL,
+	TOKEN_TENANT
+};
 
 void enroll_result_done(struct enroll_result *result)
 {
@@ -175,7 +186,7 @@ static bool take(struct attempt *attempt, const char *sql, bool *taken, struct e
 
 	(void)snprintf(cell, sizeof(cell), "%d", (int)attempt->result->cell->id);
 	if (!PG_QUERY(attempt->enroll->pg, &rows, error, sql, attempt->result->device,
-		      attempt->grant->tags, attempt->claim->fingerprint, cell))
+		      attempt->grant->tags, attempt->claim->fingerprint, cell, attempt->grant->tenant))
 		return false;
 	*taken = pg_affected(rows) == 1;
 	return true;
@@ -406,6 +417,7 @@ static bool decide(struct enroll *enroll, const struct enroll_claim *claim, stru
 		.replaces = true,
 		.tags = pg_text(token, 0, TOKEN_TAGS),
 		.cell = pg_text(token, 0, TOKEN_CELL),
+		.tenant = pg_text(token, 0, TOKEN_TENANT),
 	};
 	if (pg_bool(token, 0, TOKEN_REVOKED))
 		return deny(result, "token revoked");

@@ -68,6 +68,7 @@ struct enroll_grant {
 	bool replaces;        // that id may be a device already, whose place this one takes
 	const char *tags;     // as an array of PostgreSQL
 	const char *cell;     // a number; NULL: the one that the device has, or the least loaded
+	const char *tenant;   // whose the device is
 };
 
 // The two below belong into a transaction of the caller's. They return false when the database failed, and fill result

@@ -27,9 +27,9 @@ static const char sql_make_room[] =
 static const char sql_use_list[] =
 	"with used as (update preapproved p set used_at = now() where " LISTED_SQL
 	"  and p.serial = (select r.serial from registration r where r.id = $1 and r.state = 'pending')"
-	"  returning p.device, p.tags, p.cell, p.created_by),"
+	"  returning p.device, p.tags, p.cell, p.created_by, p.tenant),"
 	" decided as (update registration r set state = 'approved', device = used.device, tags = used.tags,"
-	"  cell = used.cell, decided_by = 'pre-approved', decided_at = now(),"
+	"  cell = used.cell, tenant = used.tenant, decided_by = 'pre-approved', decided_at = now(),"
 	"  reason = 'its serial number is on the list of ' || used.created_by"
 	"  from used where r.id = $1 and r.state = 'pending' returning r.id, r.device, r.reason)"
 	" insert into enrollment_event (type, registration, device, peer, request_id, reason)"
@@ -41,7 +41,8 @@ static const char sql_find[] =
 	" from registration r where r.secret_hash = decode($1, 'hex')";
 static const char sql_touch[] = "update registration set polled_at = now() where id = $1";
 static const char sql_open[] =
-	"select state, reason, device, tags, cell, replaces, csr, fingerprint, key_sha256, wish from registration"
+	"select state, reason, device, tags, cell, replaces, csr, fingerprint, key_sha256, wish, tenant"
+	" from registration"
 	" where id = $1 for update";
 static const char sql_issued[] =
 	"update registration set state = 'issued', device = $2, polled_at = now() where id = $1";
@@ -53,7 +54,7 @@ static const char sql_event[] = "insert into enrollment_event (type, registratio
 
 // Columns of sql_find and sql_open.
 enum { FOUND_ID, FOUND_STATE, FOUND_REASON, FOUND_LISTED, FOUND_STALE };
-enum { STATE, REASON, DEVICE, TAGS, CELL, REPLACES, CSR, FINGERPRINT, KEY_SHA256, WISH };
+enum { STATE, REASON, DEVICE, TAGS, CELL, REPLACES, CSR, FINGERPRINT, KEY_SHA256, WISH, TENANT };
 
 struct visit {
 	struct enroll *enroll;
@@ -238,6 +239,7 @@ static bool settle(const struct visit *visit, struct error *error)
 		.replaces = pg_bool(row, 0, REPLACES),
 		.tags = pg_text(row, 0, TAGS),
 		.cell = pg_text(row, 0, CELL),
+		.tenant = pg_text(row, 0, TENANT),
 	};
 	set_state(result, state, pg_text(row, 0, REASON));
 	if (strcmp(state, "approved") == 0)

@@ -12,8 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Devices of other tenants than the operator's do not exist for it.
+#define OF_TENANT(operator, tenant)                                                                                    \
+	"exists (select from operator o where o.name = " operator " and (o.tenant is null or o.tenant = " tenant "))"
 static const char check_sql[] =
-	"select (select enabled from operator where name = $1), (select enabled from device where device = $2), "
+	"select (select enabled from operator where name = $1),"
+	" (select enabled from device where device = $2 and " OF_TENANT("$1", "tenant") "), "
 	CELL_HAS("$2", "3") ", (select (extract(epoch from opens) * 1000)::bigint from device d,"
 	" next_window(d.time_zone, d.maintenance_window, greatest(now(), to_timestamp($4::bigint / 1000.0)))"
 	" where d.device = $2),"
@@ -22,6 +26,7 @@ enum check_column { OPERATOR, DEVICE_ENABLED, OURS, OPENS_MS, NOW_MS, OVER_LIMIT
 static const char cancel_sql[] =
 	"update command set cancel_requested_at = now(), cancel_requested_by = $2 where id = $1::uuid"
 	" and source <> 'internal' and cancel_requested_at is null"
+	" and " OF_TENANT("$2", "(select d.tenant from device d where d.device = command.device)")
 	" and state in ('requested', 'queued', 'sent', 'accepted', 'running') returning device";
 static const char insert_sql[] =
 	"insert into command (id, device, action, params, requested_by, source, request_id, reply_topic, correlation,"

@@ -20,7 +20,7 @@
 #define CANCEL "500"
 #define CANCEL_MAX 500
 #define STATEMENT_MAX_BYTES 131072
-#define FIRST_PARAM 4 // of the query, in found_sql
+#define FIRST_PARAM 6 // of the query, in found_sql
 
 // The pace moves by at most some seconds a turn: a campaign whose commander was away does not make up for it at once.
 static const char select_sql[] =
@@ -28,7 +28,7 @@ static const char select_sql[] =
 	" sweep_cursor, swept, not swept or (continuous and swept_at < now() - make_interval(secs => $1)),"
 	" pace_s + least(greatest(extract(epoch from now() - coalesce(paced_at, now())), 0), 5), total, released,"
 	" succeeded, failed + rejected, expired, cancelled, forgiven_errors, forgiven_ends, approved_by <> '', "
-	"created_by"
+	"created_by, tenant, groups"
 	" from campaign where state in ('running', 'aborting') order by paced_at nulls first, id "
 	"limit " CAMPAIGNS_A_TURN " for update skip locked";
 enum column {
@@ -56,19 +56,27 @@ enum column {
 	FORGIVEN_ERRORS,
 	FORGIVEN_ENDS,
 	APPROVED,
-	CREATED_BY
+	CREATED_BY,
+	TENANT,
+	GROUPS
 };
 
-// $1 campaign, $2 behind which device, $3 these devices or null for all.
+// $1 campaign, $2 behind which device, $3 these devices or null for all, $4 tenant or null for all, $5 of these
+// groups of it or null.
 static const char found_sql[] =
 	"with found as (select d.device from device d left join device_state s on s.device = d.device"
-	" where d.device > $2 and ($3::text[] is null or d.device = any ($3)) and " DEVICE_TARGET_SQL
+	" where d.device > $2 and ($3::text[] is null or d.device = any ($3)) and ($4::text is null or d.tenant = $4)"
+	" and ($5::text[] is null or exists (select from device_group_member m where m.device = d.device"
+	" and m.tenant = d.tenant and m.group_name = any ($5))) and " DEVICE_TARGET_SQL
 	" and not exists (select from campaign_target t where t.campaign = $1 and t.device = d.device) and ";
 static const char found_end_sql[] =
 	" order by d.device limit " FOUND "),"
 	" added as (insert into campaign_target (campaign, device, place)"
 	" select $1, device, hashtext($1 || ' ' || device) from found on conflict do nothing returning 1)"
 	" select (select count(*) from found), (select max(device) from found), (select count(*) from added)";
+
+// Names in the query are of the campaign's tenant.
+static const char tenant_sql[] = "select set_config('muster.tenant', coalesce($1, ''), true)";
 
 // $1 campaign, $2 how many. Should a command be there already, it is the target's.
 #define RELEASE(picked)                                                                                            \
@@ -148,7 +156,8 @@ static bool find_batch(struct commander *commander, struct work *work, const str
 {
 	auto_pg_result struct pg_result *found = NULL;
 	auto_buf struct buf sql = {0};
-	const char *params[FIRST_PARAM - 1 + QUERY_PARAMS_MAX] = {work->id, work->cursor, text_of(work, DEVICES)};
+	const char *params[FIRST_PARAM - 1 + QUERY_PARAMS_MAX] = {work->id, work->cursor, text_of(work, DEVICES),
+							     text_of(work, TENANT), text_of(work, GROUPS)};
 	bool whole = false;
 
 	buf_init(&sql, STATEMENT_MAX_BYTES);
@@ -175,6 +184,8 @@ static bool find(struct commander *commander, struct work *work, struct error *e
 	struct error own = {0};
 	auto_query struct query query = {0};
 
+	if (!PG_QUERY(commander->pg, NULL, error, tenant_sql, text_of(work, TENANT)))
+		return false;
 	if (query_compile(text_of(work, QUERY), &options, &query, &own))
 		return find_batch(commander, work, &query, error);
 	if (own.kind == ERROR_INVALID || own.kind == ERROR_NOT_FOUND || own.kind == ERROR_LIMIT)
