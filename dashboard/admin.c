@@ -25,13 +25,8 @@ static const char LIST_SQL[] = "select " KEY ", null from admin_key k order by k
 static const char CREATE_SQL[] = "insert into admin_key (id, label, created_by) values ($1, $2, $3)";
 static const char REVOKE_SQL[] = "update admin_key k set revoked_at = now(), revoked_by = $2 where k.id = $1 and "
 				 "k.revoked_at is null returning " KEY;
-// One row: whether the key holds, and whether this signature is new. What is older than a timestamp can be is let go.
-static const char TAKE_SQL[] =
-	"with old as (delete from admin_request where at < now() - interval '15 minutes'),"
-	" k as (update admin_key set last_used = now() where id = $1 and revoked_at is null returning id),"
-	" r as (insert into admin_request (key_id, signature) select id, decode($2, 'hex') from k"
-	" on conflict do nothing returning 1)"
-	" select exists (select from k), exists (select from r)";
+// One row: whether the key holds, and whether this signature is new. From then on the key's tenant is all there is.
+static const char TAKE_SQL[] = "select known, fresh from enter_key($1, $2)";
 
 // ---- secrets and signatures ----
 
@@ -117,6 +112,7 @@ static bool take(struct dashboard *dashboard, struct http_request *request, cons
 	const char *const params[] = {id, hex};
 
 	crypto_hex(signature, SHA256_BYTES, hex);
+	dashboard->entered = true;
 	if (!api_query(dashboard, request, &row, TAKE_SQL, 2, params))
 		return false;
 	if (!pg_bool(row, 0, 0))

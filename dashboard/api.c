@@ -12,7 +12,8 @@ static const char AUDIT_SQL[] = "insert into audit (actor, action, target, peer,
 
 bool api_on_connect(struct pg *pg, void *user, struct error *error)
 {
-	return pg_exec(pg, "set timezone to 'UTC'", error) &&
+	// Compiling a statement takes longer than any of ours may.
+	return pg_exec(pg, "set timezone to 'UTC'", error) && pg_exec(pg, "set jit to off", error) &&
 	       pg_exec(pg, "set statement_timeout to '" API_STATEMENT_TIMEOUT "'", error);
 }
 
@@ -23,6 +24,11 @@ void api_reply_error(struct dashboard *dashboard, struct http_request *request, 
 		http_reply_header(request, "Retry-After", "2");
 		http_reply_problem(request, 503, "The database is away. Devices keep what they report and this "
 						 "recovers by itself: try again in a few seconds.");
+		return;
+	}
+	if (pg_sqlstate_is(error, "42501") && strstr(error->what, "row-level security")) {
+		http_reply_problem(request, 403,
+				   "Your role does not hold for what this would change; ask an administrator.");
 		return;
 	}
 	if (pg_error_is_data(error)) {
@@ -57,7 +63,11 @@ bool api_query_again(struct dashboard *dashboard, struct http_request *request, 
 		log_fault_over(&dashboard->database_fault, "database.away");
 		return true;
 	}
-	if (error.kind == ERROR_UNREACHABLE)
+	const struct auth *auth = auth_of(request);
+
+	// A new connection is in nobody's scope.
+	if (error.kind == ERROR_UNREACHABLE &&
+	    (!auth || scope_enter(dashboard->pg, auth->user, &auth->scope, &error)))
 		return api_query(dashboard, request, out, sql, count, params);
 	api_reply_error(dashboard, request, &error);
 	return false;

@@ -24,7 +24,7 @@
 bool api_on_connect(struct pg *pg, void *user, struct error *error) must_check;
 
 // One statement. When it fails the request is answered (503 while the database is away, 400 for data it refuses,
-// 500 otherwise) and false returned. *out may be NULL when rows do not matter.
+// 403 for what is out of the scope, 500 otherwise) and false returned. *out may be NULL when rows do not matter.
 bool api_query(struct dashboard *dashboard, struct http_request *request, struct pg_result **out, const char *sql,
 	       size_t count, const char *const *params) must_check;
 // As api_query, for statements that may run twice: a connection that turns out to be lost is made anew at once.

@@ -8,14 +8,15 @@
 #include <strings.h>
 
 static const char TOKEN_SQL[] =
-	"select t.user_name, u.role, (extract(epoch from t.expires_at) * 1000000)::bigint"
-	" from access_token t join user_account u on u.name = t.user_name"
-	" where t.token_hash = decode($1, 'hex') and t.kind = $2 and t.revoked_at is null"
-	" and t.expires_at > now() and u.enabled";
-// At most once a minute, so that reading the fleet does not write all the time.
-static const char USED_SQL[] =
-	"update access_token set last_used = now() where token_hash = decode($1, 'hex')"
-	" and (last_used is null or last_used < now() - interval '1 minute')";
+	"select user_name, role, expires_us, tenant, groups from enter($1, $2)";
+
+// What somebody who is bound to groups may do with one thing: $1 is the parameter of the path.
+static const struct {
+	const char *prefix, *sql;
+} device_routes[] = {
+	{"/api/v1/devices/{id}", "select role_on($1)"},
+	{"/api/v1/commands/{id}", "select role_on(device) from command where id::text = lower($1)"},
+};
 
 static const struct {
 	const char *name;
@@ -130,7 +131,56 @@ static bool look_up(struct dashboard *dashboard, struct http_request *request, s
 	(void)snprintf(auth->user, sizeof(auth->user), "%s", pg_text(found, 0, 0));
 	auth->expires_us = pg_int(found, 0, 2);
 	auth->by_cookie = strcmp(kind, "session") == 0;
-	return api_query(dashboard, request, NULL, USED_SQL, 1, params);
+	(void)snprintf(auth->scope.tenant, sizeof(auth->scope.tenant), "%s", pg_text(found, 0, 3));
+	if (snprintf(auth->scope.groups, sizeof(auth->scope.groups), "%s", pg_text(found, 0, 4)) <
+	    (int)sizeof(auth->scope.groups))
+		return true;
+	http_reply_problem(request, 403, "This account has rights in too many groups; an administrator can join some.");
+	return false;
+}
+
+static bool refuse(struct http_request *request, const char *detail)
+{
+	http_reply_problem(request, 403, detail);
+	return false;
+}
+
+// For somebody who is bound to groups: the role on the thing of the path, where it has one, in place of the strongest.
+static bool look_up_role(struct dashboard *dashboard, struct http_request *request, struct auth *auth)
+{
+	const char *pattern = http_route_pattern(request);
+	const char *const params[] = {http_param(request, "id")};
+
+	for (size_t i = 0; i < sizeof(device_routes) / sizeof(device_routes[0]); i++) {
+		auto_pg_result struct pg_result *row = NULL;
+
+		if (!params[0] || strncmp(pattern, device_routes[i].prefix, strlen(device_routes[i].prefix)) != 0)
+			continue;
+		if (!api_query(dashboard, request, &row, device_routes[i].sql, 1, params))
+			return false;
+		// What is not seen is answered by the handler, as what is not there.
+		return pg_rows(row) == 0 || !pg_text(row, 0, 0) || auth_role_parse(pg_text(row, 0, 0), &auth->role);
+	}
+	return true;
+}
+
+static bool is_allowed(struct dashboard *dashboard, struct http_request *request, struct auth *auth, int allowed)
+{
+	bool bound = auth->scope.groups[0] != '\0';
+	char detail[160];
+
+	if ((allowed & ACCESS_ALL) && !scope_is_all(&auth->scope))
+		return refuse(request, "Only people of all tenants, who run the installation, may do this.");
+	if (bound && ((allowed & ACCESS_TENANT) ||
+		      ((allowed & ROLE_ADMINISTRATOR) && !(allowed & (ROLE_OPERATOR | ACCESS_GROUP)))))
+		return refuse(request, "This concerns the tenant as a whole; your rights are for single groups.");
+	if (bound && !look_up_role(dashboard, request, auth))
+		return false;
+	if (allowed & (int)auth->role)
+		return true;
+	(void)snprintf(detail, sizeof(detail), "The role %s may not do this; ask an administrator for another.",
+		       auth_role_name(auth->role));
+	return refuse(request, detail);
 }
 
 bool auth_before(struct http_request *request, void *user)
@@ -142,8 +192,13 @@ bool auth_before(struct http_request *request, void *user)
 		http_reply_problem(request, 403, "Only for this machine: ask for it on the loopback address.");
 		return false;
 	}
-	if (allowed == ACCESS_PUBLIC || allowed == ACCESS_LOOPBACK || allowed == ACCESS_SIGNED)
+	if (allowed == ACCESS_PUBLIC || allowed == ACCESS_LOOPBACK || allowed == ACCESS_SIGNED) {
+		if (dashboard->entered)
+			scope_leave(dashboard->pg);
+		dashboard->entered = false;
 		return true;
+	}
+	dashboard->entered = true;
 
 	auto_free struct auth *auth = calloc(1, sizeof(*auth));
 
@@ -151,16 +206,8 @@ bool auth_before(struct http_request *request, void *user)
 		http_reply_problem(request, 503, "Out of memory: try again later.");
 		return false;
 	}
-	if (!look_up(dashboard, request, auth))
+	if (!look_up(dashboard, request, auth) || !is_allowed(dashboard, request, auth, allowed))
 		return false;
-	if (!(allowed & (int)auth->role)) {
-		char detail[160];
-
-		(void)snprintf(detail, sizeof(detail), "The role %s may not do this; ask an administrator for another.",
-			       auth_role_name(auth->role));
-		http_reply_problem(request, 403, detail);
-		return false;
-	}
 	if (auth->by_cookie && changes_something(request) && !auth_check_origin(request, false))
 		return false;
 	http_set_context(request, steal(auth), free);

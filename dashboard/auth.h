@@ -1,11 +1,13 @@
 // Who asks, and whether they may. Each route's tag is the set of roles that may use it; auth_before checks it
-// before any handler runs, finds the session (cookie) or the API key (Authorization: Bearer), and refuses changes
-// that another site made the browser send.
+// before any handler runs, finds the session (cookie) or the API key (Authorization: Bearer), puts the requests'
+// connection into the scope of its person (nobody's for routes without login), and refuses changes that another site
+// made the browser send.
 #pragma once
 
 #include "common/crypto.h"
 #include "common/http.h"
 #include "dashboard/dashboard.h"
+#include "dashboard/scope.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +25,10 @@ enum {
 	ACCESS_AUDIT = ROLE_ADMINISTRATOR | ROLE_AUDITOR,
 	ACCESS_LOOPBACK = 256, // no login, but only from this machine
 	ACCESS_SIGNED = 512,   // no login: the handler checks the signature
+	// A role that holds in groups only reaches what concerns devices. It is refused where ...
+	ACCESS_TENANT = 1024,  // ... the tenant as a whole is concerned; so are administrators' routes, unless
+	ACCESS_GROUP = 2048,   // administrators of a group may too
+	ACCESS_ALL = 4096,     // only people of all tenants: who run the installation
 };
 
 #define AUTH_COOKIE "__Host-muster" // the prefix makes browsers insist on Secure, Path=/ and no Domain
@@ -34,6 +40,7 @@ struct auth { // http_context of every request that is not public
 	char token_hash[SHA256_HEX_BYTES];
 	int64_t expires_us; // since 1970
 	bool by_cookie;
+	struct scope scope;
 };
 
 bool auth_before(struct http_request *request, void *dashboard);

@@ -43,7 +43,9 @@ static const char COUNT_SQL[] =
 	" count(*) filter (where status = 'never'), coalesce(cardinality($1::text[]), 0),"
 	" to_json((array_agg(device order by device))[1:10]) from (select d.device, " DEVICE_STATUS_SQL " as status"
 	" from device d left join device_state s on s.device = d.device where " DEVICE_TARGET_SQL
-	" and ($1::text[] is null or d.device = any ($1)) and ";
+	" and ($1::text[] is null or d.device = any ($1)) and ((select scope_acting()) is null or exists (select from"
+	" device_group_member m where m.device = d.device and m.group_name = any ((select scope_acting())::text[])))"
+	" and ";
 static const char CREATE_SQL[] =
 	"insert into campaign (name, action, params, ttl_s, confirmed, query, devices, continuous, canary, success_pct,"
 	" error_pct, rate_per_min, factor, created_by, source, request_id) values ($1, $2, $3::jsonb, $4, $5, $6, $7, "

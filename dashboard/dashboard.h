@@ -35,6 +35,7 @@ struct dashboard {
 	struct dashboard_config config;
 	struct loop *loop;
 	struct pg *pg; // the requests' connection; the streams have their own
+	bool entered;  // it is, or may be, in the scope of somebody
 	struct metrics *metrics;
 	struct assets *assets;
 	struct lockout *lockout;

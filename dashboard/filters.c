@@ -8,15 +8,23 @@
 #include <string.h>
 
 #define FILTER \
-	"json_build_object('name', f.name, 'query', f.query, 'created_by', f.created_by, 'created_at', f.created_at," \
+	"json_build_object('name', f.name, 'tenant', f.tenant, 'query', f.query, 'created_by', f.created_by," \
+	" 'created_at', f.created_at," \
 	" 'changed_at', f.changed_at)"
 
-static const char LIST_SQL[] = "select " FILTER ", f.name from saved_filter f where ($1::text is null or f.name > $1)"
-			       " order by f.name limit $2::integer + 1";
+// Whoever sees all tenants says whose filter is meant by "tenant" in the address; without it, of the tenant default.
+#define OF_TENANT(param) "coalesce(" param ", current_tenant())"
+// The cursor is "<name>/<tenant>".
+static const char LIST_SQL[] =
+	"select " FILTER ", f.name || '/' || f.tenant from saved_filter f where ($1::text is null or"
+	" (f.name, f.tenant) > (split_part($1, '/', 1), split_part($1, '/', 2))) order by f.name, f.tenant"
+	" limit $2::integer + 1";
 static const char SAVE_SQL[] =
-	"insert into saved_filter as f (name, query, created_by) values ($1, $2, $3) on conflict (name)"
+	"insert into saved_filter as f (name, query, created_by, tenant) values ($1, $2, $3, " OF_TENANT("$4") ")"
+	" on conflict (tenant, name)"
 	" do update set query = excluded.query, changed_at = now() returning " FILTER;
-static const char DELETE_SQL[] = "delete from saved_filter f where name = $1 returning " FILTER;
+static const char DELETE_SQL[] = "delete from saved_filter f where name = $1 and tenant = " OF_TENANT(
+	"$2") " returning " FILTER;
 
 void filters_list(struct http_request *request, void *user)
 {
@@ -42,7 +50,7 @@ static bool save(struct dashboard *dashboard, struct http_request *request, cons
 
 	json_set_string(detail, "query", query);
 	return pg_begin(dashboard->pg, error) &&
-	       PG_QUERY(dashboard->pg, row, error, SAVE_SQL, name, query, actor) &&
+	       PG_QUERY(dashboard->pg, row, error, SAVE_SQL, name, query, actor, api_text(request, "tenant")) &&
 	       api_audit(dashboard, request, actor, "filter.save", name, json_text(detail), error) &&
 	       pg_commit(dashboard->pg, error);
 }
@@ -85,7 +93,7 @@ void filters_delete(struct http_request *request, void *user)
 	struct error error = {0};
 
 	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error) &&
-	    PG_QUERY(dashboard->pg, &row, &error, DELETE_SQL, name) &&
+	    PG_QUERY(dashboard->pg, &row, &error, DELETE_SQL, name, api_text(request, "tenant")) &&
 	    (pg_rows(row) == 0 || api_audit(dashboard, request, auth_of(request)->user, "filter.delete", name,
 					    pg_text(row, 0, 0), &error)) &&
 	    pg_commit(dashboard->pg, &error)) {

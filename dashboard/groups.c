@@ -11,28 +11,39 @@
 #define STATEMENT_MAX_BYTES 131072
 
 #define GROUP                                                                                                          \
-	"jsonb_build_object('name', g.name, 'description', g.description, 'query', g.query, 'created_by', "            \
+	"jsonb_build_object('name', g.name, 'tenant', g.tenant, 'description', g.description, 'query', g.query,"       \
+	" 'created_by', "                                                                                              \
 	"g.created_by,"                                                                                                \
 	" 'created_at', g.created_at, 'changed_at', g.changed_at, 'listed', case when g.query is null then"            \
-	" (select count(*) from device_group_member m where m.group_name = g.name) end)"
+	" (select count(*) from device_group_member m where m.tenant = g.tenant and m.group_name = g.name) end)"
 
-static const char LIST_SQL[] = "select " GROUP ", g.name from device_group g where ($1::text is null or g.name > $1)"
-			       " order by g.name limit $2::integer + 1";
-static const char ONE_SQL[] = "select " GROUP " from device_group g where g.name = $1";
-static const char CREATE_SQL[] = "insert into device_group (name, description, query, created_by)"
-				 " values ($1, $2, $3, $4) on conflict do nothing";
-static const char DELETE_SQL[] = "delete from device_group g where name = $1 returning " GROUP;
+// Whoever sees all tenants says whose group is meant by "tenant" in the address; without it, of the tenant default.
+#define OF_TENANT(param) "coalesce(" param ", current_tenant())"
+// The cursor is "<name>/<tenant>".
+static const char LIST_SQL[] =
+	"select " GROUP ", g.name || '/' || g.tenant from device_group g where ($1::text is null or"
+	" (g.name, g.tenant) > (split_part($1, '/', 1), split_part($1, '/', 2))) order by g.name, g.tenant"
+	" limit $2::integer + 1";
+static const char ONE_SQL[] = "select " GROUP ", g.tenant || '/' || g.name from device_group g where g.name = $1"
+			      " and g.tenant = " OF_TENANT("$2");
+static const char CREATE_SQL[] = "insert into device_group (name, description, query, created_by, tenant)"
+				 " values ($1, $2, $3, $4, " OF_TENANT("$5") ") on conflict do nothing";
+static const char DELETE_SQL[] = "delete from device_group g where name = $1 and tenant = " OF_TENANT("$2")
+				 " returning " GROUP;
+static const char LOCK_SQL[] = "select query is null, tenant from device_group where name = $1 and tenant = "
+			       OF_TENANT("$2") " for update";
 static const char COUNT_SQL[] = "select count(*) from device d left join device_state s on s.device = d.device where ";
-// $1 name, $2 devices as a text[] literal, $3 who. Unknown devices are told, not made.
+// $1 name, $2 devices as a text[] literal, $3 who, $4 tenant. Devices that are unknown there are told, not made.
 static const char ADD_SQL[] =
 	"with named as (select distinct unnest($2::text[]) as device),"
-	" added as (insert into device_group_member (group_name, device, added_by) select $1, n.device, $3 from named n"
-	" join device d on d.device = n.device on conflict do nothing returning 1)"
+	" added as (insert into device_group_member (tenant, group_name, device, added_by) select $4, $1, n.device, $3"
+	" from named n join device d on d.device = n.device and d.tenant = $4 on conflict do nothing returning 1)"
 	" select json_build_object('group', $1::text, 'changed', (select count(*) from added), 'unknown',"
 	" coalesce((select json_agg(n.device) from named n where not exists (select from device d where d.device ="
-	" n.device)), '[]'))";
+	" n.device and d.tenant = $4)), '[]'))";
 static const char REMOVE_SQL[] =
 	"with gone as (delete from device_group_member where group_name = $1 and device = any ($2::text[]) and $3 <> ''"
+	" and tenant = $4"
 	" returning 1) select json_build_object('group', $1::text, 'changed', (select count(*) from gone),"
 	" 'unknown', '[]'::json)";
 
@@ -59,17 +70,17 @@ void groups_get(struct http_request *request, void *user)
 	auto_pg_result struct pg_result *row = NULL, *count = NULL;
 	auto_query struct query query = {0};
 	auto_buf struct buf sql, term;
-	const char *const params[] = {name};
+	const char *const params[] = {name, api_text(request, "tenant")};
 
 	buf_init(&sql, STATEMENT_MAX_BYTES);
 	buf_init(&term, 128);
-	if (!api_query(user, request, &row, ONE_SQL, 1, params))
+	if (!api_query(user, request, &row, ONE_SQL, 2, params))
 		return;
 	if (pg_rows(row) == 0) {
 		http_reply_problem(request, 404, "There is no group of this name; GET /api/v1/groups lists them.");
 		return;
 	}
-	(void)buf_addf(&term, "group:%s", name);
+	(void)buf_addf(&term, "group:%s", pg_text(row, 0, 1));
 	if (!targets_compile(user, request, buf_str(&term), 1, &query))
 		return;
 	(void)buf_addf(&sql, "%s%s", COUNT_SQL, buf_str(&query.sql));
@@ -90,7 +101,8 @@ static bool create(struct dashboard *dashboard, struct http_request *request, co
 
 	json_set_string(detail, "query", query);
 	if (!pg_begin(dashboard->pg, error) ||
-	    !PG_QUERY(dashboard->pg, &result, error, CREATE_SQL, name, description, query, actor))
+	    !PG_QUERY(dashboard->pg, &result, error, CREATE_SQL, name, description, query, actor,
+		      api_text(request, "tenant")))
 		return false;
 	*made = pg_affected(result) > 0;
 	return (!*made || api_audit(dashboard, request, actor, "group.create", name, json_text(detail), error)) &&
@@ -128,12 +140,12 @@ void groups_create(struct http_request *request, void *user)
 		return;
 	}
 	auto_pg_result struct pg_result *row = NULL;
-	const char *const params[] = {name};
+	const char *const params[] = {name, api_text(request, "tenant")};
 
 	if (!made)
 		http_reply_problem(request, 409,
 				   "There is a group of this name already; delete it first, or take another.");
-	else if (api_query(dashboard, request, &row, ONE_SQL, 1, params))
+	else if (api_query(dashboard, request, &row, ONE_SQL, 2, params))
 		api_reply_text(request, 201, pg_text(row, 0, 0));
 }
 
@@ -146,15 +158,15 @@ static enum outcome change(struct dashboard *dashboard, struct http_request *req
 	auto_json struct json *detail = json_new_object();
 	const char *name = http_param(request, "name"), *actor = auth_of(request)->user;
 
-	if (!PG_QUERY(dashboard->pg, &group, error, "select query is null from device_group where name = $1 for update",
-		      name))
+	if (!PG_QUERY(dashboard->pg, &group, error, LOCK_SQL, name, api_text(request, "tenant")))
 		return STATEMENT_FAILED;
 	if (pg_rows(group) == 0)
 		return NO_GROUP;
 	if (!pg_bool(group, 0, 0))
 		return BY_QUERY;
 	json_set_string(detail, "devices", devices);
-	return PG_QUERY(dashboard->pg, answer, error, add ? ADD_SQL : REMOVE_SQL, name, devices, actor) &&
+	return PG_QUERY(dashboard->pg, answer, error, add ? ADD_SQL : REMOVE_SQL, name, devices, actor,
+			pg_text(group, 0, 1)) &&
 			       api_audit(dashboard, request, actor, add ? "group.add" : "group.remove", name,
 					 json_text(detail), error) &&
 			       pg_commit(dashboard->pg, error)
@@ -213,7 +225,7 @@ void groups_delete(struct http_request *request, void *user)
 	struct error error = {0};
 
 	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error) &&
-	    PG_QUERY(dashboard->pg, &row, &error, DELETE_SQL, name) &&
+	    PG_QUERY(dashboard->pg, &row, &error, DELETE_SQL, name, api_text(request, "tenant")) &&
 	    (pg_rows(row) == 0 ||
 	     api_audit(dashboard, request, auth_of(request)->user, "group.delete", name, pg_text(row, 0, 0), &error)) &&
 	    pg_commit(dashboard->pg, &error)) {
@@ -221,5 +233,10 @@ void groups_delete(struct http_request *request, void *user)
 		return;
 	}
 	pg_rollback(dashboard->pg);
-	api_reply_error(dashboard, request, &error);
+	if (pg_sqlstate_is(&error, "23503"))
+		http_reply_problem(request, 409,
+				   "People have rights in this group; take these away first, and see what they may do "
+				   "then.");
+	else
+		api_reply_error(dashboard, request, &error);
 }

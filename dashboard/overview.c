@@ -2,9 +2,11 @@
 
 #include "common/clock.h"
 #include "dashboard/api.h"
+#include "dashboard/auth.h"
 #include "dashboard/devices.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char RECEIVED_SQL[] = "select coalesce(sum(received), 0)::bigint from ledger";
 // Columns: JSON without its last brace, and how many messages ingest took in since ever.
@@ -40,26 +42,35 @@ static const char OVERVIEW_SQL[] =
 #define SAMPLE_EVERY_MS 5000
 #define WINDOW_MS 60000
 #define SAMPLES (WINDOW_MS / SAMPLE_EVERY_MS + 1)
-#define FRESH_MS 1000 // any number of browsers cost one query a second
+#define FRESH_MS 1000 // any number of browsers cost one query a second for each scope
+#define VIEWS 16
 
 struct sample {
 	int64_t at_ms; // monotonic; 0: none
 	int64_t received;
 };
 
+// What the people of one scope are answered.
+struct view {
+	struct scope scope;
+	struct sample samples[SAMPLES]; // a ring
+	size_t next;
+	int64_t sampled_ms;
+	struct buf answer;
+	int64_t answered_ms; // 0: never
+};
+
 struct overview {
 	struct dashboard *dashboard;
 	struct loop_timer *timer;
-	struct sample samples[SAMPLES]; // a ring
-	size_t next;
-	struct buf answer;
-	int64_t answered_ms;
+	struct view views[VIEWS]; // the first is of those who see all
 };
 
-static void add_sample(struct overview *overview, int64_t received)
+static void add_sample(struct view *view, int64_t received)
 {
-	overview->samples[overview->next] = (struct sample){clock_mono_ms(), received};
-	overview->next = (overview->next + 1) % SAMPLES;
+	view->sampled_ms = clock_mono_ms();
+	view->samples[view->next] = (struct sample){view->sampled_ms, received};
+	view->next = (view->next + 1) % SAMPLES;
 }
 
 static void on_timer(void *user)
@@ -68,9 +79,10 @@ static void on_timer(void *user)
 	auto_pg_result struct pg_result *sum = NULL;
 	struct pg *pg = overview->dashboard->pg;
 
+	overview->dashboard->entered = true;
 	// While the database is away there are no samples; requests say so.
-	if (pg_ready(pg, NULL) && pg_query(pg, &sum, NULL, RECEIVED_SQL, 0, NULL))
-		add_sample(overview, pg_int(sum, 0, 0));
+	if (scope_enter_all(pg, NULL) && pg_query(pg, &sum, NULL, RECEIVED_SQL, 0, NULL))
+		add_sample(&overview->views[0], pg_int(sum, 0, 0));
 }
 
 struct overview *overview_new(struct dashboard *dashboard, struct error *error)
@@ -82,7 +94,9 @@ struct overview *overview_new(struct dashboard *dashboard, struct error *error)
 		return NULL;
 	}
 	overview->dashboard = dashboard;
-	buf_init(&overview->answer, API_ANSWER_MAX_BYTES);
+	overview->views[0].scope.tenant[0] = '*';
+	for (size_t i = 0; i < VIEWS; i++)
+		buf_init(&overview->views[i].answer, API_ANSWER_MAX_BYTES);
 	overview->timer = loop_timer_new(dashboard->loop, on_timer, overview, error);
 	if (!overview->timer) {
 		overview_free(overview);
@@ -98,18 +112,44 @@ void overview_free(struct overview *overview)
 	if (!overview)
 		return;
 	loop_timer_free(overview->timer);
-	buf_done(&overview->answer);
+	for (size_t i = 0; i < VIEWS; i++)
+		buf_done(&overview->views[i].answer);
 	free(overview);
 }
 
+static bool is_same(const struct scope *a, const struct scope *b)
+{
+	return strcmp(a->tenant, b->tenant) == 0 && strcmp(a->groups, b->groups) == 0;
+}
+
+// That of the scope, or else the one that was not looked at for longest becomes it.
+static struct view *find_view(struct overview *overview, const struct scope *scope)
+{
+	struct view *oldest = &overview->views[1];
+
+	for (size_t i = 0; i < VIEWS; i++) {
+		struct view *view = &overview->views[i];
+
+		if (is_same(&view->scope, scope))
+			return view;
+		if (i > 0 && view->answered_ms < oldest->answered_ms)
+			oldest = view;
+	}
+	memset(oldest->samples, 0, sizeof(oldest->samples));
+	oldest->scope = *scope;
+	oldest->sampled_ms = 0;
+	oldest->answered_ms = 0;
+	return oldest;
+}
+
 // What came in since the oldest sample within the last minute.
-static void add_rate(struct overview *overview, int64_t received)
+static void add_rate(struct view *view, int64_t received)
 {
 	struct sample oldest = {0};
 	int64_t now_ms = clock_mono_ms();
 
 	for (size_t i = 0; i < SAMPLES; i++) {
-		struct sample sample = overview->samples[i];
+		struct sample sample = view->samples[i];
 
 		if (sample.at_ms > 0 && now_ms - sample.at_ms <= WINDOW_MS + SAMPLE_EVERY_MS / 2 &&
 		    (oldest.at_ms == 0 || sample.at_ms < oldest.at_ms))
@@ -118,26 +158,28 @@ static void add_rate(struct overview *overview, int64_t received)
 	int64_t messages = oldest.at_ms > 0 && received > oldest.received ? received - oldest.received : 0;
 	int64_t window_s = oldest.at_ms > 0 ? (now_ms - oldest.at_ms + 999) / 1000 : 0;
 
-	buf_addf(&overview->answer, ",\"ingest\":{\"messages_last_minute\":%lld,\"window_s\":%lld}}",
+	buf_addf(&view->answer, ",\"ingest\":{\"messages_last_minute\":%lld,\"window_s\":%lld}}",
 		 (long long)messages, (long long)window_s);
+	if (view->sampled_ms == 0 || now_ms - view->sampled_ms >= SAMPLE_EVERY_MS)
+		add_sample(view, received);
 }
 
 void overview_get(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
-	struct overview *overview = dashboard->overview;
+	struct view *view = find_view(dashboard->overview, &auth_of(request)->scope);
 	int64_t now_ms = clock_mono_ms();
 
-	if (overview->answered_ms == 0 || now_ms - overview->answered_ms > FRESH_MS) {
+	if (view->answered_ms == 0 || now_ms - view->answered_ms > FRESH_MS) {
 		auto_pg_result struct pg_result *row = NULL;
 
 		if (!api_query(dashboard, request, &row, OVERVIEW_SQL, 0, NULL))
 			return;
-		buf_clear(&overview->answer);
-		buf_add_str(&overview->answer, pg_text(row, 0, 0));
-		overview->answer.len_bytes--; // its closing brace
-		add_rate(overview, pg_int(row, 0, 1));
-		overview->answered_ms = now_ms;
+		buf_clear(&view->answer);
+		buf_add_str(&view->answer, pg_text(row, 0, 0));
+		view->answer.len_bytes--; // its closing brace
+		add_rate(view, pg_int(row, 0, 1));
+		view->answered_ms = now_ms;
 	}
-	api_reply_text(request, 200, buf_str(&overview->answer));
+	api_reply_text(request, 200, buf_str(&view->answer));
 }

@@ -12,11 +12,12 @@
 #define CELL_MAX 2147483647 // integer of PostgreSQL
 
 #define REGISTRATION                                                                                                   \
-	"jsonb_build_object('id', r.id, 'state', r.state, 'wish', r.wish, 'device', r.device, 'replaces', r.replaces," \
+	"jsonb_build_object('id', r.id, 'tenant', r.tenant, 'state', r.state, 'wish', r.wish, 'device', r.device,"     \
+	" 'replaces', r.replaces,"                                                                                     \
 	" 'serial', r.serial, 'fingerprint', r.fingerprint, 'info', r.info, 'peer', r.peer, 'tags', r.tags,"           \
 	" 'cell', r.cell, 'reason', r.reason, 'decided_by', nullif(r.decided_by, ''), 'decided_at', r.decided_at,"     \
 	" 'created_at', r.created_at, 'polled_at', r.polled_at,"                                                       \
-	" 'taken', r.state = 'pending' and exists (select from device d where d.device = r.wish))"
+	" 'taken', r.state = 'pending' and device_taken(r.wish) is not null)"
 #define MICROS(time) "(extract(epoch from " time ") * 1000000)::bigint"
 #define TIME(micros) "(timestamptz 'epoch' + " micros "::bigint * interval '1 microsecond')"
 // A pattern in which * stands for any text; null for any value.
@@ -45,10 +46,11 @@ static const char GET_SQL[] =
 
 static const char OPEN_SQL[] =
 	"select state, coalesce($2, wish), decided_by from registration where id = $1 for update";
-// Whoever else has that id, or is about to.
+// Whoever else has that id, or is about to; and whether it is a device of somebody else, which cannot be replaced.
 static const char TAKEN_SQL[] =
-	"select exists (select from device where device = $1),"
-	" exists (select from registration where device = $1 and state = 'approved' and id <> $2)";
+	"select device_taken($1) is not null,"
+	" exists (select from registration where device = $1 and state = 'approved' and id <> $2),"
+	" not coalesce(device_taken($1), true)";
 static const char APPROVE_SQL[] =
 	"update registration set state = 'approved', device = $2, cell = $3::integer, replaces = $4::boolean,"
 	" tags = array(select jsonb_array_elements_text($5::jsonb)), reason = $6, decided_by = $7, decided_at = now()"
@@ -149,7 +151,7 @@ static bool read_approval(const struct json *json, struct decision *decision, st
 	return api_tags(json, &decision->tags, error);
 }
 
-enum outcome { DECIDED, MISSING_ONE, SETTLED, TAKEN_BY_DEVICE, TAKEN_BY_OTHER, STATEMENT_FAILED };
+enum outcome { DECIDED, MISSING_ONE, SETTLED, TAKEN_BY_DEVICE, TAKEN_BY_OTHER, TAKEN_ELSEWHERE, STATEMENT_FAILED };
 
 struct matter { // what is said about the registration when it can't be decided so
 	char state[16];
@@ -180,6 +182,8 @@ static enum outcome open_matter(struct dashboard *dashboard, const char *id, con
 		return STATEMENT_FAILED;
 	if (pg_bool(taken, 0, 1))
 		return TAKEN_BY_OTHER;
+	if (pg_bool(taken, 0, 2))
+		return TAKEN_ELSEWHERE;
 	return pg_bool(taken, 0, 0) && !decision->replace ? TAKEN_BY_DEVICE : DECIDED;
 }
 
@@ -239,6 +243,10 @@ static void reply_outcome(struct dashboard *dashboard, struct http_request *requ
 			       "%s was given to another registration that is approved and not issued "
 			       "yet: give another \"device\", or reject that one.",
 			       matter->device);
+		break;
+	case TAKEN_ELSEWHERE:
+		(void)snprintf(detail, sizeof(detail),
+			       "%s is an id that cannot be given here: give another \"device\".", matter->device);
 		break;
 	case STATEMENT_FAILED:
 		api_reply_error(dashboard, request, error);

@@ -18,10 +18,12 @@
 #include "dashboard/overview.h"
 #include "dashboard/registrations.h"
 #include "dashboard/revocations.h"
+#include "dashboard/rights.h"
 #include "dashboard/session.h"
 #include "dashboard/settings.h"
 #include "dashboard/stream.h"
 #include "dashboard/telemetry.h"
+#include "dashboard/tenants.h"
 #include "dashboard/tokens.h"
 #include "dashboard/wakes.h"
 
@@ -37,8 +39,14 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
 	{"POST", "/api/v1/devices/{id}/tags", devices_tag, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/revoke", revocations_revoke, ACCESS_ACT},
-	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR | ACCESS_GROUP},
 	{"POST", "/api/v1/devices/{id}/wake", wakes_create, ACCESS_ACT},
+	{"POST", "/api/v1/devices/{id}/move", tenants_move, ROLE_ADMINISTRATOR | ACCESS_ALL},
+	{"GET", "/api/v1/tenants", tenants_list, ROLE_ADMINISTRATOR | ACCESS_ALL},
+	{"POST", "/api/v1/tenants", tenants_create, ROLE_ADMINISTRATOR | ACCESS_ALL},
+	{"PATCH", "/api/v1/tenants/{name}", tenants_change, ROLE_ADMINISTRATOR | ACCESS_ALL},
+	{"GET", "/api/v1/users/{name}/rights", rights_get, ROLE_ADMINISTRATOR},
+	{"PUT", "/api/v1/users/{name}/rights", rights_put, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/revocations", revocations_list, ACCESS_READ},
 	{"GET", "/api/v1/revocations/proofs", revocations_proofs, ACCESS_READ},
 	{"GET", "/api/v1/actions", actions_list, ACCESS_READ},
@@ -53,13 +61,13 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/admin-keys", admin_keys_create, ROLE_ADMINISTRATOR},
 	{"DELETE", "/api/v1/admin-keys/{id}", admin_keys_revoke, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/groups", groups_list, ACCESS_READ},
-	{"POST", "/api/v1/groups", groups_create, ACCESS_ACT},
+	{"POST", "/api/v1/groups", groups_create, ACCESS_ACT | ACCESS_TENANT},
 	{"GET", "/api/v1/groups/{name}", groups_get, ACCESS_READ},
-	{"DELETE", "/api/v1/groups/{name}", groups_delete, ACCESS_ACT},
-	{"POST", "/api/v1/groups/{name}/devices", groups_change, ACCESS_ACT},
+	{"DELETE", "/api/v1/groups/{name}", groups_delete, ACCESS_ACT | ACCESS_TENANT},
+	{"POST", "/api/v1/groups/{name}/devices", groups_change, ACCESS_ACT | ACCESS_TENANT},
 	{"GET", "/api/v1/filters", filters_list, ACCESS_READ},
-	{"POST", "/api/v1/filters", filters_save, ACCESS_ACT},
-	{"DELETE", "/api/v1/filters/{name}", filters_delete, ACCESS_ACT},
+	{"POST", "/api/v1/filters", filters_save, ACCESS_ACT | ACCESS_TENANT},
+	{"DELETE", "/api/v1/filters/{name}", filters_delete, ACCESS_ACT | ACCESS_TENANT},
 	{"GET", "/api/v1/campaigns", campaigns_list, ACCESS_READ},
 	{"POST", "/api/v1/campaigns", campaigns_create, ACCESS_ACT},
 	{"POST", "/api/v1/campaigns/preview", campaigns_preview, ACCESS_ACT},

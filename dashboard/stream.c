@@ -141,7 +141,8 @@ static void on_readable(int fd, int ready, void *user)
 
 static bool on_connect(struct pg *pg, void *user, struct error *error)
 {
-	return api_on_connect(pg, user, error) && pg_exec(pg, "listen muster_state", error) &&
+	return api_on_connect(pg, user, error) && scope_enter_all(pg, error) &&
+	       pg_exec(pg, "listen muster_state", error) &&
 	       pg_exec(pg, "listen muster_command", error);
 }
 
