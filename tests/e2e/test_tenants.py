@@ -10,9 +10,11 @@ import json
 import re
 import secrets
 import ssl
-import uuid
 
+import psycopg
 import pytest
+
+from stack import wait_for
 
 numbers = itertools.count(1)
 MARKER = re.compile(r"mk(?:in|out)[a-z0-9.-]*")
@@ -37,7 +39,7 @@ class Person:
     def __init__(self, stack, name, key=None):
         context = ssl.create_default_context(cafile=str(stack.state / "ca/service.crt"))
         self.connection = http.client.HTTPSConnection("localhost", stack.ports["dashboard"], context=context, timeout=20)
-        self.name, self.key, self.sent = name, key, ""
+        self.stack, self.name, self.key, self.sent = stack, name, key, ""
 
     def ask(self, method, path, body=None):
         """(status, text of the body); of a stream the beginning alone."""
@@ -350,3 +352,237 @@ def test_lists_are_not_empty_for_those_who_may(acme):
     for path in ("devices?limit=500", "commands?limit=500", "events?limit=500", "revocations?all=1", "groups", "campaigns"):
         status, text = people["bound"].ask("GET", f"/api/v1/{path}")
         assert status == 200 and "mkin" in text, (path, text[:200])
+
+
+# ---- what stands beside the rules ----
+# Tables that the dashboard may read or write and that have no policies, each with the reason.
+NO_POLICY = {
+    "admin_request": "signatures that were taken, found by enter_key() alone",
+    "audit_link": "hashes and positions of the audit's rows, which say nothing of them",
+    "audit_checkpoint": "as audit_link",
+    "authority": "certificates of the installation's authorities, which every device has",
+    "rollup_state": "one row: how far the installation's rollups are",
+    "signer_set": "announcements of signers, which every device gets",
+}
+# Functions with the owner's rights that the dashboard may call: policies do not bind them, so each must ask by itself.
+OWNERS_RIGHTS = {
+    "enter", "enter_key",  # make the scope
+    "acts", "role_in", "role_on", "may_act", "may_act_on", "scope_acting", "scope_devices",  # tell of the scope only
+    "revoke_device", "restore_device", "tag_device", "request_wake",  # ask may_act
+    "move_campaign",  # asks may_act_on
+    "purge_commands",  # asks may_act of each command's device
+    "move_device",  # for people of all tenants
+    "device_taken",  # tells that an id is taken, and no more
+    "check_audit",  # positions and hashes
+}
+
+
+def test_every_table_is_under_policies_or_has_a_reason(stack):
+    tables = stack.rows(
+        "select c.relname, c.relrowsecurity, has_any_column_privilege('muster_dashboard', c.oid, 'select, insert, update')"
+        " or has_table_privilege('muster_dashboard', c.oid, 'delete') from pg_class c"
+        " where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')")
+    reached = {name: rules for name, rules, may in tables if may}
+    assert {name for name, rules in reached.items() if not rules} == set(NO_POLICY)
+    assert len(reached) > 30
+    # Policies of a partitioned table bind those who go through it: nobody may reach its partitions otherwise.
+    partitions = stack.rows("select relname from pg_class where relispartition and relkind = 'r'")
+    assert partitions and not {name for name, in partitions} & set(reached)
+
+
+def test_a_table_without_policies_is_noticed(stack):
+    """The negative control."""
+    with stack.connect() as connection:
+        connection.autocommit = False
+        connection.execute("create table forgotten (x text)")
+        connection.execute("grant select on forgotten to muster_dashboard")
+        assert connection.execute("select relrowsecurity, has_table_privilege('muster_dashboard', oid, 'select') from pg_class"
+                                  " where relname = 'forgotten'").fetchone() == (False, True)
+        connection.rollback()
+
+
+def test_every_function_with_the_owners_rights_was_looked_at(stack):
+    rows = stack.rows("select distinct proname from pg_proc where prosecdef and pronamespace = 'public'::regnamespace"
+                      " and prorettype <> 'trigger'::regtype and has_function_privilege('muster_dashboard', oid, 'execute')")
+    assert {name for name, in rows} == OWNERS_RIGHTS
+
+
+def test_without_a_scope_there_is_nothing(stack, acme):
+    """What a statement sees that nobody put into a scope: accounts, to let people in, and nothing else."""
+    with dashboard_session(stack) as connection:
+        for table in ("device", "device_state", "telemetry", "event", "command", "campaign", "device_group", "audit",
+                      "registration", "enrollment_token", "certificate", "revocation", "tenant", "user_right"):
+            assert connection.execute(f"select count(*) from {table}").fetchone() == (0,), table
+        assert connection.execute("select count(*) from user_account").fetchone()[0] >= len(PEOPLE)
+        assert connection.execute("select may_act(device) from (values ('mkin-1')) as x (device)").fetchone() == (False,)
+
+
+def dashboard_session(stack, user="", tenant="", groups=""):
+    connection = psycopg.connect(f"host={stack.state}/run port=5432 dbname=muster user=muster_dashboard", autocommit=True)
+    for name, value in (("user", user), ("tenant", tenant), ("groups", groups)):
+        connection.execute("select set_config(%s, %s, false)", (f"muster.{name}", value))
+    return connection
+
+
+# ---- what a scope keeps from being written, whatever the program forgets ----
+@pytest.mark.parametrize("user, groups, side, taken", [
+    ("p-operator", "", "in", True), ("p-operator", "", "out", True), ("p-viewer", "", "in", False),
+    ("p-auditor", "", "in", False), ("p-bound", "mkin-shelf", "in", True), ("p-bound", "mkin-shelf", "out", False),
+    ("p-reader", "mkin-shelf", "in", False), ("", "", "in", False)])
+def test_commands_need_the_role_on_the_device(stack, acme, user, groups, side, taken):
+    device = acme[1].device(side)
+    with dashboard_session(stack, user, "acme", groups) as connection:
+        sql = "insert into command (device, action, requested_by) values (%s, 'ping', 'x')"
+        if taken:
+            connection.execute(sql, (device,))
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql, (device,))
+        assert (connection.execute("update device set time_zone = 'UTC' where device = %s", (device,)).rowcount == 1) == taken
+
+
+def test_another_tenant_cannot_be_written_into(stack, acme):
+    things = acme[1]
+    device = things.device("in")
+    with dashboard_session(stack, "p-foreign", "globex") as connection:
+        refused = ["insert into command (device, action, requested_by) values (%s, 'ping', 'x')",
+                   "insert into saved_filter (tenant, name, query, created_by) select 'acme', 'f', %s, 'x'",
+                   "insert into user_right (user_name, tenant, group_name, role, given_by) select 'p-viewer', 'acme', 'mkin-shelf',"
+                   " 'viewer', %s", "insert into tenant (name) select %s || '-x'"]
+        for sql in refused:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql, (device,))
+        assert connection.execute("select revoke_device(%s, '', 'x'), tag_device(%s, '{a}', '{}'), request_wake(%s),"
+                                  " restore_device(%s, '', 'x'), move_device(%s, 'globex')", [device] * 5
+                                  ).fetchone() == (None,) * 5
+        connection.execute("insert into device_group (name, created_by) values ('own', 'x')")
+        with pytest.raises(psycopg.errors.CheckViolation):  # of its own group, but a device of another tenant
+            connection.execute("insert into device_group_member (group_name, device, added_by) values ('own', %s, 'x')", (device,))
+    assert things.value("select tenant from device where device = %s", device) == "acme"
+
+
+def test_who_leaves_the_group_is_gone_at_once(acme):
+    people, things = acme
+    device = things.device("in")
+    assert people["bound"].ask("GET", f"/api/v1/devices/{device}")[0] == 200
+    which = things.campaign("in")
+    things.run("insert into campaign_target (campaign, device, place) values (%s, %s, 1)", (which, device))
+    things.run("update campaign set total = 1 where id = %s", (which,))
+    status, _ = people["operator"].ask("POST", "/api/v1/groups/mkin-shelf/devices", {"remove": [device]})
+    assert status == 200
+    assert people["bound"].ask("GET", f"/api/v1/devices/{device}")[0] == 404
+    assert people["bound"].ask("POST", "/api/v1/commands", {"device": device, "action": "ping"})[0] == 404
+    assert device not in people["bound"].ask("GET", "/api/v1/devices?limit=500")[1]
+    # The group's campaign does not reach it any more either.
+    assert things.value("select count(*) from campaign_target where campaign = %s", which) == 0
+    assert things.value("select total from campaign where id = %s", which) == 0
+
+
+def test_rights_are_given_and_taken(acme):
+    people, things = acme
+    name, inside, outside = things.user("out"), things.device("in"), things.device("out")
+    person = Person(people["owner"].stack, name, api_key(people["owner"].stack, name))
+    path = f"/api/v1/users/{name}/rights"
+    assert person.ask("GET", f"/api/v1/devices/{outside}")[0] == 200  # a viewer of the whole tenant
+    ask = people["administrator"].ask
+    status, text = ask("PUT", path, {"rights": [{"group": "mkin-shelf", "role": "operator"}]})
+    assert status == 200 and json.loads(text)["rights"][0]["given_by"] == "p-administrator"
+    assert person.ask("GET", f"/api/v1/devices/{outside}")[0] == 404
+    assert person.ask("POST", "/api/v1/commands", {"device": inside, "action": "ping"})[0] == 202
+    # The group stays while somebody's rights hang on it: without it they would be those of the account.
+    assert ask("DELETE", "/api/v1/groups/mkin-shelf")[0] == 409
+    assert ask("POST", "/api/v1/groups", {"name": "mkin-query", "query": "tag:x"})[0] == 201
+    for rights in ([{"group": "mkin-query", "role": "viewer"}], [{"group": "none", "role": "viewer"}],
+                   [{"group": "mkin-shelf", "role": "auditor"}], [{"group": "mkin-shelf"}], "x",
+                   [{"group": "mkin-shelf", "role": "viewer"}] * 2):
+        assert ask("PUT", path, {"rights": rights})[0] == 422, rights
+    assert ask("PUT", path, {"rights": []})[0] == 200
+    assert person.ask("GET", f"/api/v1/devices/{outside}")[0] == 200
+    assert person.ask("POST", "/api/v1/commands", {"device": inside, "action": "ping"})[0] == 403
+
+
+def test_names_are_free_in_each_tenant(acme):
+    people, _ = acme
+    for name in ("administrator", "foreign", "owner"):
+        assert people[name].ask("POST", "/api/v1/groups", {"name": "mkin-same"})[0] == 201
+        assert people[name].ask("POST", "/api/v1/filters", {"name": "mkin-same", "query": "tag:y"})[0] == 200
+        assert people[name].ask("POST", "/api/v1/groups", {"name": "mkin-same"})[0] == 409
+    listed = json.loads(people["owner"].ask("GET", "/api/v1/groups")[1])["items"]
+    assert {group["tenant"] for group in listed if group["name"] == "mkin-same"} == {"acme", "default", "globex"}
+    for tenant in ("acme", "globex", "default"):
+        status, text = people["owner"].ask("GET", f"/api/v1/groups/mkin-same?tenant={tenant}")
+        assert status == 200 and json.loads(text)["tenant"] == tenant
+    assert people["foreign"].ask("GET", "/api/v1/devices?query=group:acme/mkin-shelf")[0] == 422
+    status, text = people["owner"].ask("GET", "/api/v1/devices?query=group:acme/mkin-shelf")
+    assert status == 200 and "mkin" in text and "mkout" not in text
+
+
+def test_a_device_goes_to_the_tenant_of_its_token(stack, acme):
+    people, things = acme
+    status, text = people["administrator"].ask("POST", "/api/v1/tokens", {"uses": 5})
+    assert status == 201
+    _, csr = stack.csr("mkin-enrolled")
+    assert stack.post("/v1/enroll", {"token": json.loads(text)["token"], "csr": csr, "device": "mkin-enrolled"})[0] == 201
+    assert things.value("select tenant from device where device = 'mkin-enrolled'") == "acme"
+    # A token of another tenant is no way to take it, also where it names the device.
+    status, text = people["foreign"].ask("POST", "/api/v1/tokens", {"device": "mkin-enrolled"})
+    assert status == 201
+    _, csr = stack.csr("mkin-thief")
+    assert stack.post("/v1/enroll", {"token": json.loads(text)["token"], "csr": csr, "device": "mkin-enrolled"})[0] == 409
+    assert things.value("select tenant from device where device = 'mkin-enrolled'") == "acme"
+    assert things.value("select count(*) from certificate where device = 'mkin-enrolled'") == 1
+
+
+def test_a_registration_cannot_take_another_tenants_device(acme):
+    people, things = acme
+    device = things.device("out")
+    things.run("insert into registration (tenant, secret_hash, id, key_sha256, csr, wish) values"
+               " ('globex', decode(repeat('ab', 32), 'hex'), 'abab', 'abab', 'x', %s)", (device,))
+    for body in ({}, {"replace": True}, {"device": device, "replace": True}):
+        assert people["foreign"].ask("POST", "/api/v1/registrations/abab/approve", body)[0] == 409
+    assert people["foreign"].ask("POST", "/api/v1/registrations/abab/approve", {"device": "free-id"})[0] == 200
+
+
+def test_campaigns_stay_in_their_tenant_and_groups(stack, acme):
+    people, things = acme
+    things.run("insert into device (device, tags, tenant) values ('globex-1', '{both}', 'globex')")
+    inside, outside = things.device("in"), things.device("out")
+    things.run("update device set tags = '{both}' where device in (%s, %s)", (inside, outside))
+    expected = {"administrator": {inside, outside}, "bound": {inside}, "foreign": {"globex-1"},
+                "owner": {inside, outside, "globex-1"}}
+    for name, devices in expected.items():
+        body = {"name": f"of-{name}", "action": "ping", "target": {"tag": "both"}, "expect": len(devices), "start": True}
+        status, text = people[name].ask("POST", "/api/v1/campaigns", body)
+        assert status == 201, text
+        which = json.loads(text)["id"]
+        wait_for(lambda: things.value("select swept and released = total from campaign where id = %s", which), f"campaign of {name}")
+        rows = things.run("select device from command where campaign = %s", (which,)).fetchall()
+        assert {device for device, in rows} == devices, name
+
+
+def test_a_device_is_moved_with_all_that_it_said(acme):
+    people, things = acme
+    device = things.device("in")
+    which = things.campaign("out")
+    things.run("insert into campaign_target (campaign, device, place) values (%s, %s, 1)", (which, device))
+    things.run("update campaign set total = 1 where id = %s", (which,))
+    assert people["administrator"].ask("POST", f"/api/v1/devices/{device}/move", {"tenant": "globex"})[0] == 403
+    assert people["owner"].ask("POST", f"/api/v1/devices/{device}/move", {"tenant": "nowhere"})[0] == 422
+    assert people["owner"].ask("POST", "/api/v1/devices/none/move", {"tenant": "globex"})[0] == 404
+    assert people["owner"].ask("POST", f"/api/v1/devices/{device}/move", {"tenant": "globex"})[0] == 200
+    for name, status in (("administrator", 404), ("bound", 404), ("foreign", 200)):
+        assert people[name].ask("GET", f"/api/v1/devices/{device}")[0] == status
+    assert device in people["foreign"].ask("GET", f"/api/v1/events?device={device}")[1]
+    assert things.value("select count(*) from device_group_member where device = %s", device) == 0
+    assert things.value("select total from campaign where id = %s", which) == 0
+    assert things.value("select tenant from device_state where device = %s", device) == "globex"
+
+
+def test_the_audit_is_read_by_the_tenant_it_concerns(acme):
+    people, things = acme
+    device = things.device("in")
+    assert people["owner"].ask("POST", f"/api/v1/devices/{device}/tags", {"add": ["by-owner"]})[0] == 200
+    assert people["operator"].ask("POST", f"/api/v1/devices/{device}/tags", {"add": ["by-operator"]})[0] == 200
+    _, text = people["auditor"].ask("GET", f"/api/v1/audit?target={device}")
+    assert "by-owner" in text and "by-operator" in text
+    assert json.loads(people["foreign"].ask("GET", f"/api/v1/audit?target={device}")[1])["items"] == []
