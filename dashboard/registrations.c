@@ -9,6 +9,11 @@
 
 #define REASON_MAX 200
 #define PATTERN_MAX 200
+#define ID_MAX 64
+#define DECISIONS_MAX 100
+#define EXPLANATION_BYTES 320
+#define AWAY "The database is away: try again in a few seconds."
+#define REFUSED "The database refused it; the log of muster-dashboard has the reason."
 #define CELL_MAX 2147483647 // integer of PostgreSQL
 
 #define REGISTRATION                                                                                                   \
@@ -214,45 +219,58 @@ static bool write_decision(struct dashboard *dashboard, struct http_request *req
 			 id, buf_str(&detail), error);
 }
 
-static void reply_outcome(struct dashboard *dashboard, struct http_request *request, enum outcome outcome,
-			  const struct matter *matter, const struct error *error)
+// Why it was not decided, for outcomes that the caller can do something about.
+static const char *explain(enum outcome outcome, const struct matter *matter, char out[EXPLANATION_BYTES])
 {
-	char detail[320];
-
 	switch (outcome) {
-	case DECIDED:
-		registrations_get(request, dashboard);
-		return;
-	case MISSING_ONE:
-		http_reply_problem(request, 404, MISSING);
-		return;
 	case SETTLED:
-		(void)snprintf(detail, sizeof(detail), "This registration is %s already%s%s; %s.", matter->state,
+		(void)snprintf(out, EXPLANATION_BYTES, "This registration is %s already%s%s; %s.", matter->state,
 			       matter->decided_by[0] ? ", by " : "", matter->decided_by,
 			       strcmp(matter->state, "issued") == 0 ? "its device can be revoked"
 								    : "nothing was changed");
-		break;
+		return out;
 	case TAKEN_BY_DEVICE:
-		(void)snprintf(detail, sizeof(detail),
+		(void)snprintf(out, EXPLANATION_BYTES,
 			       "%s is a device already: give another \"device\", or \"replace\" true "
 			       "to let this one take its place.",
 			       matter->device);
-		break;
+		return out;
 	case TAKEN_BY_OTHER:
-		(void)snprintf(detail, sizeof(detail),
+		(void)snprintf(out, EXPLANATION_BYTES,
 			       "%s was given to another registration that is approved and not issued "
 			       "yet: give another \"device\", or reject that one.",
 			       matter->device);
-		break;
+		return out;
 	case TAKEN_ELSEWHERE:
-		(void)snprintf(detail, sizeof(detail),
+		(void)snprintf(out, EXPLANATION_BYTES,
 			       "%s is an id that cannot be given here: give another \"device\".", matter->device);
-		break;
-	case STATEMENT_FAILED:
-		api_reply_error(dashboard, request, error);
-		return;
+		return out;
+	default:
+		return MISSING;
 	}
-	http_reply_problem(request, 409, detail);
+}
+
+// In a transaction of its own.
+static enum outcome settle(struct dashboard *dashboard, struct http_request *request, const char *id,
+			   const struct decision *decision, struct matter *matter, struct error *error)
+{
+	enum outcome outcome = STATEMENT_FAILED;
+
+	if (!pg_ready(dashboard->pg, error) || !pg_begin(dashboard->pg, error))
+		return STATEMENT_FAILED;
+	outcome = open_matter(dashboard, id, decision, matter, error);
+	if (outcome == DECIDED && !write_decision(dashboard, request, id, decision, matter, error))
+		outcome = STATEMENT_FAILED;
+	if (outcome != DECIDED) {
+		pg_rollback(dashboard->pg);
+		return outcome;
+	}
+	if (!pg_commit(dashboard->pg, error))
+		return STATEMENT_FAILED;
+	log_info(decision->approves ? "registration.approve" : "registration.reject", "registration", id, "device",
+		 matter->device[0] ? matter->device : NULL, "user", auth_of(request)->user, "request_id",
+		 http_request_id(request));
+	return DECIDED;
 }
 
 static void decide(struct http_request *request, struct dashboard *dashboard, bool approves)
@@ -260,7 +278,7 @@ static void decide(struct http_request *request, struct dashboard *dashboard, bo
 	const char *id = http_param(request, "id");
 	struct decision decision cleanup(decision_done) = {.approves = approves};
 	auto_json struct json *json = http_body_json(request);
-	enum outcome outcome = STATEMENT_FAILED;
+	char explanation[EXPLANATION_BYTES];
 	struct matter matter = {.state = ""};
 	struct error error = {0};
 
@@ -270,20 +288,15 @@ static void decide(struct http_request *request, struct dashboard *dashboard, bo
 		http_reply_problem(request, 422, error.what);
 		return;
 	}
-	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error)) {
-		outcome = open_matter(dashboard, id, &decision, &matter, &error);
-		if (outcome == DECIDED && !write_decision(dashboard, request, id, &decision, &matter, &error))
-			outcome = STATEMENT_FAILED;
-		if (outcome != DECIDED)
-			pg_rollback(dashboard->pg);
-		else if (!pg_commit(dashboard->pg, &error))
-			outcome = STATEMENT_FAILED;
-	}
+	enum outcome outcome = settle(dashboard, request, id, &decision, &matter, &error);
+
 	if (outcome == DECIDED)
-		log_info(approves ? "registration.approve" : "registration.reject", "registration", id, "device",
-			 matter.device[0] ? matter.device : NULL, "user", auth_of(request)->user, "request_id",
-			 http_request_id(request));
-	reply_outcome(dashboard, request, outcome, &matter, &error);
+		registrations_get(request, dashboard);
+	else if (outcome == STATEMENT_FAILED)
+		api_reply_error(dashboard, request, &error);
+	else
+		http_reply_problem(request, outcome == MISSING_ONE ? 404 : 409,
+				   explain(outcome, &matter, explanation));
 }
 
 void registrations_approve(struct http_request *request, void *user)
@@ -294,4 +307,75 @@ void registrations_approve(struct http_request *request, void *user)
 void registrations_reject(struct http_request *request, void *user)
 {
 	decide(request, user, false);
+}
+
+// ---- many at once ----
+
+static bool read_ids(const struct json *json, const struct json **ids, struct error *error)
+{
+	const char *id = NULL;
+
+	*ids = json_member(json, "ids");
+	size_t count = *ids && json_type(*ids) == JSON_ARRAY ? json_array_length(*ids) : 0;
+	bool sound = count >= 1 && count <= DECISIONS_MAX;
+
+	for (size_t i = 0; sound && i < count; i++)
+		sound = json_as_string(json_array_at(*ids, i), &id) && strlen(id) <= ID_MAX;
+	return sound || error_set(error, ERROR_INVALID, "\"ids\" must be an array of 1 to %d ids of registrations.",
+				  DECISIONS_MAX);
+}
+
+static bool read_decisions(const struct json *json, struct decision *decision, const struct json **ids,
+			   struct error *error)
+{
+	const char *verb = "";
+	bool sound = json_member_string(json, "verb", &verb) &&
+		     (strcmp(verb, "approve") == 0 || strcmp(verb, "reject") == 0);
+
+	if (!sound || json_member(json, "device") || json_member(json, "replace"))
+		return error_set(error, ERROR_INVALID, "\"verb\" must be approve or reject. Many at once get the names "
+						       "that they ask for: \"device\" and \"replace\" go with one.");
+	decision->approves = strcmp(verb, "approve") == 0;
+	return read_ids(json, ids, error) && read_reason(json, decision, error) &&
+	       (!decision->approves || read_approval(json, decision, error));
+}
+
+// Each is decided by itself: one that cannot be does not hold up the others.
+void registrations_decide(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	struct decision decision cleanup(decision_done) = {.device = NULL};
+	auto_json struct json *json = http_body_json(request), *answer = json_new_object();
+	const struct json *ids = NULL;
+	struct json *items = json_new_array();
+	struct error error = {0};
+
+	json_set(answer, "items", items);
+	if (!json)
+		return;
+	if (!read_decisions(json, &decision, &ids, &error)) {
+		http_reply_problem(request, 422, error.what);
+		return;
+	}
+	for (size_t i = 0; i < json_array_length(ids); i++) {
+		struct json *item = json_new_object();
+		struct matter matter = {.state = ""};
+		char explanation[EXPLANATION_BYTES];
+		const char *id = "";
+
+		(void)json_as_string(json_array_at(ids, i), &id);
+		enum outcome outcome = settle(dashboard, request, id, &decision, &matter, &error);
+
+		json_set_string(item, "id", id);
+		json_set_bool(item, "done", outcome == DECIDED);
+		if (outcome == STATEMENT_FAILED)
+			json_set_string(item, "detail", error.kind == ERROR_UNREACHABLE ? AWAY : REFUSED);
+		else if (outcome != DECIDED)
+			json_set_string(item, "detail", explain(outcome, &matter, explanation));
+		json_append(items, item);
+		if (outcome == STATEMENT_FAILED)
+			log_error("registration.failed", "registration", id, "error", error.what, "request_id",
+				  http_request_id(request));
+	}
+	http_reply_json(request, 200, steal(answer));
 }

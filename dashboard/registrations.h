@@ -7,3 +7,4 @@ http_handler registrations_list;    // GET /api/v1/registrations
 http_handler registrations_get;	    // GET /api/v1/registrations/{id}
 http_handler registrations_approve; // POST /api/v1/registrations/{id}/approve
 http_handler registrations_reject;  // POST /api/v1/registrations/{id}/reject
+http_handler registrations_decide;  // POST /api/v1/registrations/decide: many at once

@@ -6,6 +6,7 @@
 #include "dashboard/audit.h"
 #include "dashboard/auth.h"
 #include "dashboard/campaigns.h"
+#include "dashboard/certificates.h"
 #include "dashboard/commands.h"
 #include "dashboard/devices.h"
 #include "dashboard/enrollment.h"
@@ -16,6 +17,7 @@
 #include "dashboard/outputs.h"
 #include "dashboard/openapi.h"
 #include "dashboard/overview.h"
+#include "dashboard/preapprovals.h"
 #include "dashboard/registrations.h"
 #include "dashboard/revocations.h"
 #include "dashboard/rights.h"
@@ -83,6 +85,12 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},
 	{"POST", "/api/v1/registrations/{id}/approve", registrations_approve, ROLE_ADMINISTRATOR},
 	{"POST", "/api/v1/registrations/{id}/reject", registrations_reject, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/registrations/decide", registrations_decide, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/preapprovals", preapprovals_list, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/preapprovals", preapprovals_create, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/preapprovals/{serial}", preapprovals_delete, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/certificates", certificates_list, ACCESS_READ},
+	{"GET", "/api/v1/certificates/summary", certificates_summary, ACCESS_READ},
 	{"GET", "/api/v1/tokens", tokens_list, ROLE_ADMINISTRATOR},
 	{"POST", "/api/v1/tokens", tokens_create, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/tokens/{id}", tokens_get, ROLE_ADMINISTRATOR},

@@ -2,10 +2,11 @@
 // muster device preapprove|preapproved: the list of serial numbers that need nobody's decision.
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/preapproval.h"
 #include "common/topic.h"
+#include "tools/account.h"
 #include "tools/api.h"
 #include "tools/cli.h"
-#include "tools/preapproval.h"
 #include "tools/table.h"
 #include "tools/text.h"
 
@@ -336,6 +337,32 @@ static int report_import(const struct cli *cli, const struct preapproval_counts 
 	return CLI_OK;
 }
 
+static bool import_list(struct pg *pg, const struct preapprovals *list, struct preapproval_counts *counts,
+			struct buf *faults, struct error *error)
+{
+	char actor[ACCOUNT_ACTOR_BYTES], detail[PREAPPROVAL_TOLD_BYTES];
+
+	if (!pg_begin(pg, error))
+		return false;
+	if (preapprovals_import(pg, list, account_actor(actor), counts, faults, error)) {
+		preapprovals_told(counts, detail);
+		if (account_audit(pg, "preapproval.import", "", detail, error))
+			return pg_commit(pg, error);
+	}
+	pg_rollback(pg);
+	return false;
+}
+
+static bool remove_listed(struct pg *pg, const char *serial, struct error *error)
+{
+	if (!pg_begin(pg, error))
+		return false;
+	if (preapproval_remove(pg, serial, error) && account_audit(pg, "preapproval.remove", serial, "{}", error))
+		return pg_commit(pg, error);
+	pg_rollback(pg);
+	return false;
+}
+
 static int import_file(struct cli *cli, const char *path, char *text, size_t len_bytes)
 {
 	struct error error = {0};
@@ -350,7 +377,7 @@ static int import_file(struct cli *cli, const char *path, char *text, size_t len
 	if (!cli_open(cli, &error))
 		return cli_fail(cli, &error, NULL);
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
-	if (pg && preapprovals_import(pg, &list, &counts, &faults, &error))
+	if (pg && import_list(pg, &list, &counts, &faults, &error))
 		return report_import(cli, &counts);
 	if (pg && error.kind == ERROR_EXISTS)
 		return fail_file(cli, path, &faults);
@@ -363,7 +390,7 @@ static int remove_serial(struct cli *cli, const char *serial)
 	if (!cli_open(cli, &error))
 		return cli_fail(cli, &error, NULL);
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
-	if (!pg || !preapproval_remove(pg, serial, &error))
+	if (!pg || !remove_listed(pg, serial, &error))
 		return cli_fail(cli, &error,
 				error.kind == ERROR_NOT_FOUND ? "muster device preapproved shows the list" : NULL);
 	if (cli->json) {

@@ -260,19 +260,33 @@ async function problem(response: Response): Promise<ApiError> {
 }
 
 async function call<T>(method: string, path: string, body?: Json, signal?: AbortSignal, key?: string): Promise<T> {
+  return send(method, path, body === undefined ? undefined : JSON.stringify(body), "application/json", jsonOf<T>, signal, key);
+}
+
+const jsonOf = async <T>(response: Response): Promise<T> => (response.status === 204 ? undefined : await response.json()) as T;
+
+async function send<T>(
+  method: string,
+  path: string,
+  body: string | undefined,
+  type: string,
+  read: (response: Response) => Promise<T>,
+  signal?: AbortSignal,
+  key?: string,
+): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   const init: RequestInit = { method, headers, credentials: "same-origin" };
   if (signal) init.signal = signal;
   if (key) headers["Idempotency-Key"] = key;
   if (body !== undefined) {
-    init.body = JSON.stringify(body);
-    headers["Content-Type"] = "application/json";
+    init.body = body;
+    headers["Content-Type"] = type;
   }
   let error: ApiError | null = null;
   try {
     const response = await fetch(`/api/v1/${path}`, init);
     if (!response.ok) throw await problem(response);
-    return (response.status === 204 ? undefined : await response.json()) as T;
+    return await read(response);
   } catch (thrown) {
     if (signal?.aborted) throw thrown;
     error = thrown instanceof ApiError ? thrown : new ApiError(0, "The server cannot be reached.");
@@ -296,4 +310,7 @@ export const get = <T>(path: string, query: Query = {}, signal?: AbortSignal): P
   call<T>("GET", withQuery(path, query), undefined, signal);
 // key: an Idempotency-Key, with which the same request is done once however often it is sent.
 export const post = <T>(path: string, body: Json, key?: string): Promise<T> => call<T>("POST", path, body, undefined, key);
+export const postText = <T>(path: string, text: string, type: string): Promise<T> => send("POST", path, text, type, jsonOf<T>);
+export const postForText = (path: string, body: Json): Promise<string> =>
+  send("POST", path, JSON.stringify(body), "application/json", (response) => response.text());
 export const del = (path: string): Promise<void> => call<void>("DELETE", path);

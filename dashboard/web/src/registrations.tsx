@@ -51,7 +51,7 @@ export function Registrations({ mayDecide }: { mayDecide: boolean }) {
                   {item.taken && <span class="tag off">taken</span>}
                 </th>
                 <td>{item.serial ?? <span class="muted">–</span>}</td>
-                <td>{text(item.info.model) ?? text(item.info.os_name) ?? <span class="muted">–</span>}</td>
+                <td>{says(item.info.model) ?? says(item.info.os_name) ?? <span class="muted">–</span>}</td>
                 <td>{item.peer}</td>
                 <td><Time at={item.created_at} /></td>
                 <td><code>{item.id}</code></td>
@@ -63,18 +63,18 @@ export function Registrations({ mayDecide }: { mayDecide: boolean }) {
       </div>
       {list.data?.next && (
         <p class="registrations-more muted">
-          The newest {SHOWN} are shown; <code>muster device pending</code> shows all.
+          The newest {SHOWN} are shown: <a href="/enrolment">all that wait</a>.
         </p>
       )}
     </Card>
   );
 }
 
-const text = (value: unknown): string | null => (typeof value === "string" && value ? value : null);
+export const says = (value: unknown): string | null => (typeof value === "string" && value ? value : null);
 
 type Decide = (item: Registration, verb: "approve" | "reject", body: { [name: string]: string }) => Promise<void>;
 
-function Decisions({ item, decide }: { item: Registration; decide: Decide }) {
+export function Decisions({ item, decide }: { item: Registration; decide: Decide }) {
   const approve = (form: FormData) => {
     const device = String(form.get("device") ?? "").trim();
     void decide(item, "approve", device ? { device } : {});

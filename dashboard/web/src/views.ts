@@ -34,6 +34,8 @@ export const views: View[] = [
   { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", group: "Watch", load: () => import("./events") },
 
   // Access
+  { path: /^\/enrolment$/, title: "Enrolment", roles: ALL, link: "/enrolment", group: "Access", load: () => import("./enrolment") },
+  { path: /^\/certificates$/, title: "Certificates", roles: ALL, link: "/certificates", group: "Access", load: () => import("./certificates") },
 
   // System
 

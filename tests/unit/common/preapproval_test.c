@@ -1,4 +1,4 @@
-#include "tools/preapproval.h"
+#include "common/preapproval.h"
 
 #include "tests/unit/scratch.h"
 

@@ -36,8 +36,12 @@ struct preapproval_counts {
 	long added, changed, unchanged;
 	long used; // let a device in already: left as they are
 };
-// As role muster_admin, with the audit row. ERROR_EXISTS when faults says which lines can't be.
-bool preapprovals_import(struct pg *pg, const struct preapprovals *list, struct preapproval_counts *out,
-			 struct buf *faults, struct error *error) must_check;
+#define PREAPPROVAL_TOLD_BYTES 160
+// The counts as a JSON object.
+void preapprovals_told(const struct preapproval_counts *counts, char out[PREAPPROVAL_TOLD_BYTES]);
+
+// Both within the caller's transaction, whose the audit is too. ERROR_EXISTS when faults says which lines can't be.
+bool preapprovals_import(struct pg *pg, const struct preapprovals *list, const char *actor,
+			 struct preapproval_counts *out, struct buf *faults, struct error *error) must_check;
 // ERROR_NOT_FOUND when there is none with this serial number.
 bool preapproval_remove(struct pg *pg, const char *serial, struct error *error) must_check;

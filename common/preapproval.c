@@ -1,8 +1,7 @@
-#include "tools/preapproval.h"
+#include "common/preapproval.h"
 
 #include "common/json.h"
 #include "common/topic.h"
-#include "tools/account.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,14 +308,18 @@ static bool find_faults(struct pg *pg, const char *rows, struct buf *faults, str
 	return pg_rows(found) == 0 || error_set(error, ERROR_EXISTS, "%zu of the lines can't be", pg_rows(found));
 }
 
-static bool import(struct pg *pg, const char *rows, struct preapproval_counts *out, struct buf *faults,
-		   struct error *error)
+bool preapprovals_import(struct pg *pg, const struct preapprovals *list, const char *actor,
+			 struct preapproval_counts *out, struct buf *faults, struct error *error)
 {
 	auto_pg_result struct pg_result *counts = NULL;
-	char actor[ACCOUNT_ACTOR_BYTES], detail[160];
+	auto_buf struct buf rows;
 
-	if (!find_faults(pg, rows, faults, error) ||
-	    !PG_QUERY(pg, &counts, error, sql_import, rows, account_actor(actor)))
+	buf_init(&rows, 8 * PREAPPROVAL_FILE_MAX_BYTES);
+	write_rows(list, &rows);
+	if (rows.overflowed)
+		return error_set(error, ERROR_LIMIT, "the list is too long for one import; divide it");
+	if (!find_faults(pg, buf_str(&rows), faults, error) ||
+	    !PG_QUERY(pg, &counts, error, sql_import, buf_str(&rows), actor))
 		return false;
 	*out = (struct preapproval_counts){
 		.added = (long)pg_int(counts, 0, 0),
@@ -324,26 +327,13 @@ static bool import(struct pg *pg, const char *rows, struct preapproval_counts *o
 		.unchanged = (long)pg_int(counts, 0, 2),
 		.used = (long)pg_int(counts, 0, 3),
 	};
-	(void)snprintf(detail, sizeof(detail), "{\"added\":%ld,\"changed\":%ld,\"unchanged\":%ld,\"used\":%ld}",
-		       out->added, out->changed, out->unchanged, out->used);
-	return account_audit(pg, "preapproval.import", "", detail, error);
+	return true;
 }
 
-bool preapprovals_import(struct pg *pg, const struct preapprovals *list, struct preapproval_counts *out,
-			 struct buf *faults, struct error *error)
+void preapprovals_told(const struct preapproval_counts *counts, char out[PREAPPROVAL_TOLD_BYTES])
 {
-	auto_buf struct buf rows;
-
-	buf_init(&rows, 8 * PREAPPROVAL_FILE_MAX_BYTES);
-	write_rows(list, &rows);
-	if (rows.overflowed)
-		return error_set(error, ERROR_LIMIT, "the list is too long for one import; divide it");
-	if (!pg_begin(pg, error))
-		return false;
-	if (import(pg, buf_str(&rows), out, faults, error))
-		return pg_commit(pg, error);
-	pg_rollback(pg);
-	return false;
+	(void)snprintf(out, PREAPPROVAL_TOLD_BYTES, "{\"added\":%ld,\"changed\":%ld,\"unchanged\":%ld,\"used\":%ld}",
+		       counts->added, counts->changed, counts->unchanged, counts->used);
 }
 
 bool preapproval_remove(struct pg *pg, const char *serial, struct error *error)
@@ -352,7 +342,6 @@ bool preapproval_remove(struct pg *pg, const char *serial, struct error *error)
 
 	if (!PG_QUERY(pg, &gone, error, sql_remove, serial))
 		return false;
-	if (pg_affected(gone) == 0)
-		return error_set(error, ERROR_NOT_FOUND, "the serial number \"%s\" is not on the list", serial);
-	return account_audit(pg, "preapproval.remove", serial, "{}", error);
+	return pg_affected(gone) > 0 ||
+	       error_set(error, ERROR_NOT_FOUND, "the serial number \"%s\" is not on the list", serial);
 }
