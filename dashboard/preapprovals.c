@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define FAULTS_MAX_BYTES 8192
 #define SERIAL_BYTES_MAX 128
@@ -91,10 +92,16 @@ void preapprovals_create(struct http_request *request, void *user)
 	struct error error = {0};
 	char told[PREAPPROVAL_TOLD_BYTES];
 
+	const char *type = http_header(request, "Content-Type");
+
 	buf_init(&faults, FAULTS_MAX_BYTES);
+	if (!type || strncasecmp(type, "text/csv", strlen("text/csv")) != 0) {
+		http_reply_problem(request, 415, "Send CSV (Content-Type: text/csv).");
+		return;
+	}
 	if (len_bytes == 0 || memchr(body, '\0', len_bytes)) {
-		http_reply_problem(request, 422, "Send lines of serial,device,tags as CSV in UTF-8 (Content-Type: "
-						 "text/csv), of which the last two may be missing.");
+		http_reply_problem(request, 422, "Send lines of serial,device,tags in UTF-8, of which the last two may be "
+						 "missing.");
 		return;
 	}
 	if (!preapprovals_parse(body, &list, &faults)) {
@@ -106,6 +113,9 @@ void preapprovals_create(struct http_request *request, void *user)
 		api_reply_text(request, 200, told);
 	} else if (error.kind == ERROR_EXISTS) {
 		refuse(request, &faults);
+	} else if (pg_sqlstate_is(&error, "42501")) { // a row that the policies keep
+		http_reply_problem(request, 422, "Nothing was imported: one of these serial numbers stands on a list "
+						 "that is not yours.");
 	} else {
 		api_reply_error(dashboard, request, &error);
 	}

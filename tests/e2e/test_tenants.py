@@ -145,6 +145,11 @@ class Things:
                  (name, name, name, name, f"mkout-wish-{next(numbers)}"))
         return name
 
+    def preapproval(self, side):
+        name = f"mkout-serial-{next(numbers)}"
+        self.run("insert into preapproved (tenant, serial, created_by) values ('acme', %s, 'x')", (name,))
+        return name
+
     def key(self, side):
         name = secrets.token_hex(8)
         self.run("insert into admin_key (tenant, id, label, created_by) values ('acme', %s, %s, 'x')",
@@ -167,7 +172,7 @@ class Things:
             self.revoked(side)
             self.output(side)
             self.campaign(side)
-        for make in (self.group, self.filter, self.token, self.registration, self.key, self.user):
+        for make in (self.group, self.filter, self.token, self.registration, self.preapproval, self.key, self.user):
             make("out")
         self.run("insert into audit (actor, action, target) values ('mkout-actor', 'test', 'x')")
         self.run("insert into campaign_target (campaign, device, place) select c.id, d.device, 1 from campaign c, device d"
@@ -267,6 +272,12 @@ RULES = {
     "GET /api/v1/registrations/{id}": Rule("401 200 200 200 200 404 404 404 200", "registration"),
     "POST /api/v1/registrations/{id}/approve": admin(200, thing="registration", body={}),
     "POST /api/v1/registrations/{id}/reject": admin(200, thing="registration", body={}),
+    "POST /api/v1/registrations/decide": admin(200, 200, body={"verb": "reject", "ids": ["nobody"]}),
+    "GET /api/v1/preapprovals": Rule(ADMIN_LIST),
+    "POST /api/v1/preapprovals": admin(415, 415, body={}),  # it takes CSV
+    "DELETE /api/v1/preapprovals/{serial}": admin(204, thing="preapproval"),
+    "GET /api/v1/certificates": Rule(LISTED, query="?state=valid&limit=500"),
+    "GET /api/v1/certificates/summary": Rule(LISTED),
     "GET /api/v1/tokens": Rule(ADMIN_LIST),
     "POST /api/v1/tokens": admin(201, 201, body={}),
     "GET /api/v1/tokens/{id}": admin(200, thing="token"),
