@@ -17,6 +17,8 @@ static const char sql_token_valid[] = "select 1 from access_token where token_ha
 static const char sql_enrollment[] =
 	"select create_enrollment_token($1, $2, string_to_array($3, ','), $4::integer, $5::bigint,"
 	" nullif($6::integer, 0), $7, '')";
+// New rows are of the session's tenant.
+static const char sql_tenant[] = "select set_config('muster.tenant', coalesce($1, ''), false)";
 static const char sql_enrollment_revoke[] = "select revoke_enrollment_token($1, $2, '')";
 static const char sql_audit[] = "insert into audit (actor, action, target, detail) values ($1, $2, $3, $4::jsonb)";
 
@@ -94,7 +96,8 @@ bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char 
 	(void)snprintf(uses, sizeof(uses), "%ld", enrollment->uses);
 	(void)snprintf(lifetime, sizeof(lifetime), "%ld", enrollment->lifetime_s);
 	(void)snprintf(cell, sizeof(cell), "%ld", enrollment->cell);
-	if (!PG_QUERY(pg, &rows, error, sql_enrollment, hash, enrollment->device, enrollment->tags, uses, lifetime,
+	if (!PG_QUERY(pg, NULL, error, sql_tenant, enrollment->tenant) ||
+	    !PG_QUERY(pg, &rows, error, sql_enrollment, hash, enrollment->device, enrollment->tags, uses, lifetime,
 		      cell, account_actor(name)) ||
 	    !account_audit(pg, "token.create", pg_text(rows, 0, 0), "{}", error))
 		return false;

@@ -26,6 +26,7 @@ struct enrollment {
 	long uses;
 	long lifetime_s;
 	long cell; // 0: the least loaded
+	const char *tenant; // NULL: default
 };
 bool enrollment_create(struct pg *pg, const struct enrollment *enrollment, char token[TOKEN_TEXT_BYTES],
 		       char id[ENROLLMENT_ID_BYTES], struct error *error) must_check;

@@ -34,11 +34,22 @@ static struct json *operands(const struct cli *cli, size_t from)
 	return array;
 }
 
+// A tenant's name is one of a group too.
 static bool check_name(const struct cli *cli, struct error *error)
 {
-	const char *name = cli->args.operands[0];
+	const char *name = cli->args.operands[0], *tenant = args_value(&cli->args, "tenant");
+	if (tenant && !query_is_name(tenant))
+		return error_set(error, ERROR_INVALID, "\"%s\" is no name of a tenant", tenant);
 	return query_is_name(name) ||
 	       error_set(error, ERROR_INVALID, "\"%s\" is no name: it must match [a-z0-9][a-z0-9._-]{0,62}", name);
+}
+
+// Behind the path, whose it is.
+static const char *of_tenant(const struct cli *cli, const char *path, char out[PATH_MAX_BYTES])
+{
+	const char *tenant = args_value(&cli->args, "tenant");
+	(void)snprintf(out, PATH_MAX_BYTES, "%.90s%s%.63s", path, tenant ? "?tenant=" : "", tenant ? tenant : "");
+	return out;
 }
 
 // One request; the answer as JSON, or what `tell` makes of it.
@@ -106,7 +117,9 @@ static void tell_deleted(const struct json *thing)
 static void tell_groups(const struct json *items)
 {
 	static const struct table_column columns[] = {
-		{.name = "name"}, {.name = "listed", .number = true}, {.name = "query"}, {.name = "description"}};
+		{.name = "name"},  {.name = "tenant"},	    {.name = "listed", .number = true},
+		{.name = "query"}, {.name = "description"},
+	};
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
@@ -114,7 +127,8 @@ static void tell_groups(const struct json *items)
 		char count[24] = "";
 		if (json_member_int(item, "listed", &listed))
 			(void)snprintf(count, sizeof(count), "%lld", (long long)listed);
-		TABLE_ROW(table, member(item, "name"), count, member(item, "query"), member(item, "description"));
+		TABLE_ROW(table, member(item, "name"), member(item, "tenant"), count, member(item, "query"),
+			  member(item, "description"));
 	}
 	table_print(table, false);
 }
@@ -143,7 +157,8 @@ static int group_create_run(struct cli *cli)
 		json_set_string(body, "query", args_value(&cli->args, "query"));
 	if (args_value(&cli->args, "description"))
 		json_set_string(body, "description", args_value(&cli->args, "description"));
-	return ask(cli, "POST", "/api/v1/groups", body, tell_group);
+	char path[PATH_MAX_BYTES];
+	return ask(cli, "POST", of_tenant(cli, "/api/v1/groups", path), body, tell_group);
 }
 
 static int group_list_run(struct cli *cli)
@@ -160,7 +175,8 @@ static int named(struct cli *cli, const char *method, const char *format, struct
 	if (!check_name(cli, &error))
 		return cli_usage(cli, &error);
 	(void)snprintf(path, sizeof(path), "%s/%s%s", format, cli->args.operands[0], body ? "/devices" : "");
-	return ask(cli, method, path, body, tell);
+	char whole[PATH_MAX_BYTES];
+	return ask(cli, method, of_tenant(cli, path, whole), body, tell);
 }
 
 static int group_show_run(struct cli *cli)
@@ -213,7 +229,8 @@ static int filter_save_run(struct cli *cli)
 		return cli_usage(cli, &error);
 	json_set_string(body, "name", cli->args.operands[0]);
 	json_set_string(body, "query", cli->args.operands[1]);
-	return ask(cli, "POST", "/api/v1/filters", body, tell_filter);
+	char path[PATH_MAX_BYTES];
+	return ask(cli, "POST", of_tenant(cli, "/api/v1/filters", path), body, tell_filter);
 }
 
 static int filter_list_run(struct cli *cli)
@@ -268,6 +285,11 @@ static int untag_run(struct cli *cli)
 static const struct args_option create_options[] = {
 	{"query", "QUERY", "its devices are those that match; without it they are added one by one"},
 	{"description", "TEXT", "what it is for"},
+	{"tenant", "TENANT", "whose it is; without it, of default"},
+	{NULL, NULL, NULL},
+};
+static const struct args_option tenant_options[] = {
+	{"tenant", "TENANT", "whose it is; without it, of default"},
 	{NULL, NULL, NULL},
 };
 
@@ -277,12 +299,13 @@ const struct cli_verb cmd_group[] = {
 	{"group", "create", "NAME", 1, 1, "devices under a name, listed or by a query", create_options,
 	 group_create_run},
 	{"group", "list", NULL, 0, 0, "all groups", NULL, group_list_run},
-	{"group", "show", "NAME", 1, 1, "one of them, and how many devices it has", NULL, group_show_run},
-	{"group", "add", "NAME DEVICE...", 2, ARGS_OPERANDS_MAX, "put devices in", NULL, group_add_run},
-	{"group", "remove", "NAME DEVICE...", 2, ARGS_OPERANDS_MAX, "take devices out", NULL, group_remove_run},
-	{"group", "delete", "NAME", 1, 1, "forget the group; its devices stay", NULL, group_delete_run},
-	{"filter", "save", "NAME QUERY", 2, 2, "a query under a name", NULL, filter_save_run},
+	{"group", "show", "NAME", 1, 1, "one of them, and how many devices it has", tenant_options, group_show_run},
+	{"group", "add", "NAME DEVICE...", 2, ARGS_OPERANDS_MAX, "put devices in", tenant_options, group_add_run},
+	{"group", "remove", "NAME DEVICE...", 2, ARGS_OPERANDS_MAX, "take devices out", tenant_options,
+	 group_remove_run},
+	{"group", "delete", "NAME", 1, 1, "forget the group; its devices stay", tenant_options, group_delete_run},
+	{"filter", "save", "NAME QUERY", 2, 2, "a query under a name", tenant_options, filter_save_run},
 	{"filter", "list", NULL, 0, 0, "all saved filters", NULL, filter_list_run},
-	{"filter", "delete", "NAME", 1, 1, "forget it", NULL, filter_delete_run},
+	{"filter", "delete", "NAME", 1, 1, "forget it", tenant_options, filter_delete_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

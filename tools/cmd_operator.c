@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char sql_add[] = "insert into operator (name, role) values ($1, $2)"
-			      " on conflict (name) do update set role = excluded.role, enabled = true";
+static const char sql_add[] = "insert into operator (name, role, tenant) values ($1, $2, $3)"
+			      " on conflict (name) do update set role = excluded.role, enabled = true,"
+			      " tenant = excluded.tenant";
 
 // Any device that answers now, so that what is printed can be pasted as it is.
 static const char sql_example[] = "select d.device from device d left join device_state s using (device)"
@@ -60,9 +61,9 @@ static int add_run(struct cli *cli)
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	(void)snprintf(prefix, sizeof(prefix), "operators/%s", name + 3);
 	if (!pg || !stack_identity_client(&cli->stack, name, prefix, &error) ||
-	    !PG_QUERY(pg, NULL, &error, sql_add, name, role ? role : "operator") ||
+	    !PG_QUERY(pg, NULL, &error, sql_add, name, role ? role : "operator", args_value(&cli->args, "tenant")) ||
 	    !account_audit(pg, "operator.add", name, "{}", &error))
-		return cli_fail(cli, &error, NULL);
+		return cli_fail(cli, &error, pg_sqlstate_is(&error, "23503") ? "muster tenant list shows them" : NULL);
 	if (cli->json) {
 		auto_json struct json *json = json_new_object();
 		json_set_string(json, "name", name);
@@ -78,6 +79,7 @@ static int add_run(struct cli *cli)
 
 static const struct args_option add_options[] = {
 	{"role", "R", "operator (default) or administrator"},
+	{"tenant", "TENANT", "only its devices; without it, of all tenants"},
 	{NULL, NULL, NULL},
 };
 

@@ -29,7 +29,8 @@ static int create_run(struct cli *cli)
 {
 	struct error error;
 	struct enrollment enrollment = {.device = args_value(&cli->args, "device"),
-					.tags = args_value(&cli->args, "tags")};
+					.tags = args_value(&cli->args, "tags"),
+					.tenant = args_value(&cli->args, "tenant")};
 	char token[TOKEN_TEXT_BYTES];
 	char id[ENROLLMENT_ID_BYTES];
 	if (!args_int(&cli->args, "uses", 1, USES_MAX, 1, &enrollment.uses, &error) ||
@@ -45,7 +46,7 @@ static int create_run(struct cli *cli)
 		return cli_fail(cli, &error, NULL);
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	if (!pg || !enrollment_create(pg, &enrollment, token, id, &error))
-		return cli_fail(cli, &error, NULL);
+		return cli_fail(cli, &error, pg_sqlstate_is(&error, "23503") ? "muster tenant list shows them" : NULL);
 	if (cli->json) {
 		auto_json struct json *json = json_new_object();
 		json_set_string(json, "token", token);
@@ -178,6 +179,7 @@ static const struct args_option create_options[] = {
 	{"tags", "A,B", "tags of the devices that enrol with it"},
 	{"uses", "N", "how many devices may (1)"},
 	{"cell", "N", "the broker they go to (the least loaded)"},
+	{"tenant", "TENANT", "whose they are (default)"},
 	{"expires", "TIME", "90s, 15m, 12h, 7d (1h)"},
 	{NULL, NULL, NULL},
 };

@@ -14,7 +14,7 @@ import ssl
 import psycopg
 import pytest
 
-from stack import wait_for
+from stack import run, wait_for
 
 numbers = itertools.count(1)
 MARKER = re.compile(r"mk(?:in|out)[a-z0-9.-]*")
@@ -597,3 +597,49 @@ def test_the_audit_is_read_by_the_tenant_it_concerns(acme):
     _, text = people["auditor"].ask("GET", f"/api/v1/audit?target={device}")
     assert "by-owner" in text and "by-operator" in text
     assert json.loads(people["foreign"].ask("GET", f"/api/v1/audit?target={device}")[1])["items"] == []
+
+
+# ---- the command line ----
+def test_tenants_by_the_command_line(stack, acme):
+    things = acme[1]
+    device, name = things.device("in"), things.user("out")
+    assert stack.muster_json("tenant", "create", "initech", "--description", "x")["name"] == "initech"
+    assert stack.muster("tenant", "create", "initech", check=False).returncode == 1
+    listed = {item["name"]: item for item in stack.muster_json("tenant", "list")["items"]}
+    assert {"default", "acme", "globex", "initech"} <= set(listed) and listed["acme"]["devices"] > 3
+    stack.muster("group", "create", "shelf", "--tenant", "initech")
+    stack.muster("device", "move", device, "--tenant", "initech")
+    assert stack.muster_json("group", "add", "shelf", device, "--tenant", "initech")["changed"] == 1
+    assert stack.muster_json("group", "show", "shelf", "--tenant", "initech")["devices"] == 1
+    assert stack.muster("group", "show", "shelf", check=False).returncode == 3
+    assert stack.muster_json("user", "rights", name, "mkin-shelf=operator")["rights"][0]["role"] == "operator"
+    assert "operator of the group mkin-shelf" in stack.muster("user", "rights", name).stdout
+    assert stack.muster("user", "rights", name, "mkin-shelf", check=False).returncode == 2
+    assert stack.muster("user", "rights", name, "none-such=viewer", check=False).returncode == 1
+    assert stack.muster_json("user", "rights", name, "--none")["rights"] == []
+    # A token of the tenant, and one of a tenant that there is not.
+    _, csr = stack.csr("initech-1")
+    token = stack.token("--device", "initech-1", "--tenant", "initech")
+    assert stack.post("/v1/enroll", {"token": token, "csr": csr})[0] == 201
+    assert things.value("select tenant from device where device = 'initech-1'") == "initech"
+    assert stack.muster("token", "create", "--tenant", "nowhere", check=False).returncode == 1
+    assert stack.muster("operator", "add", "ann", "--tenant", "nowhere", check=False).returncode == 1
+
+
+def test_an_operator_of_a_tenant_commands_its_devices_only(stack, acme):
+    things = acme[1]
+    stack.muster("operator", "add", "wim", "--tenant", "globex")
+    things.run("insert into device (device, tenant) values ('globex-9', 'globex')")
+    other, command = things.device("in"), things.command("in")
+    files = stack.operator_files("wim")
+
+    def asked(body):
+        answer = run("mosquitto_rr", "-V", "5", "-h", "localhost", "-p", stack.ports["services"], *files, "-q", "1", "-W", "20",
+                     "-t", "ops/v1/op.wim/request", "-e", "ops/v1/op.wim/reply", "-m", json.dumps(body))
+        return json.loads(answer.stdout.splitlines()[0])
+
+    assert asked({"device": other, "action": "ping", "request": "a"})["error"] == "unknown device"
+    assert "error" not in asked({"device": "globex-9", "action": "ping", "request": "b"})
+    asked({"cancel": command, "request": "c"})
+    assert things.value("select cancel_requested_at is null from command where id = %s", command)
+    assert things.value("select count(*) from command where device = %s and requested_by = 'op.wim'", other) == 0
