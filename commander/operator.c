@@ -17,7 +17,7 @@
 	"exists (select from operator o where o.name = " operator " and (o.tenant is null or o.tenant = " tenant "))"
 static const char check_sql[] =
 	"select (select enabled from operator where name = $1),"
-	" (select enabled from device where device = $2 and " OF_TENANT("$1", "tenant") "), "
+	" (select enabled from device where device = $2 and " OF_TENANT("$1", "device.tenant") "), "
 	CELL_HAS("$2", "3") ", (select (extract(epoch from opens) * 1000)::bigint from device d,"
 	" next_window(d.time_zone, d.maintenance_window, greatest(now(), to_timestamp($4::bigint / 1000.0)))"
 	" where d.device = $2),"
