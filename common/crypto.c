@@ -108,6 +108,12 @@ void crypto_hmac_sha256(const void *key, size_t key_bytes, const void *data, siz
 		abort();
 }
 
+void crypto_hmac_sha1(const void *key, size_t key_bytes, const void *data, size_t len_bytes, uint8_t out[SHA1_BYTES])
+{
+	if (key_bytes > INT_MAX || !HMAC(EVP_sha1(), key, (int)key_bytes, data, len_bytes, out, NULL))
+		abort();
+}
+
 // One block of output is enough, so RFC 5869 section 2.3 comes down to HMAC(PRK, info | 0x01).
 void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size_t salt_bytes, const char *info,
 		 uint8_t key[CRYPTO_KEY_BYTES])

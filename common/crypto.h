@@ -34,6 +34,9 @@ void crypto_secret_cleanup(char **text);
 // HMAC (RFC 2104). Aborts where crypto_sha256 would.
 void crypto_hmac_sha256(const void *key, size_t key_bytes, const void *data, size_t len_bytes,
 			uint8_t out[SHA256_BYTES]);
+// HMAC-SHA1, for one-time codes (RFC 6238), where the weakness of SHA-1 does not matter.
+#define SHA1_BYTES 20
+void crypto_hmac_sha1(const void *key, size_t key_bytes, const void *data, size_t len_bytes, uint8_t out[SHA1_BYTES]);
 // HKDF-SHA256 (RFC 5869). Aborts where crypto_sha256 would.
 void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size_t salt_bytes, const char *info,
 		 uint8_t key[CRYPTO_KEY_BYTES]);

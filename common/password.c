@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char yescrypt_prefix[] = "$y$";
 
@@ -26,6 +27,25 @@ static bool password_ok(const char *plain)
 {
 	size_t len = strlen(plain);
 	return len > 0 && len <= PASSWORD_MAX_BYTES;
+}
+
+bool password_check(const char *plain, const char *name, struct error *error)
+{
+	size_t characters = 0;
+	for (const char *at = plain; *at; at++)
+		characters += ((unsigned char)*at & 0xc0) != 0x80; // of UTF-8
+	if (characters < PASSWORD_MIN_CHARACTERS)
+		return error_set(error, ERROR_INVALID, "a password has at least %d characters",
+				 PASSWORD_MIN_CHARACTERS);
+	if (!password_ok(plain))
+		return error_set(error, ERROR_INVALID, "a password has at most %d bytes", PASSWORD_MAX_BYTES);
+	if (name && strcasecmp(plain, name) == 0)
+		return error_set(error, ERROR_INVALID, "a password must not be the name");
+	for (const char *at = plain; *at == *plain; at++) {
+		if (at[1] == '\0')
+			return error_set(error, ERROR_INVALID, "a password must not be one character over and over");
+	}
+	return true;
 }
 
 char *password_hash(const char *plain, struct error *error)

@@ -76,6 +76,7 @@ bool api_query_again(struct dashboard *dashboard, struct http_request *request, 
 bool api_audit(struct dashboard *dashboard, const struct http_request *request, const char *actor, const char *action,
 	       const char *target, const char *detail, struct error *error)
 {
+	dashboard->audited = request;
 	return PG_QUERY(dashboard->pg, NULL, error, AUDIT_SQL, actor, action, target, http_peer(request),
 			http_request_id(request), detail);
 }

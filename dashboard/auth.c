@@ -1,6 +1,7 @@
 #include "dashboard/auth.h"
 
 #include "dashboard/api.h"
+#include "dashboard/quota.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 #include <strings.h>
 
 static const char TOKEN_SQL[] =
-	"select user_name, role, expires_us, tenant, groups from enter($1, $2)";
+	"select user_name, role, expires_us, tenant, groups, second_factor, own_role, scopes, grouped from enter($1, $2)";
+enum token_column { USER, ROLE, EXPIRES, TENANT, GROUPS, FACTOR, OWN_ROLE, SCOPES, GROUPED };
 
 // What somebody who is bound to groups may do with one thing: $1 is the parameter of the path.
 static const struct {
@@ -102,8 +104,10 @@ static const char *find_token(const struct http_request *request, char token[TOK
 	return "session";
 }
 
-static bool refuse_anonymous(struct http_request *request)
+static bool refuse_anonymous(struct dashboard *dashboard, struct http_request *request)
 {
+	if (!quota_take_address(dashboard, request))
+		return false;
 	http_reply_header(request, "WWW-Authenticate", "Bearer realm=\"muster\"");
 	http_reply_problem(request, 401, "Log in first: POST /api/v1/session, or send an API key as "
 					 "Authorization: Bearer.");
@@ -117,7 +121,7 @@ static bool look_up(struct dashboard *dashboard, struct http_request *request, s
 	const char *kind = find_token(request, token);
 
 	if (!kind)
-		return refuse_anonymous(request);
+		return refuse_anonymous(dashboard, request);
 	crypto_sha256_hex(token, strlen(token), auth->token_hash);
 	crypto_wipe(token, sizeof(token));
 
@@ -126,13 +130,19 @@ static bool look_up(struct dashboard *dashboard, struct http_request *request, s
 
 	if (!api_query_again(dashboard, request, &found, TOKEN_SQL, 2, params))
 		return false;
-	if (pg_rows(found) == 0 || !auth_role_parse(pg_text(found, 0, 1), &auth->role))
-		return refuse_anonymous(request);
-	(void)snprintf(auth->user, sizeof(auth->user), "%s", pg_text(found, 0, 0));
-	auth->expires_us = pg_int(found, 0, 2);
+	const char *role = pg_rows(found) > 0 ? pg_text(found, 0, ROLE) : NULL;
+	const char *own = role ? pg_text(found, 0, OWN_ROLE) : NULL, *list = role ? pg_text(found, 0, SCOPES) : NULL;
+
+	if (!role || !auth_role_parse(role, &auth->role) || (own && !auth_role_parse(own, &auth->most)))
+		return refuse_anonymous(dashboard, request);
+	(void)snprintf(auth->user, sizeof(auth->user), "%s", pg_text(found, 0, USER));
+	auth->expires_us = pg_int(found, 0, EXPIRES);
+	auth->second_factor = pg_bool(found, 0, FACTOR);
+	auth->grouped = pg_bool(found, 0, GROUPED);
+	(void)snprintf(auth->scopes, sizeof(auth->scopes), "%s", list ? list : "");
 	auth->by_cookie = strcmp(kind, "session") == 0;
-	(void)snprintf(auth->scope.tenant, sizeof(auth->scope.tenant), "%s", pg_text(found, 0, 3));
-	if (snprintf(auth->scope.groups, sizeof(auth->scope.groups), "%s", pg_text(found, 0, 4)) <
+	(void)snprintf(auth->scope.tenant, sizeof(auth->scope.tenant), "%s", pg_text(found, 0, TENANT));
+	if (snprintf(auth->scope.groups, sizeof(auth->scope.groups), "%s", pg_text(found, 0, GROUPS)) <
 	    (int)sizeof(auth->scope.groups))
 		return true;
 	http_reply_problem(request, 403, "This account has rights in too many groups; an administrator can join some.");
@@ -176,6 +186,8 @@ static bool is_allowed(struct dashboard *dashboard, struct http_request *request
 		return refuse(request, "This concerns the tenant as a whole; your rights are for single groups.");
 	if (bound && !look_up_role(dashboard, request, auth))
 		return false;
+	if (auth->most != 0 && auth->role > auth->most) // roles in groups are of the first three, which rise
+		auth->role = auth->most;
 	if (allowed & (int)auth->role)
 		return true;
 	(void)snprintf(detail, sizeof(detail), "The role %s may not do this; ask an administrator for another.",
@@ -183,21 +195,106 @@ static bool is_allowed(struct dashboard *dashboard, struct http_request *request
 	return refuse(request, detail);
 }
 
+// ---- what a key may do ----
+
+static const struct {
+	const char *prefix, *scope;
+} scopes[] = {
+	{"/api/v1/commands", "commands"},
+	{"/api/v1/campaigns", "commands"},
+	{"/api/v1/devices/{id}/wake", "commands"},
+	{"/api/v1/tokens", "enrolment"},
+	{"/api/v1/registrations", "enrolment"},
+	{"/api/v1/enrollment", "enrolment"},
+	{"/api/v1/certificates", "enrolment"},
+	{"/api/v1/alert", "alerts"},
+	{"/api/v1/users", "people"},
+	{"/api/v1/sessions", "people"},
+	{"/api/v1/session", "people"},
+	{"/api/v1/api-keys", "people"},
+	{"/api/v1/account", "people"},
+	{"/api/v1/admin-keys", "people"},
+	{"/api/v1/tenants", "people"},
+};
+
+const char *auth_scope_of(const char *method, const char *pattern, int tag)
+{
+	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || (tag & ROUTE_CHANGES_NOTHING))
+		return "read";
+	for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++) {
+		if (strncmp(pattern, scopes[i].prefix, strlen(scopes[i].prefix)) == 0)
+			return scopes[i].scope;
+	}
+	return "devices";
+}
+
+bool auth_scopes_hold(const char *list, const char *scope)
+{
+	size_t length = strlen(scope);
+
+	for (const char *at = list; (at = strstr(at, scope)); at += length) {
+		if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0'))
+			return true;
+	}
+	return *list == '\0';
+}
+
+// ---- may they ----
+
+static bool key_may(struct http_request *request, const struct auth *auth)
+{
+	const char *scope = auth_scope_of(http_method(request), http_route_pattern(request), http_route_tag(request));
+	char detail[200];
+
+	// Whoever is bound to a group must not make somebody who is not.
+	if (auth->grouped && strcmp(scope, "people") == 0)
+		return refuse(request, "An API key for the devices of one group may not change accounts or keys.");
+	if (auth_scopes_hold(auth->scopes, scope))
+		return true;
+	(void)snprintf(detail, sizeof(detail), "This API key is for %s; this request needs \"%s\".", auth->scopes,
+		       scope);
+	return refuse(request, detail);
+}
+
+// Administrators who have to set up a second factor first do that, and nothing else.
+static bool factor_may(const struct dashboard *dashboard, struct http_request *request, const struct auth *auth)
+{
+	static const char *const open[] = {"/api/v1/session", "/api/v1/account"};
+
+	if (!dashboard->config.require_totp || auth->role != ROLE_ADMINISTRATOR || auth->second_factor ||
+	    !auth->by_cookie)
+		return true;
+	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+		if (strncmp(http_route_pattern(request), open[i], strlen(open[i])) == 0)
+			return true;
+	}
+	return refuse(request, "Administrators need a second factor here: set it up on /account first.");
+}
+
+// Routes that need no login; *good is whether this request may go on.
+static bool is_open(struct dashboard *dashboard, struct http_request *request, int allowed, bool *good)
+{
+	*good = true;
+	if (allowed == ACCESS_LOOPBACK && !auth_is_loopback(http_peer(request)))
+		*good = refuse(request, "Only for this machine: ask for it on the loopback address.");
+	else if (allowed == ACCESS_SIGNED || (allowed == ACCESS_PUBLIC && changes_something(request)))
+		*good = quota_take_address(dashboard, request);
+	if (allowed != ACCESS_PUBLIC && allowed != ACCESS_LOOPBACK && allowed != ACCESS_SIGNED)
+		return false;
+	if (dashboard->entered)
+		scope_leave(dashboard->pg);
+	dashboard->entered = false;
+	return true;
+}
+
 bool auth_before(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
-	int allowed = http_route_tag(request);
+	int allowed = http_route_tag(request) & ~ROUTE_CHANGES_NOTHING;
+	bool good;
 
-	if (allowed == ACCESS_LOOPBACK && !auth_is_loopback(http_peer(request))) {
-		http_reply_problem(request, 403, "Only for this machine: ask for it on the loopback address.");
-		return false;
-	}
-	if (allowed == ACCESS_PUBLIC || allowed == ACCESS_LOOPBACK || allowed == ACCESS_SIGNED) {
-		if (dashboard->entered)
-			scope_leave(dashboard->pg);
-		dashboard->entered = false;
-		return true;
-	}
+	if (is_open(dashboard, request, allowed, &good))
+		return good;
 	dashboard->entered = true;
 
 	auto_free struct auth *auth = calloc(1, sizeof(*auth));
@@ -206,7 +303,9 @@ bool auth_before(struct http_request *request, void *user)
 		http_reply_problem(request, 503, "Out of memory: try again later.");
 		return false;
 	}
-	if (!look_up(dashboard, request, auth) || !is_allowed(dashboard, request, auth, allowed))
+	if (!look_up(dashboard, request, auth) || !quota_take(dashboard, request, auth) ||
+	    !is_allowed(dashboard, request, auth, allowed) || (!auth->by_cookie && !key_may(request, auth)) ||
+	    !factor_may(dashboard, request, auth))
 		return false;
 	if (auth->by_cookie && changes_something(request) && !auth_check_origin(request, false))
 		return false;

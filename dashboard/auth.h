@@ -29,10 +29,14 @@ enum {
 	ACCESS_TENANT = 1024,  // ... the tenant as a whole is concerned; so are administrators' routes, unless
 	ACCESS_GROUP = 2048,   // administrators of a group may too
 	ACCESS_ALL = 4096,     // only people of all tenants: who run the installation
+	// Added to one of the above where the method says that something is changed, but nothing is, as with a preview:
+	// the others leave a row in the audit.
+	ROUTE_CHANGES_NOTHING = 8192,
 };
 
 #define AUTH_COOKIE "__Host-muster" // the prefix makes browsers insist on Secure, Path=/ and no Domain
 #define AUTH_USER_MAX 64
+#define AUTH_SCOPES_MAX 128
 
 struct auth { // http_context of every request that is not public
 	char user[AUTH_USER_MAX];
@@ -41,10 +45,19 @@ struct auth { // http_context of every request that is not public
 	int64_t expires_us; // since 1970
 	bool by_cookie;
 	struct scope scope;
+	bool second_factor; // the account has one
+	bool grouped;	    // an API key for the devices of one group
+	enum role most;	    // of an API key with a role of its own: no role of its user counts for more; 0: none
+	char scopes[AUTH_SCOPES_MAX]; // of an API key, "read,commands"; "": all
 };
 
 bool auth_before(struct http_request *request, void *dashboard);
 const struct auth *auth_of(const struct http_request *request);
+
+// What of the API a request belongs to, as API keys name it: "read" for all that changes nothing.
+const char *auth_scope_of(const char *method, const char *pattern, int tag);
+// Whether scopes ("read,commands"; "": all) hold scope.
+bool auth_scopes_hold(const char *scopes, const char *scope);
 
 bool auth_role_parse(const char *name, enum role *out) must_check;
 const char *auth_role_name(enum role role);

@@ -9,6 +9,7 @@
 #include "common/pg.h"
 #include "dashboard/assets.h"
 #include "dashboard/lockout.h"
+#include "dashboard/throttle.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,8 +19,11 @@ struct dashboard_config {
 	long listen_port;
 	char *tls_cert_file, *tls_key_file;
 	char *database_conninfo;
-	char *admin_key_file; // NULL: no signed requests
+	char *admin_key_file; // NULL: no signed requests, and no second factors
+	char *public_url;     // NULL: no links by e-mail
 	long session_hours;
+	bool require_totp; // of administrators
+	long limit_general_per_min, limit_admin_per_min; // 0: none
 	// For enrolment over adb: what computers and devices are told.
 	char *enrollment_bridge_url, *enrollment_ca_file, *enrollment_agents_dir;
 	char **enrollment_broker_addresses;
@@ -29,6 +33,7 @@ struct dashboard_config {
 
 struct overview;
 struct packages;
+struct resets;
 struct streams;
 
 struct dashboard {
@@ -39,11 +44,14 @@ struct dashboard {
 	struct metrics *metrics;
 	struct assets *assets;
 	struct lockout *lockout;
-	bool admin; // signed requests are taken
+	struct throttle *throttle;
+	const struct http_request *audited; // the request that api_audit was called for last
+	bool admin; // signed requests are taken, second factors can be sealed
 	uint8_t admin_master[CRYPTO_KEY_BYTES];
 	struct packages *packages; // of the agent
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct overview *overview;
+	struct resets *resets;
 	struct streams *streams;
 	struct log_fault database_fault, tls_fault;
 };

@@ -10,6 +10,8 @@
 #include "dashboard/auth.h"
 #include "dashboard/dashboard.h"
 #include "dashboard/overview.h"
+#include "dashboard/quota.h"
+#include "dashboard/reset.h"
 #include "dashboard/routes.h"
 #include "dashboard/stream.h"
 
@@ -29,7 +31,16 @@ static const struct config_option options[] = {
 	{"database.conninfo", CONFIG_STRING, OPTION(database_conninfo), "dbname=muster user=muster_dashboard", 0, 4095,
 	 false, "libpq connection string"},
 	{"admin_key_file", CONFIG_STRING, OPTION(admin_key_file), NULL, 0, 4095, false,
-	 "32 random bytes in base64url, mode 0600, from which the keys of POST /admin/command come; unset: off"},
+	 "32 random bytes in base64url, mode 0600, from which the keys of POST /admin/command and of second factors "
+	 "come; unset: both are off"},
+	{"public_url", CONFIG_STRING, OPTION(public_url), NULL, 0, 400, false,
+	 "https://<host>[:<port>] under which people reach this page: for links in e-mails; unset: none are sent"},
+	{"require_totp", CONFIG_BOOL, OPTION(require_totp), "false", 0, 0, false,
+	 "administrators must set up a second factor before they do anything else"},
+	{"limits.general_per_min", CONFIG_INT, OPTION(limit_general_per_min), "60", 0, 10000000, false,
+	 "API requests a minute of each person, API key and address; 0: no limit"},
+	{"limits.admin_per_min", CONFIG_INT, OPTION(limit_admin_per_min), "100", 0, 10000000, false,
+	 "the same for administrators and signed requests"},
 	{"session_hours", CONFIG_INT, OPTION(session_hours), "12", 1, 720, false, "how long a login lasts, in hours"},
 	{"enrollment.bridge_url", CONFIG_STRING, OPTION(enrollment_bridge_url), NULL, 0, 1000, false,
 	 "bridge that enrolment scripts name: https://<host>:<port>"},
@@ -56,6 +67,7 @@ static void after_request(struct http_request *request, int status, int64_t dura
 	metric_add(metrics_counter(dashboard->metrics, "muster_http_requests_total", labels, "HTTP requests answered."),
 		   1);
 	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", route ? route : "none");
+	quota_after(dashboard, request, status);
 	metric_observe(metrics_histogram(dashboard->metrics, "muster_http_request_seconds", labels,
 					 "Time from request to answer."),
 		       (double)duration_us / 1e6);
@@ -76,12 +88,13 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	dashboard->nobody_hash = password_hash(secret, error);
 	dashboard->metrics = metrics_new();
 	dashboard->lockout = lockout_new();
+	dashboard->throttle = throttle_new();
 	dashboard->packages = packages_new(dashboard->config.enrollment_agents_dir, error);
 	dashboard->loop = loop_new(error);
 	dashboard->pg = pg_new(dashboard->config.database_conninfo, "muster-dashboard", error);
 	if (!dashboard->nobody_hash || !dashboard->loop || !dashboard->pg || !dashboard->packages)
 		return false;
-	if (!dashboard->metrics || !dashboard->lockout)
+	if (!dashboard->metrics || !dashboard->lockout || !dashboard->throttle)
 		return error_set(error, ERROR_FAILED, "out of memory");
 	pg_on_connect(dashboard->pg, api_on_connect, NULL);
 	pg_set_timeout(dashboard->pg, API_ANSWER_TIMEOUT_MS);
@@ -89,7 +102,8 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	if (!dashboard->streams)
 		return false;
 	dashboard->overview = overview_new(dashboard, error);
-	return dashboard->overview && loop_stop_on_signals(dashboard->loop, error);
+	dashboard->resets = resets_new(dashboard, error);
+	return dashboard->overview && dashboard->resets && loop_stop_on_signals(dashboard->loop, error);
 }
 
 static void on_tls_changed(const struct error *error, void *user)
@@ -158,11 +172,13 @@ int main(int argc, char **argv)
 		log_error("failed", "error", error.what, "where", error.where);
 	else
 		log_info("stopped");
+	resets_free(dashboard.resets);
 	overview_free(dashboard.overview);
 	streams_free(dashboard.streams);
 	pg_free(dashboard.pg);
 	loop_free(dashboard.loop);
 	lockout_free(dashboard.lockout);
+	throttle_free(dashboard.throttle);
 	packages_free(dashboard.packages);
 	metrics_free(dashboard.metrics);
 	free(dashboard.nobody_hash);

@@ -1,7 +1,9 @@
 #include "dashboard/routes.h"
 
+#include "dashboard/account.h"
 #include "dashboard/actions.h"
 #include "dashboard/admin.h"
+#include "dashboard/api_keys.h"
 #include "dashboard/assets.h"
 #include "dashboard/audit.h"
 #include "dashboard/auth.h"
@@ -19,20 +21,44 @@
 #include "dashboard/overview.h"
 #include "dashboard/preapprovals.h"
 #include "dashboard/registrations.h"
+#include "dashboard/reset.h"
 #include "dashboard/revocations.h"
 #include "dashboard/rights.h"
 #include "dashboard/session.h"
+#include "dashboard/sessions.h"
 #include "dashboard/settings.h"
 #include "dashboard/stream.h"
 #include "dashboard/telemetry.h"
 #include "dashboard/tenants.h"
 #include "dashboard/tokens.h"
+#include "dashboard/users.h"
 #include "dashboard/wakes.h"
 
 const struct http_route routes[] = {
 	{"POST", "/api/v1/session", session_create, ACCESS_PUBLIC},
 	{"GET", "/api/v1/session", session_get, ACCESS_READ},
 	{"DELETE", "/api/v1/session", session_delete, ACCESS_READ},
+	{"POST", "/api/v1/password-reset", reset_ask, ACCESS_PUBLIC},
+	{"POST", "/api/v1/password-reset/finish", reset_finish, ACCESS_PUBLIC},
+	{"GET", "/api/v1/account", account_get, ACCESS_READ},
+	{"POST", "/api/v1/account/password", account_password, ACCESS_READ},
+	{"POST", "/api/v1/account/totp", account_totp_begin, ACCESS_READ},
+	{"POST", "/api/v1/account/totp/confirm", account_totp_confirm, ACCESS_READ},
+	{"POST", "/api/v1/account/totp/remove", account_totp_remove, ACCESS_READ},
+	{"POST", "/api/v1/account/recovery-codes", account_recovery_codes, ACCESS_READ},
+	{"GET", "/api/v1/sessions", sessions_list, ACCESS_READ},
+	{"DELETE", "/api/v1/sessions", sessions_end_others, ACCESS_READ},
+	{"DELETE", "/api/v1/sessions/{id}", sessions_end, ACCESS_READ},
+	{"GET", "/api/v1/api-keys", api_keys_list, ACCESS_READ},
+	{"POST", "/api/v1/api-keys", api_keys_create, ACCESS_READ},
+	{"DELETE", "/api/v1/api-keys/{id}", api_keys_revoke, ACCESS_READ},
+	{"GET", "/api/v1/users", users_list, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/users", users_create, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/users/{name}", users_get, ROLE_ADMINISTRATOR},
+	{"PATCH", "/api/v1/users/{name}", users_change, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/users/{name}", users_delete, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/users/{name}/login-link", users_login_link, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/users/{name}/totp", users_totp_reset, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/openapi.json", openapi_get, ACCESS_READ},
 	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
 	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
@@ -72,7 +98,7 @@ const struct http_route routes[] = {
 	{"DELETE", "/api/v1/filters/{name}", filters_delete, ACCESS_ACT | ACCESS_TENANT},
 	{"GET", "/api/v1/campaigns", campaigns_list, ACCESS_READ},
 	{"POST", "/api/v1/campaigns", campaigns_create, ACCESS_ACT},
-	{"POST", "/api/v1/campaigns/preview", campaigns_preview, ACCESS_ACT},
+	{"POST", "/api/v1/campaigns/preview", campaigns_preview, ACCESS_ACT | ROUTE_CHANGES_NOTHING},
 	{"GET", "/api/v1/campaigns/{id}", campaigns_get, ACCESS_READ},
 	{"GET", "/api/v1/campaigns/{id}/targets", campaigns_targets, ACCESS_READ},
 	{"POST", "/api/v1/campaigns/{id}/start", campaigns_start, ACCESS_ACT},

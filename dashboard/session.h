@@ -1,4 +1,6 @@
-// Logging in, by password or by a one-time link, asking who one is, and logging out.
+// Logging in, by password or by a one-time link, asking who one is, and logging out. An account with a second factor
+// logs in in two steps: the first answers 202 whatever the password was, and only the second says whether all was
+// right.
 #pragma once
 
 #include "common/http.h"

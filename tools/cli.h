@@ -55,6 +55,7 @@ extern const struct cli_verb cmd_token[];
 extern const struct cli_verb cmd_enroll[];
 extern const struct cli_verb cmd_user[];
 extern const struct cli_verb cmd_tenant[];
+extern const struct cli_verb cmd_api_key[];
 extern const struct cli_verb cmd_audit[];
 extern const struct cli_verb cmd_operator[];
 extern const struct cli_verb cmd_ca[];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define STACK_ADDRESS_PER_MIN 600000
+#define STACK_REQUESTS_PER_MIN 600000 // of the API: tests and measurements ask from this machine alone
 #define CONFIG_MAX_BYTES ((size_t)16 * 1024)
 
 // One libconfig file in the making.
@@ -129,6 +130,11 @@ static void dashboard(struct conf *conf)
 	add_tls(conf);
 	add_database(conf, "muster_dashboard");
 	add_path(conf, "admin_key_file", "keys/admin.key");
+	buf_addf(conf->text, "\npublic_url = \"https://localhost:%d\";\n", conf->stack->ports[STACK_DASHBOARD]);
+	begin(conf, "limits");
+	buf_addf(conf->text, "general_per_min = %d; admin_per_min = %d; ", STACK_REQUESTS_PER_MIN,
+		 STACK_REQUESTS_PER_MIN);
+	end(conf);
 	begin(conf, "enrollment");
 	buf_addf(conf->text, "bridge_url = \"https://localhost:%d\"; ", conf->stack->ports[STACK_BRIDGE]);
 	add_path(conf, "ca_file", "ca/service.crt");

@@ -1,7 +1,7 @@
 -- The audit as a chain: what stands in it cannot be changed, taken out or put elsewhere without showing. Each row gets,
 -- at its commit, a link: its position (1, 2, 3, ... in the order of the commits, without a hole) and a SHA-256 over the
 -- row, its position and the hash before it. Links stand beside the rows, so that these are never written twice.
-alter table audit add column if not exists tenant text not null default current_tenant() references tenant (name);
+alter table audit add column if not exists tenant text references tenant (name); -- null: of the installation
 
 create table audit_link (
     position bigint primary key check (position > 0),

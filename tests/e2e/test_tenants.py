@@ -161,6 +161,16 @@ class Things:
         self.run("insert into user_account (tenant, name, role) values ('acme', %s, 'viewer')", (name,))
         return name
 
+    def access_token(self, kind):
+        return self.value("insert into access_token (token_hash, kind, user_name, expires_at) values (%s, %s, %s, now() +"
+                          " interval '1 hour') returning id", secrets.token_bytes(32), kind, self.user("out"))
+
+    def session(self, side):
+        return self.access_token("session")
+
+    def api_key(self, side):
+        return self.access_token("api")
+
     def tenant(self, side):
         name = f"mkout-tenant-{next(numbers)}"
         self.run("insert into tenant (name) values (%s)", (name,))
@@ -185,6 +195,7 @@ class Things:
 READ = "401 200 200 200 200 404 200 200 200 404"
 LISTED = "401 200 200 200 200 200 200 200 200"
 ADMIN_LIST = "401 403 403 200 403 200 403 403 200"
+PAGE_ONLY = "401 403 403 403 403 403 403 403 403"  # what no API key may do; these people use keys
 ALL_ONLY = "401 403 403 403 403 403 403 403"
 
 
@@ -217,6 +228,27 @@ RULES = {
     "POST /api/v1/session": Rule("422 422 422 422 422 422 422 422 422", body={}),
     "GET /api/v1/session": Rule(LISTED),
     "DELETE /api/v1/session": Rule("401 422 422 422 422 422 422 422 422"),
+    "POST /api/v1/password-reset": Rule("422 422 422 422 422 422 422 422 422", body={}),
+    "POST /api/v1/password-reset/finish": Rule("422 422 422 422 422 422 422 422 422", body={}),
+    "GET /api/v1/account": Rule(LISTED),
+    "POST /api/v1/account/password": Rule(PAGE_ONLY, body={}),
+    "POST /api/v1/account/totp": Rule(PAGE_ONLY, body={}),
+    "POST /api/v1/account/totp/confirm": Rule(PAGE_ONLY, body={"code": "1"}),
+    "POST /api/v1/account/totp/remove": Rule(PAGE_ONLY, body={"code": "1"}),
+    "POST /api/v1/account/recovery-codes": Rule(PAGE_ONLY, body={"code": "1"}),
+    "GET /api/v1/sessions": Rule(LISTED),
+    "DELETE /api/v1/sessions": Rule("401 204 204 204 204 204 204 204 204"),
+    "DELETE /api/v1/sessions/{id}": Rule("401 404 404 204 404 404 404 404 204", "session"),
+    "GET /api/v1/api-keys": Rule(LISTED),
+    "POST /api/v1/api-keys": Rule(PAGE_ONLY, body={"label": "x", "expires_in_days": 1}),
+    "DELETE /api/v1/api-keys/{id}": Rule("401 404 404 200 404 404 404 404 200", "api_key"),
+    "GET /api/v1/users": Rule(ADMIN_LIST, query="?limit=500"),
+    "POST /api/v1/users": admin(201, 201, body=lambda name: new("user")(name) | {"role": "viewer"}),
+    "GET /api/v1/users/{name}": admin(200, thing="user"),
+    "PATCH /api/v1/users/{name}": admin(200, thing="user", body={"email": None}),
+    "DELETE /api/v1/users/{name}": admin(204, thing="user"),
+    "POST /api/v1/users/{name}/login-link": admin(201, thing="user", body={}),
+    "DELETE /api/v1/users/{name}/totp": admin(404, thing="user"),  # who has none
     "GET /api/v1/openapi.json": Rule(LISTED),
     "GET /api/v1/overview": Rule(LISTED),
     "GET /api/v1/devices": Rule(LISTED, query="?limit=500"),
