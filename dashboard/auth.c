@@ -9,7 +9,8 @@
 #include <strings.h>
 
 static const char TOKEN_SQL[] =
-	"select user_name, role, expires_us, tenant, groups, second_factor, own_role, scopes, grouped from enter($1, $2)";
+	"select user_name, role, expires_us, tenant, groups, second_factor, own_role, scopes, grouped"
+	" from enter($1, $2)";
 enum token_column { USER, ROLE, EXPIRES, TENANT, GROUPS, FACTOR, OWN_ROLE, SCOPES, GROUPED };
 
 // What somebody who is bound to groups may do with one thing: $1 is the parameter of the path.

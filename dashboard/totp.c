@@ -74,17 +74,31 @@ void recovery_code(char out[RECOVERY_CODE_BYTES])
 	crypto_wipe(random, sizeof(random));
 }
 
+// What people type for what they read; '\0' for what is in no code.
+static char recovery_character(char typed)
+{
+	static const struct {
+		char typed, meant;
+	} alike[] = {{'o', '0'}, {'i', '1'}, {'l', '1'}};
+	char c = (char)tolower((unsigned char)typed);
+
+	for (size_t i = 0; i < sizeof(alike) / sizeof(alike[0]); i++) {
+		if (alike[i].typed == c)
+			c = alike[i].meant;
+	}
+	return strchr(recovery_alphabet, c) ? c : '\0';
+}
+
 bool recovery_normalize(const char *typed, char out[RECOVERY_CODE_BYTES])
 {
 	size_t used = 0;
 
 	for (; *typed; typed++) {
-		char c = (char)tolower((unsigned char)*typed);
-
-		if (c == '-' || c == ' ')
+		if (*typed == '-' || *typed == ' ')
 			continue;
-		c = c == 'o' ? '0' : c == 'i' || c == 'l' ? '1' : c;
-		if (!strchr(recovery_alphabet, c) || used >= GROUPS * GROUP + GROUPS - 1)
+		char c = recovery_character(*typed);
+
+		if (c == '\0' || used == RECOVERY_CODE_BYTES - 1)
 			return false;
 		if (used % (GROUP + 1) == GROUP)
 			out[used++] = '-';

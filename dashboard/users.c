@@ -110,29 +110,38 @@ static bool read_text(const struct json *value, const char **out)
 	return json_as_string(value, out);
 }
 
-static bool read_person(struct http_request *request, const struct json *body, bool fresh, struct person *out)
+// One member of a body; what is wrong with it, or NULL.
+static const char *read_member(const char *name, const struct json *value, bool fresh, struct person *out)
 {
 	enum role role;
 	bool enabled;
 
+	if (strcmp(name, "role") == 0)
+		return json_as_string(value, &out->role) && auth_role_parse(out->role, &role)
+			       ? NULL
+			       : "\"role\" must be viewer, operator, administrator or auditor.";
+	if (strcmp(name, "email") == 0)
+		return read_text(value, &out->email) && is_email(out->email)
+			       ? NULL
+			       : "\"email\" must be an address such as ann@example.org, or null.";
+	if (strcmp(name, "tenant") == 0)
+		return read_text(value, &out->tenant) ? NULL : "\"tenant\" must be the name of one, or null for all.";
+	if (strcmp(name, "enabled") == 0 && !fresh) {
+		if (!json_as_bool(value, &enabled))
+			return "\"enabled\" must be true or false.";
+		out->enabled = enabled ? "true" : "false";
+		return NULL;
+	}
+	return strcmp(name, "name") == 0 && fresh ? NULL : "Known are role, email, tenant and, later, enabled.";
+}
+
+static bool read_person(struct http_request *request, const struct json *body, bool fresh, struct person *out)
+{
 	for (struct json_iterator it = json_begin(body); json_next(&it);) {
-		if (strcmp(it.name, "role") == 0) {
-			if (!json_as_string(it.value, &out->role) || !auth_role_parse(out->role, &role))
-				return unsound(request, "\"role\" must be viewer, operator, administrator or auditor.");
-		} else if (strcmp(it.name, "email") == 0) {
-			if (!read_text(it.value, &out->email) || !is_email(out->email))
-				return unsound(request,
-					       "\"email\" must be an address such as ann@example.org, or null.");
-		} else if (strcmp(it.name, "tenant") == 0) {
-			if (!read_text(it.value, &out->tenant))
-				return unsound(request, "\"tenant\" must be the name of one, or null for all.");
-		} else if (strcmp(it.name, "enabled") == 0 && !fresh) {
-			if (!json_as_bool(it.value, &enabled))
-				return unsound(request, "\"enabled\" must be true or false.");
-			out->enabled = enabled ? "true" : "false";
-		} else if (strcmp(it.name, "name") != 0 || !fresh) {
-			return unsound(request, "Known are role, email, tenant and, later, enabled.");
-		}
+		const char *wrong = read_member(it.name, it.value, fresh, out);
+
+		if (wrong)
+			return unsound(request, wrong);
 	}
 	return true;
 }
