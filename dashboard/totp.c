@@ -86,7 +86,7 @@ static char recovery_character(char typed)
 		if (alike[i].typed == c)
 			c = alike[i].meant;
 	}
-	return strchr(recovery_alphabet, c) ? c : '\0';
+	return (char)(strchr(recovery_alphabet, c) ? c : '\0');
 }
 
 bool recovery_normalize(const char *typed, char out[RECOVERY_CODE_BYTES])

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from page import login_link
+from page import browse, login_link
 from stack import run, wait_for
 from web import Browser
 
@@ -559,6 +559,14 @@ def test_requests_are_limited_and_told_when_to_come_again(stack):
         assert all(free.get("session")[0] == 401 for _ in range(120)) and "RateLimit" not in free.headers
     sample = run(stack.bin / "muster-dashboard", "--sample-config").stdout
     assert re.search(r"general_per_min = 60\b", sample) and re.search(r"admin_per_min = 100\b", sample), sample
+
+
+# ---- the page ----
+
+def test_the_pages_of_people(stack):
+    browse(stack, "people.mjs")
+    assert stack.rows("select role, totp_at is not null from user_account where name = 'nora'") == [("operator", True)]
+    wait_for(lambda: stack.value("select count(*) from mail where recipient = 'nora@example.org'") == 1, "the mail")
 
 
 # ---- the audit ----

@@ -220,8 +220,16 @@ export interface Session {
   name: string;
   role: "viewer" | "operator" | "administrator" | "auditor";
   can_act: boolean;
+  second_factor: boolean;
+  needs_second_factor: boolean; // before anything else
   expires_at: string;
   version: string;
+}
+
+// What logging in answers where a code is asked for, whatever the password was.
+export interface Pending {
+  pending: string;
+  expires_in_s: number;
 }
 
 export interface Page<T> {
@@ -313,4 +321,5 @@ export const post = <T>(path: string, body: Json, key?: string): Promise<T> => c
 export const postText = <T>(path: string, text: string, type: string): Promise<T> => send("POST", path, text, type, jsonOf<T>);
 export const postForText = (path: string, body: Json): Promise<string> =>
   send("POST", path, JSON.stringify(body), "application/json", (response) => response.text());
+export const patch = <T>(path: string, body: Json): Promise<T> => call<T>("PATCH", path, body);
 export const del = (path: string): Promise<void> => call<void>("DELETE", path);

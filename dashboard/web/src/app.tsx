@@ -1,6 +1,6 @@
 import type { ComponentType } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ApiError, del, get, post, type Session } from "./api";
+import { ApiError, del, get, type Pending, post, type Session } from "./api";
 import { watchFleet } from "./fleet";
 import { useLive, useNow } from "./hooks";
 import { listenToKeys } from "./keys";
@@ -9,7 +9,7 @@ import { Login } from "./login";
 import { Navigation } from "./nav";
 import { Empty, Fault, Icon } from "./parts";
 import { navigate, useLocation } from "./router";
-import { findView, type Found, type View, type ViewProps, views } from "./views";
+import { findView, type Found, type ViewProps, views } from "./views";
 
 const LINK = /^#([A-Za-z0-9_-]{43})$/; // a one-time login link's token
 
@@ -19,28 +19,39 @@ type Who = Session | null | undefined;
 function useSession() {
   const [who, setWho] = useState<Who>(undefined);
   const [fault, setFault] = useState<ApiError | null>(null);
+  const [pending, setPending] = useState<Pending | null>(null);
   useEffect(() => {
     const link = LINK.exec(location.hash)?.[1];
     // The token leaves the address bar and the history before anything else happens.
     if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-    const ask = link ? post<Session>("session", { link }) : get<Session>("session");
-    ask.then(setWho, (error: ApiError) => {
-      setWho(null);
-      if (link || error.status !== 401) setFault(error);
-    });
+    const ask: Promise<Session | Pending> = link ? post("session", { link }) : get("session");
+    ask.then(
+      (answer) => {
+        if ("pending" in answer) setPending(answer);
+        setWho("pending" in answer ? null : answer);
+      },
+      (error: ApiError) => {
+        setWho(null);
+        if (link || error.status !== 401) setFault(error);
+      },
+    );
   }, []);
-  return { who, setWho, fault };
+  return { who, setWho, fault, pending };
 }
 
 export function App() {
-  const { who, setWho, fault } = useSession();
+  return location.pathname === "/reset" ? <Later load={() => import("./reset")} /> : <LoggedIn />;
+}
+
+function LoggedIn() {
+  const { who, setWho, fault, pending } = useSession();
   useEffect(() => {
     if (!who) return;
     start(() => setWho(null));
     return stop;
   }, [who]);
   if (who === undefined) return <p class="loading" role="status">Loading…</p>;
-  if (who === null) return <Login fault={fault} onLogin={setWho} />;
+  if (who === null) return <Login fault={fault} begun={pending} onLogin={setWho} />;
   const logOut = () => {
     void del("session").finally(() => setWho(null));
   };
@@ -64,6 +75,12 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
       <Navigation who={who} views={mine} path={path} logOut={logOut} help={() => setHelp(true)} />
       <div class="content">
         <Banner />
+        {who.needs_second_factor && (
+          <p class="banner" role="status">
+            <Icon name="alert" />
+            <span>Administrators need a second factor here: <a href="/account">set it up</a> first.</span>
+          </p>
+        )}
         <main id="main" tabIndex={-1}>
           <Place key={path} found={found} who={who} />
         </main>
@@ -73,18 +90,16 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
   );
 }
 
-interface HelpProps {
-  views: View[];
-  close: () => void;
-}
-
-// The help is loaded when it is first asked for.
-function Later({ load, ...props }: { load: () => Promise<{ default: ComponentType<HelpProps> }> } & HelpProps) {
-  const [Shown, setShown] = useState<ComponentType<HelpProps> | null>(null);
+// What is loaded when it is first asked for.
+function Later<P extends object>({ load, ...props }: { load: () => Promise<{ default: ComponentType<P> }> } & P) {
+  const [Shown, setShown] = useState<ComponentType<P> | null>(null);
   useEffect(() => {
-    load().then((module) => setShown(() => module.default), props.close);
+    load().then(
+      (module) => setShown(() => module.default),
+      () => "close" in props && typeof props.close === "function" && props.close(),
+    );
   }, []);
-  return Shown && <Shown {...props} />;
+  return Shown && <Shown {...(props as unknown as P)} />;
 }
 
 // Loads the view's file when it is first needed; what was loaded once is there at once.

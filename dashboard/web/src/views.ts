@@ -37,9 +37,18 @@ export const views: View[] = [
   { path: /^\/enrolment$/, title: "Enrolment", roles: ALL, link: "/enrolment", group: "Access", load: () => import("./enrolment") },
   { path: /^\/certificates$/, title: "Certificates", roles: ALL, link: "/certificates", group: "Access", load: () => import("./certificates") },
 
+  {
+    path: /^\/users$/, title: "Users", roles: ["administrator"], link: "/users", group: "Access", load: () => import("./users"),
+  },
+
   // System
+  {
+    path: /^\/audit$/, title: "Audit", roles: ["administrator", "auditor"], link: "/audit", group: "System",
+    load: () => import("./audit"),
+  },
 
   // The person's own
+  { path: /^\/account$/, title: "Account", roles: ALL, link: "/account", load: () => import("./account") },
 ];
 
 export interface Found {
