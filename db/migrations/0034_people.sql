@@ -19,6 +19,9 @@ create table recovery_code (
     primary key (user_name, code_hash)
 );
 
+alter table recovery_code enable row level security; -- as the account is seen
+create policy known on recovery_code to muster_dashboard using (exists (select from user_account u where u.name = user_name));
+
 -- At least one enabled administrator of the whole installation stays. The lock lets two who take each other's rights do it
 -- one after the other, the second seeing what the first has done.
 create function keep_administrator() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$

@@ -42,6 +42,7 @@ await withBrowser(async (browser) => {
 	await looks(nora.page, 'account-totp')
 	await nora.page.getByLabel('The code that the app shows').fill(codeOf(secret))
 	await nora.page.getByRole('button', { name: 'Turn it on' }).click()
+	await nora.page.getByTestId('recovery-codes').waitFor()
 	const recovery = await nora.page.getByTestId('recovery-codes').locator('code').allTextContents()
 	assert.equal(recovery.length, 10)
 	await accessible(nora.page, 'recovery codes')

@@ -417,6 +417,9 @@ OWNERS_RIGHTS = {
     "move_device",  # for people of all tenants
     "device_taken",  # tells that an id is taken, and no more
     "check_audit",  # positions and hashes
+    "request_password_reset", "password_reset_user", "finish_password_reset",  # before anybody is known; a link by its hash
+    "use_totp_step", "use_recovery_code",  # before anybody is known; of use with a code only
+    "prune_tokens",  # what ended long ago
 }
 
 
