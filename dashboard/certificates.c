@@ -11,14 +11,14 @@
 // An agent renews at two thirds of the lifetime: whoever has less than a third left has not been able to.
 #define OVERDUE_SQL "c.not_after - now() < (c.not_after - c.not_before) / 3"
 #define ITEM_SQL                                                                                                       \
-	"jsonb_build_object('serial', c.serial, 'device', c.device, 'sha256', c.sha256, 'not_before', c.not_before,"  \
+	"jsonb_build_object('serial', c.serial, 'device', c.device, 'sha256', c.sha256, 'not_before', c.not_before,"   \
 	" 'not_after', c.not_after, 'created_at', c.created_at, 'revoked_at', c.revoked_at,"                           \
 	" 'authority', c.authority, 'overdue', " OVERDUE_SQL ", 'in_use', ltrim(c.serial, '0') = s.certificate,"       \
 	" 'last_seen', s.last_seen, 'state', case when c.revoked_at is not null then 'revoked'"                        \
 	"  when c.not_after <= now() then 'expired' else 'valid' end)"
 #define CURSOR_SQL "(extract(epoch from c.not_after) * 1000000)::bigint || '.' || c.serial"
 #define FROM_SQL                                                                                                       \
-	" from certificate c join device d on d.device = c.device left join device_state s on s.device = c.device"    \
+	" from certificate c join device d on d.device = c.device left join device_state s on s.device = c.device"     \
 	" where ($2::bigint is null or (c.not_after, c.serial) >"                                                      \
 	"  (timestamptz 'epoch' + $2::bigint * interval '1 microsecond', $3::text))"                                   \
 	" and ($4::text is null or starts_with(c.device, $4) or ltrim(c.serial, '0') = ltrim(lower($4), '0'))"
@@ -28,8 +28,7 @@
 static const struct {
 	const char *name, *sql;
 } states[] = {
-	{"expiring", "select " ITEM_SQL ", " CURSOR_SQL FROM_SQL
-		     " and c.revoked_at is null and c.not_after > now()"
+	{"expiring", "select " ITEM_SQL ", " CURSOR_SQL FROM_SQL " and c.revoked_at is null and c.not_after > now()"
 		     " and c.not_after <= now() + $5::integer * interval '1 day'"
 		     " order by c.not_after, c.serial limit $1::integer + 1"},
 	{"valid", "select " ITEM_SQL ", " CURSOR_SQL FROM_SQL
@@ -38,9 +37,9 @@ static const struct {
 	{"expired", "select " ITEM_SQL ", " CURSOR_SQL FROM_SQL
 		    " and c.revoked_at is null and c.not_after <= now() and $5::integer is not null"
 		    " order by c.not_after, c.serial limit $1::integer + 1"},
-	{"revoked", "select " ITEM_SQL ", " CURSOR_SQL FROM_SQL
-		    " and c.revoked_at is not null and $5::integer is not null"
-		    " order by c.not_after, c.serial limit $1::integer + 1"},
+	{"revoked",
+	 "select " ITEM_SQL ", " CURSOR_SQL FROM_SQL " and c.revoked_at is not null and $5::integer is not null"
+	 " order by c.not_after, c.serial limit $1::integer + 1"},
 };
 static const char SUMMARY_SQL[] =
 	"select jsonb_build_object("

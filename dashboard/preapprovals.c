@@ -100,8 +100,9 @@ void preapprovals_create(struct http_request *request, void *user)
 		return;
 	}
 	if (len_bytes == 0 || memchr(body, '\0', len_bytes)) {
-		http_reply_problem(request, 422, "Send lines of serial,device,tags in UTF-8, of which the last two may be "
-						 "missing.");
+		http_reply_problem(request, 422,
+				   "Send lines of serial,device,tags in UTF-8, of which the last two may be "
+				   "missing.");
 		return;
 	}
 	if (!preapprovals_parse(body, &list, &faults)) {
@@ -114,8 +115,9 @@ void preapprovals_create(struct http_request *request, void *user)
 	} else if (error.kind == ERROR_EXISTS) {
 		refuse(request, &faults);
 	} else if (pg_sqlstate_is(&error, "42501")) { // a row that the policies keep
-		http_reply_problem(request, 422, "Nothing was imported: one of these serial numbers stands on a list "
-						 "that is not yours.");
+		http_reply_problem(request, 422,
+				   "Nothing was imported: one of these serial numbers stands on a list "
+				   "that is not yours.");
 	} else {
 		api_reply_error(dashboard, request, &error);
 	}

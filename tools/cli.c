@@ -7,11 +7,31 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct cli_verb *const tables[] = {cmd_stack, cmd_device, cmd_registration, cmd_revocation,
-						cmd_command, cmd_command_queue, cmd_history, cmd_admin_key, cmd_token,
-						cmd_enroll, cmd_group, cmd_campaign, cmd_user, cmd_tenant,
-						cmd_operator, cmd_audit, cmd_api_key, cmd_ca, cmd_signing_key, cmd_db,
-						cmd_bench};
+static const struct cli_verb *const tables[] = {
+	// clang-format off
+	cmd_stack,
+	cmd_device,
+	cmd_registration,
+	cmd_revocation,
+	cmd_command,
+	cmd_command_queue,
+	cmd_history,
+	cmd_admin_key,
+	cmd_token,
+	cmd_enroll,
+	cmd_group,
+	cmd_campaign,
+	cmd_user,
+	cmd_tenant,
+	cmd_operator,
+	cmd_audit,
+	cmd_api_key,
+	cmd_ca,
+	cmd_signing_key,
+	cmd_db,
+	cmd_bench,
+	// clang-format on
+};
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 
 static const struct args_option common_options[] = {

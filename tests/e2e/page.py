@@ -21,7 +21,7 @@ def browse(stack, script, user="admin", **environment):
     """Runs script (beside this file), logged in by a link of its own; names in environment are MUSTER_<NAME>."""
     folder = stack.state / "page"
     folder.mkdir(exist_ok=True)
-    done = run("node", HERE / script, check=False, env=os.environ | {
+    done = run("node", HERE / script, check=False, timeout=300, env=os.environ | {
         "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": login_link(stack, user), "HOME": str(folder),
         "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)),
     } | {f"MUSTER_{name.upper()}": value for name, value in environment.items()})

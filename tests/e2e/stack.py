@@ -31,9 +31,9 @@ def wait_for(condition, what, seconds=30):
         threading.Event().wait(0.05)
 
 
-def run(*command, check=True, **options):
+def run(*command, check=True, timeout=120, **options):
     """Runs a command; its output as text. A failure shows what it printed."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, **options)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout, **options)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
