@@ -120,6 +120,18 @@ await withBrowser(async (browser) => {
 	await change.getByRole('button', { name: 'Save' }).click()
 	await boss.page.getByTestId('users').getByText('operator', { exact: true }).waitFor()
 	await nora.page.getByRole('heading', { name: 'Log in to Muster' }).waitFor()
+
+	// What a page asks for is far below what a person may ask at once (1000), however fast one clicks.
+	let calls = 0
+	boss.page.on('request', (request) => { calls += request.url().includes('/api/v1/') ? 1 : 0 })
+	const places = ['/', '/devices', '/commands', '/events', '/users', '/audit', '/account']
+	for (const place of places) {
+		await boss.page.goto(address(place))
+		await boss.page.getByRole('heading', { level: 1 }).first().waitFor()
+		await boss.page.getByTestId('live').getByText('Live', { exact: true }).waitFor()
+	}
+	console.log(`${calls} requests for ${places.length} views`)
+	assert.ok(calls <= 12 * places.length, `${calls} requests for ${places.length} views`)
 	assert.deepEqual([...boss.faults, ...nora.faults, ...far.faults], [])
 })
 
