@@ -410,7 +410,7 @@ NO_POLICY = {
 # Functions with the owner's rights that the dashboard may call: policies do not bind them, so each must ask by itself.
 OWNERS_RIGHTS = {
     "enter", "enter_key",  # make the scope
-    "acts", "role_in", "role_on", "may_act", "may_act_on", "scope_acting", "scope_devices",  # tell of the scope only
+    "acts", "role_in", "role_on", "may_act", "may_act_on", "scope_acting", "scope_all", "scope_devices",  # tell of the scope
     "revoke_device", "restore_device", "tag_device", "request_wake",  # ask may_act
     "move_campaign",  # asks may_act_on
     "purge_commands",  # asks may_act of each command's device
