@@ -29,7 +29,8 @@ static const char select_sql[] =
 	" pace_s + least(greatest(extract(epoch from now() - coalesce(paced_at, now())), 0), 5), total, released,"
 	" succeeded, failed + rejected, expired, cancelled, forgiven_errors, forgiven_ends, approved_by <> '', "
 	"created_by, tenant, groups"
-	" from campaign where state in ('running', 'aborting') order by paced_at nulls first, id "
+	" from campaign where state in ('running', 'aborting') and (state = 'aborting' or not_before is null"
+	" or not_before <= now()) order by paced_at nulls first, id "
 	"limit " CAMPAIGNS_A_TURN " for update skip locked";
 enum column {
 	ID,
@@ -82,8 +83,9 @@ static const char tenant_sql[] = "select set_config('muster.tenant', coalesce($1
 #define RELEASE(picked)                                                                                            \
 	"with picked as (" picked "),"                                                                             \
 	" made as (insert into command (device, action, params, requested_by, source, request_id, expires_at,"     \
-	" campaign, confirmed) select p.device, c.action, c.params, c.created_by, 'campaign', c.request_id,"       \
-	" now() + make_interval(secs => c.ttl_s), c.id, c.confirmed from picked p, campaign c where c.id = $1"     \
+	" campaign, confirmed, in_window) select p.device, c.action, c.params, c.created_by, 'campaign',"          \
+	" c.request_id, now() + make_interval(secs => c.ttl_s), c.id, c.confirmed, c.in_window from picked p,"     \
+	" campaign c where c.id = $1"                                                                              \
 	" on conflict (campaign, device) where campaign is not null do update set campaign = excluded.campaign"    \
 	" returning id, device)"                                                                                   \
 	" update campaign_target t set state = 'released', command = made.id from made"                            \

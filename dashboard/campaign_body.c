@@ -1,5 +1,6 @@
 #include "dashboard/campaign_body.h"
 
+#include "common/command_request.h"
 #include "common/limits.h"
 
 #include <string.h>
@@ -63,6 +64,21 @@ static bool read_bool(const struct json *json, const char *name, bool *out, stru
 	       error_set(error, ERROR_INVALID, "\"%s\" must be true or false.", name);
 }
 
+// RFC 3339, or ms since 1970.
+static bool read_begin(const struct json *json, int64_t *out, struct error *error)
+{
+	const struct json *value = json_member(json, "at");
+	const char *text = "";
+
+	if (!value)
+		return true;
+	if (json_as_string(value, &text) ? !clock_parse_rfc3339(text, strlen(text), out) : !json_as_int(value, out))
+		return error_set(error, ERROR_INVALID,
+				 "\"at\" must be a time, such as 2026-01-31T22:00:00+01:00, or ms since 1970.");
+	return (*out > 0 && *out <= clock_wall_ms() + COMMAND_BEGIN_MAX_S * INT64_C(1000)) ||
+	       error_set(error, ERROR_INVALID, "\"at\" must be within a year from now.");
+}
+
 static bool read_rollout(const struct json *json, struct rollout *out, struct error *error)
 {
 	static const char *const known[] = {"canary", "success_pct", "error_pct", "rate_per_min", "factor"};
@@ -100,7 +116,7 @@ static bool read_action(const struct json *json, struct campaign_body *body, str
 bool campaign_body_read(const struct json *json, struct campaign_body *body, struct error *error)
 {
 	static const char *const known[] = {"name", "action", "params", "ttl_s", "target", "continuous",
-					    "rollout", "confirm", "expect", "start"};
+					    "rollout", "confirm", "expect", "start", "at", "in_window"};
 
 	if (!check_members(json, known, sizeof(known) / sizeof(known[0]), error) || !read_action(json, body, error) ||
 	    !targets_read(json, &body->targets, error) || !read_rollout(json, &body->rollout, error))
@@ -108,6 +124,10 @@ bool campaign_body_read(const struct json *json, struct campaign_body *body, str
 	if (json_member(json, "name") &&
 	    (!json_member_string(json, "name", &body->name) || strlen(body->name) > CAMPAIGN_NAME_MAX))
 		return error_set(error, ERROR_INVALID, "\"name\" must be a text of 1 to %d bytes.", CAMPAIGN_NAME_MAX);
+	if (!read_begin(json, &body->begin_ms, error) || !read_bool(json, "in_window", &body->in_window, error))
+		return false;
+	if (body->in_window)
+		body->ttl_s = COMMAND_WINDOW_TTL_S;
 	return read_int(json, "ttl_s", 1, COMMAND_TTL_MAX_S, &body->ttl_s, error) &&
 	       read_int(json, "expect", 0, INT32_MAX, &body->expect, error) &&
 	       read_bool(json, "confirm", &body->confirm, error) && read_bool(json, "start", &body->start, error) &&

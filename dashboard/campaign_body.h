@@ -19,7 +19,8 @@ struct campaign_body {
 	struct json *params; // owned
 	int64_t ttl_s;
 	int64_t expect; // that it is for so many; -1: not said
-	bool confirm, continuous, start;
+	bool confirm, continuous, start, in_window;
+	int64_t begin_ms; // not before; 0: at once
 	struct rollout rollout;
 	struct targets targets;
 };

@@ -12,6 +12,7 @@
 
 #define CAMPAIGN                                                                                                       \
 	"json_build_object('id', c.id, 'name', c.name, 'action', c.action, 'params', c.params, 'ttl_s', c.ttl_s,"      \
+	" 'at', c.not_before, 'in_window', c.in_window,"                                                               \
 	" 'query', case when c.devices is null then c.query end, 'listed', cardinality(c.devices),"                    \
 	" 'continuous', c.continuous, 'rollout', json_build_object('canary', c.canary, 'success_pct', c.success_pct,"  \
 	"  'error_pct', c.error_pct, 'rate_per_min', c.rate_per_min, 'factor', c.factor),"                             \
@@ -48,9 +49,20 @@ static const char COUNT_SQL[] =
 	" and ";
 static const char CREATE_SQL[] =
 	"insert into campaign (name, action, params, ttl_s, confirmed, query, devices, continuous, canary, success_pct,"
-	" error_pct, rate_per_min, factor, created_by, source, request_id) values ($1, $2, $3::jsonb, $4, $5, $6, $7, "
-	"$8,"
-	" $9, $10, $11, $12, $13, $14, $15, $16) returning id";
+	" error_pct, rate_per_min, factor, created_by, source, request_id, not_before, in_window) values ($1, $2,"
+	" $3::jsonb, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+	" to_timestamp($17::bigint / 1000.0), $18) returning id";
+// At most 120 points, however long it went on: each the sums from a time on.
+static const char PACE_SQL[] =
+	"with span as (select min(at) as first,"
+	" greatest(10, ceil(extract(epoch from max(at) - min(at)) / 1190) * 10) as step_s"
+	" from campaign_pace where campaign = $1), p as (select date_bin(s.step_s * interval '1 second', p.at,"
+	" s.first) as at, sum(released) as released, sum(succeeded) as succeeded, sum(errors) as errors,"
+	" sum(others) as others from campaign_pace p, span s where campaign = $1 group by 1)"
+	" select json_build_object('step_s', (select step_s from span), 'points', coalesce((select json_agg("
+	"json_build_array(extract(epoch from at) * 1000, released, succeeded, errors, others) order by at) from p),"
+	" '[]'))"
+	" from campaign c where c.id = $1";
 static const char MOVE_SQL[] = "select move_campaign($1, $2, $3)";
 
 static const char missing[] = "There is no campaign with this id; GET /api/v1/campaigns lists them.";
@@ -114,6 +126,15 @@ void campaigns_targets(struct http_request *request, void *user)
 
 	if (api_query(user, request, &rows, TARGETS_SQL, 4, params))
 		api_reply_page(request, rows, limit);
+}
+
+void campaigns_pace(struct http_request *request, void *user)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {id_of(request)};
+
+	if (params[0] && api_query(user, request, &rows, PACE_SQL, 1, params))
+		api_reply_row(request, rows, missing);
 }
 
 // ---- preview ----
@@ -198,9 +219,10 @@ static bool insert(struct dashboard *dashboard, struct http_request *request, co
 {
 	const struct auth *auth = auth_of(request);
 	auto_pg_result struct pg_result *made = NULL;
-	char ttl[24], canary[24], success[40], errors[40], rate[40], factor[40];
+	char ttl[24], begin[24], canary[24], success[40], errors[40], rate[40], factor[40];
 
 	(void)snprintf(ttl, sizeof(ttl), "%lld", (long long)body->ttl_s);
+	(void)snprintf(begin, sizeof(begin), "%lld", (long long)body->begin_ms);
 	(void)snprintf(canary, sizeof(canary), "%lld", (long long)body->rollout.canary);
 	buf_format_double(success, body->rollout.success_pct);
 	buf_format_double(errors, body->rollout.error_pct);
@@ -210,7 +232,8 @@ static bool insert(struct dashboard *dashboard, struct http_request *request, co
 		      ttl, body->confirm ? "t" : "f", buf_str(&body->targets.query),
 		      body->targets.devices.len_bytes > 0 ? buf_str(&body->targets.devices) : NULL,
 		      body->continuous ? "t" : "f", canary, success, errors, rate, factor, auth->user,
-		      auth->by_cookie ? "web" : "api", http_request_id(request)))
+		      auth->by_cookie ? "web" : "api", http_request_id(request), body->begin_ms > 0 ? begin : NULL,
+		      body->in_window ? "t" : "f"))
 		return false;
 	(void)snprintf(id, 24, "%s", pg_text(made, 0, 0));
 	return true;

@@ -6,6 +6,7 @@
 http_handler campaigns_list;    // GET /api/v1/campaigns
 http_handler campaigns_get;     // GET /api/v1/campaigns/{id}
 http_handler campaigns_targets; // GET /api/v1/campaigns/{id}/targets
+http_handler campaigns_pace;    // GET /api/v1/campaigns/{id}/pace
 http_handler campaigns_preview; // POST /api/v1/campaigns/preview
 http_handler campaigns_create;  // POST /api/v1/campaigns
 http_handler campaigns_start;   // POST /api/v1/campaigns/{id}/start, and so on

@@ -29,7 +29,7 @@
 #define MICROS(time) "(extract(epoch from " time ") * 1000000)::bigint"
 
 // $1 device, $2 state or "open", $3 and $4 created_at and id of the last one seen, $5 limit, $6 action, $7 requester,
-// $8 request id. Newest first.
+// $8 request id, $9 campaign, $10 and $11 from and until when (ms). Newest first.
 static const char LIST_SQL[] =
 	"select " COMMAND ", " MICROS("c.created_at") " || '.' || c.id from command c"
 	" where ($1::text is null or c.device = $1)"
@@ -38,10 +38,18 @@ static const char LIST_SQL[] =
 	" and ($3::bigint is null or (c.created_at <= " TIME("$3")
 	"  and (c.created_at < " TIME("$3") " or c.id > $4::uuid)))"
 	" and ($6::text is null or c.action = $6) and ($7::text is null or c.requested_by = $7)"
-	" and ($8::text is null or c.request_id = $8)"
+	" and ($8::text is null or c.request_id = $8) and ($9::bigint is null or c.campaign = $9)"
+	" and ($10::bigint is null or c.created_at >= to_timestamp($10 / 1000.0))"
+	" and ($11::bigint is null or c.created_at < to_timestamp($11 / 1000.0))"
 	" order by c.created_at desc, c.id limit $5::integer + 1";
 static const char GET_SQL[] =
-	"select (" COMMAND ")::jsonb || jsonb_build_object('woken_at', c.woken_at, 'wakes', " WAKES_OF_COMMAND_SQL
+	"select (" COMMAND ")::jsonb || jsonb_build_object('jws', c.jws, 'confirmed', c.confirmed,"
+	" 'results', coalesce(("
+	"select jsonb_agg(jsonb_build_object('state', r.state, 'received_at', r.received_at, 'verdict', r.verdict,"
+	" 'certificate', r.certificate, 'signed', r.signed, 'sig', r.body ->> 'sig', 'body', r.body - 'sig')"
+	" order by r.received_at, r.seq) from command_result r where r.device = c.device"
+	" and r.command = c.id::text), '[]'),"
+	" 'woken_at', c.woken_at, 'wakes', " WAKES_OF_COMMAND_SQL
 	", 'events', coalesce((select jsonb_agg(jsonb_build_object("
 	"'state', e.state, 'at', e.at, 'cause', e.cause, 'request_id', e.request_id) order by e.id)"
 	" from command_event e where e.command = c.id), '[]')) from command c where c.id = $1::uuid";
@@ -61,13 +69,21 @@ static const char EMPTY_SQL[] =
 	" select count(*) from c";
 static const char PURGE_SQL[] = "select purge_commands($1::bigint * interval '1 second', " PURGE_BATCH ")";
 
+static bool is_number(struct http_request *request, const char *name)
+{
+	int64_t ignored = 0;
+
+	return api_int(request, name, 0, INT64_MAX, &ignored);
+}
+
 void commands_list(struct http_request *request, void *user)
 {
 	const char *after = api_text(request, "after"), *created = NULL, *id = NULL;
 	char cursor[API_CURSOR_MAX], limit_text[24], *parts[2];
 	int64_t limit = 0, ignored = 0;
 
-	if (!api_limit(request, &limit))
+	if (!api_limit(request, &limit) || !is_number(request, "campaign") || !is_number(request, "from") ||
+	    !is_number(request, "to"))
 		return;
 	if (after) {
 		(void)snprintf(cursor, sizeof(cursor), "%s", after);
@@ -89,9 +105,12 @@ void commands_list(struct http_request *request, void *user)
 				      limit_text,
 				      api_text(request, "action"),
 				      api_text(request, "requested_by"),
-				      api_text(request, "request_id")};
+				      api_text(request, "request_id"),
+				      api_text(request, "campaign"),
+				      api_text(request, "from"),
+				      api_text(request, "to")};
 
-	if (api_query(user, request, &rows, LIST_SQL, 8, params))
+	if (api_query(user, request, &rows, LIST_SQL, sizeof(params) / sizeof(params[0]), params))
 		api_reply_page(request, rows, limit);
 }
 

@@ -32,6 +32,7 @@ struct dashboard_config {
 };
 
 struct overview;
+struct tags;
 struct packages;
 struct resets;
 struct streams;
@@ -52,6 +53,7 @@ struct dashboard {
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct overview *overview;
 	struct resets *resets;
+	struct tags *tags;
 	struct streams *streams;
 	struct log_fault database_fault, tls_fault;
 };

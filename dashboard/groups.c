@@ -47,6 +47,15 @@ static const char REMOVE_SQL[] =
 	" returning 1) select json_build_object('group', $1::text, 'changed', (select count(*) from gone),"
 	" 'unknown', '[]'::json)";
 
+static const char EDIT_SQL[] = "update device_group g set description = coalesce($2, description),"
+			       " query = coalesce($3, query), changed_at = now() where name = $1 and ($3::text is null"
+			       " or query is not null) returning " GROUP;
+// Campaigns whose target names the group, newest first.
+static const char USED_SQL[] =
+	"select coalesce(json_agg(json_build_object('id', c.id, 'name', c.name, 'state', c.state) order by c.id desc),"
+	" '[]') from (select id, name, state from campaign where query ~ ('group[:=]([^ ]*,)?\"?' || replace($1, '.', '\\.')"
+	" || '(\"|,| |$)') order by id desc limit 20) c";
+
 void groups_list(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
@@ -67,7 +76,7 @@ void groups_list(struct http_request *request, void *user)
 void groups_get(struct http_request *request, void *user)
 {
 	const char *name = http_param(request, "name");
-	auto_pg_result struct pg_result *row = NULL, *count = NULL;
+	auto_pg_result struct pg_result *row = NULL, *count = NULL, *used = NULL;
 	auto_query struct query query = {0};
 	auto_buf struct buf sql, term;
 	const char *const params[] = {name, api_text(request, "tenant")};
@@ -87,8 +96,10 @@ void groups_get(struct http_request *request, void *user)
 	if (!api_query(user, request, &count, buf_str(&sql), query.count, (const char *const *)query.params))
 		return;
 	buf_clear(&sql);
-	(void)buf_addf(&sql, "%.*s,\"devices\":%s}", (int)strlen(pg_text(row, 0, 0)) - 1, pg_text(row, 0, 0),
-		       pg_text(count, 0, 0));
+	if (!api_query(user, request, &used, USED_SQL, 1, params))
+		return;
+	(void)buf_addf(&sql, "%.*s,\"devices\":%s,\"campaigns\":%s}", (int)strlen(pg_text(row, 0, 0)) - 1,
+		       pg_text(row, 0, 0), pg_text(count, 0, 0), pg_text(used, 0, 0));
 	api_reply_text(request, 200, buf_str(&sql));
 }
 
@@ -147,6 +158,48 @@ void groups_create(struct http_request *request, void *user)
 				   "There is a group of this name already; delete it first, or take another.");
 	else if (api_query(dashboard, request, &row, ONE_SQL, 2, params))
 		api_reply_text(request, 201, pg_text(row, 0, 0));
+}
+
+static bool edit(struct dashboard *dashboard, struct http_request *request, const char *description,
+		 const char *query, struct pg_result **row, struct error *error)
+{
+	const char *name = http_param(request, "name");
+
+	return pg_ready(dashboard->pg, error) && pg_begin(dashboard->pg, error) &&
+	       PG_QUERY(dashboard->pg, row, error, EDIT_SQL, name, description, query) &&
+	       (pg_rows(*row) == 0 || api_audit(dashboard, request, auth_of(request)->user, "group.change", name,
+						pg_text(*row, 0, 0), error)) &&
+	       pg_commit(dashboard->pg, error);
+}
+
+// {"description":..,"query":..}, either or both. A group of listed devices does not become one by query, nor back.
+void groups_edit(struct http_request *request, void *user)
+{
+	struct dashboard *dashboard = user;
+	auto_json struct json *body = http_body_json(request);
+	auto_query struct query compiled = {0};
+	auto_pg_result struct pg_result *row = NULL;
+	const char *description = NULL, *query = NULL;
+	struct error error = {0};
+
+	if (!body)
+		return;
+	if ((json_member(body, "description") && !json_member_string(body, "description", &description)) ||
+	    (description && strlen(description) > DESCRIPTION_MAX) ||
+	    (json_member(body, "query") && !json_member_string(body, "query", &query)) || (!description && !query)) {
+		http_reply_problem(request, 422,
+				   "\"description\" (up to 400 bytes), \"query\" or both are needed: texts.");
+		return;
+	}
+	if (query && !targets_compile(dashboard, request, query, 1, &compiled))
+		return;
+	if (edit(dashboard, request, description, query, &row, &error)) {
+		api_reply_row(request, row,
+			      "There is no group of this name, or its members are listed: then it has no query.");
+		return;
+	}
+	pg_rollback(dashboard->pg);
+	api_reply_error(dashboard, request, &error);
 }
 
 enum outcome { CHANGED, NO_GROUP, BY_QUERY, STATEMENT_FAILED };

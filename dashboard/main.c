@@ -14,6 +14,7 @@
 #include "dashboard/reset.h"
 #include "dashboard/routes.h"
 #include "dashboard/stream.h"
+#include "dashboard/tags.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -103,7 +104,9 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 		return false;
 	dashboard->overview = overview_new(dashboard, error);
 	dashboard->resets = resets_new(dashboard, error);
-	return dashboard->overview && dashboard->resets && loop_stop_on_signals(dashboard->loop, error);
+	dashboard->tags = tags_new();
+	return dashboard->overview && dashboard->resets && dashboard->tags &&
+	       loop_stop_on_signals(dashboard->loop, error);
 }
 
 static void on_tls_changed(const struct error *error, void *user)
@@ -174,6 +177,7 @@ int main(int argc, char **argv)
 		log_info("stopped");
 	resets_free(dashboard.resets);
 	overview_free(dashboard.overview);
+	tags_free(dashboard.tags);
 	streams_free(dashboard.streams);
 	pg_free(dashboard.pg);
 	loop_free(dashboard.loop);

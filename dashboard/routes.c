@@ -28,6 +28,7 @@
 #include "dashboard/sessions.h"
 #include "dashboard/settings.h"
 #include "dashboard/stream.h"
+#include "dashboard/tags.h"
 #include "dashboard/telemetry.h"
 #include "dashboard/tenants.h"
 #include "dashboard/tokens.h"
@@ -91,8 +92,12 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/groups", groups_list, ACCESS_READ},
 	{"POST", "/api/v1/groups", groups_create, ACCESS_ACT | ACCESS_TENANT},
 	{"GET", "/api/v1/groups/{name}", groups_get, ACCESS_READ},
+	{"PATCH", "/api/v1/groups/{name}", groups_edit, ACCESS_ACT | ACCESS_TENANT},
 	{"DELETE", "/api/v1/groups/{name}", groups_delete, ACCESS_ACT | ACCESS_TENANT},
 	{"POST", "/api/v1/groups/{name}/devices", groups_change, ACCESS_ACT | ACCESS_TENANT},
+	{"GET", "/api/v1/tags", tags_list, ACCESS_READ},
+	{"POST", "/api/v1/tags/rename", tags_rename, ACCESS_ACT},
+	{"POST", "/api/v1/tags/remove", tags_remove, ACCESS_ACT},
 	{"GET", "/api/v1/filters", filters_list, ACCESS_READ},
 	{"POST", "/api/v1/filters", filters_save, ACCESS_ACT | ACCESS_TENANT},
 	{"DELETE", "/api/v1/filters/{name}", filters_delete, ACCESS_ACT | ACCESS_TENANT},
@@ -101,6 +106,7 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/campaigns/preview", campaigns_preview, ACCESS_ACT | ROUTE_CHANGES_NOTHING},
 	{"GET", "/api/v1/campaigns/{id}", campaigns_get, ACCESS_READ},
 	{"GET", "/api/v1/campaigns/{id}/targets", campaigns_targets, ACCESS_READ},
+	{"GET", "/api/v1/campaigns/{id}/pace", campaigns_pace, ACCESS_READ},
 	{"POST", "/api/v1/campaigns/{id}/start", campaigns_start, ACCESS_ACT},
 	{"POST", "/api/v1/campaigns/{id}/pause", campaigns_pause, ACCESS_ACT},
 	{"POST", "/api/v1/campaigns/{id}/resume", campaigns_resume, ACCESS_ACT},
