@@ -53,7 +53,8 @@ static const char EDIT_SQL[] = "update device_group g set description = coalesce
 // Campaigns whose target names the group, newest first.
 static const char USED_SQL[] =
 	"select coalesce(json_agg(json_build_object('id', c.id, 'name', c.name, 'state', c.state) order by c.id desc),"
-	" '[]') from (select id, name, state from campaign where query ~ ('group[:=]([^ ]*,)?\"?' || replace($1, '.', '\\.')"
+	" '[]') from (select id, name, state from campaign where query ~ ('group[:=]([^ ]*,)?\"?'"
+	" || replace($1, '.', '\\.')"
 	" || '(\"|,| |$)') order by id desc limit 20) c";
 
 void groups_list(struct http_request *request, void *user)

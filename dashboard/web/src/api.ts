@@ -136,8 +136,118 @@ export interface Command {
   cancels: string | null; // the command that this one, made by the server, is to end
 }
 
+// What the device answered, and whether that was by its key.
+export interface CommandResult {
+  state: string;
+  received_at: string;
+  verdict: "unsigned" | "unchecked" | "verified" | "refused";
+  certificate: string | null; // serial
+  signed: string | null; // the text that the signature is of
+  sig: string | null;
+  body: { [name: string]: Json };
+}
+
 export interface CommandDetail extends Command {
   events: { state: string; at: string; cause: string; request_id: string }[];
+  jws: string | null;
+  results: CommandResult[];
+  wakes: { started_at: string; ended_at: string | null; fcm_status: string; latency_ms: number | null }[];
+}
+
+export type CampaignState = "draft" | "pending" | "running" | "paused" | "aborting" | "aborted" | "finished";
+
+export interface Rollout {
+  canary: number;
+  success_pct: number;
+  error_pct: number;
+  rate_per_min: number;
+  factor: number;
+}
+
+export interface Campaign {
+  id: number;
+  name: string;
+  action: string;
+  params: { [name: string]: Json };
+  ttl_s: number;
+  at: string | null;
+  in_window: boolean;
+  query: string | null; // null: listed devices
+  listed: number | null;
+  continuous: boolean;
+  rollout: Rollout;
+  state: CampaignState;
+  stage: "canary" | "rollout";
+  reason: string;
+  created_by: string;
+  created_at: string;
+  approved_by: string | null;
+  approved_at: string | null;
+  started_at: string | null;
+  finished_at: string | null;
+  changed_at: string;
+  request_id: string;
+  progress: {
+    total: number;
+    swept: boolean;
+    waiting: number;
+    released: number;
+    open: number;
+    succeeded: number;
+    failed: number;
+    rejected: number;
+    expired: number;
+    cancelled: number;
+  };
+}
+
+export interface CampaignTarget {
+  device: string;
+  state: CommandState | "waiting";
+  command: string | null;
+  reason: string;
+  added_at: string;
+  changed_at: string | null;
+}
+
+// Whom a campaign would be for.
+export interface Preview {
+  action: string;
+  destructive: boolean;
+  devices: number;
+  online: number;
+  offline: number;
+  never: number;
+  offline_pct: number;
+  left_out?: number;
+  release_s: number;
+  expected_finish: string;
+  latest_finish: string;
+  sample: string[];
+}
+
+export interface Group {
+  name: string;
+  description: string;
+  query: string | null; // null: its members are listed
+  created_by: string;
+  created_at: string;
+  changed_at: string;
+  listed: number | null;
+}
+
+export interface GroupDetail extends Group {
+  devices: number;
+  campaigns: { id: number; name: string; state: CampaignState }[];
+}
+
+export interface Named {
+  name: string;
+}
+
+export interface TagCount {
+  tag: string;
+  devices: number;
 }
 
 export interface Chunk {

@@ -1,20 +1,40 @@
-// The form for any command, made from the table of actions.
-import type { ComponentChildren } from "preact";
+// The form for any command, made from the table of actions: for one device, or for many as a campaign.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type Action, ApiError, type Command, type DeviceDetail, type ParamSchema, post } from "./api";
-import { Fault, Segments, Short } from "./parts";
-import { asCli, asMqtt, bodyOf, type Draft, type Faults, platformOf, type When, windowText } from "./request";
+import { loadActions } from "./actions";
+import { type Action, ApiError, type Campaign, type Command, type DeviceDetail, type Json, type Preview, post } from "./api";
+import { Blast, usePreview } from "./blast";
+import { ActionField, Field, ParamField } from "./fields";
+import { PlanFields, TargetField, TimeFields } from "./plan";
+import { Fault, Short } from "./parts";
+import { asCli, asCurl, asMqtt, type Body, bodyOf, campaignOf, type Draft, type Faults, platformOf, type Plan, usualPlan } from "./request";
+import { devicesOf, type Target } from "./targets";
 
-const LIMITS = [
-  ["", "the default"],
-  ["5m", "5 minutes"],
-  ["1h", "1 hour"],
-  ["1d", "1 day"],
-  ["7d", "7 days"],
-  ["30d", "30 days"],
-];
-const LONG_BYTES = 255; // a text that may be longer gets more than one line
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+// What came of it: the command, or the campaign. null: nothing, it was closed.
+export type Made = { command: Command } | { campaign: Campaign } | null;
+
+export interface ComposeProps {
+  // Whom it is for: these devices, or those that match the query. Without either the form asks.
+  targets?: { devices?: string[]; query?: string };
+  repeat?: { action: string; params: { [name: string]: Json } }; // what the form begins with
+  onDone: (made: Made) => void;
+}
+
+// Opens at once; loads the table of actions itself.
+export function Compose({ targets, repeat, onDone }: ComposeProps) {
+  const [actions, setActions] = useState<Action[] | null>(null);
+  const [fault, setFault] = useState<ApiError | null>(null);
+  const load = () => {
+    setFault(null);
+    loadActions().then(setActions, setFault);
+  };
+  useEffect(load, []);
+  return (
+    <Frame title="New command" close={() => onDone(null)}>
+      {fault && <Fault error={fault} retry={load} />}
+      {actions && <Form actions={actions} given={givenTarget(targets)} repeat={repeat} close={() => onDone(null)} done={onDone} />}
+    </Frame>
+  );
+}
 
 export interface ComposerProps {
   device: DeviceDetail;
@@ -23,55 +43,119 @@ export interface ComposerProps {
   sent: (command: Command) => void;
 }
 
-export function Composer(props: ComposerProps) {
+// For the page of a device, which knows its platform and its window.
+export function Composer({ device, actions, close, sent }: ComposerProps) {
+  const platform = platformOf(device.inventory.hardware?.body);
+  return (
+    <Frame title={`Command for ${device.device}`} close={close}>
+      <Form
+        actions={actions.filter((one) => !platform || one.platforms.includes(platform))}
+        given={{ kind: "devices", text: device.device }}
+        device={device}
+        close={close}
+        done={(made) => made && "command" in made && sent(made.command)}
+      />
+    </Frame>
+  );
+}
+
+function Frame({ title, close, children }: { title: string; close: () => void; children: preact.ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} class="compose" aria-labelledby="compose-title" onClose={props.close}>
-      <h2 id="compose-title">Command for {props.device.device}</h2>
-      <Form {...props} />
+    <dialog ref={dialog} class="compose" aria-labelledby="compose-title" onClose={close}>
+      <h2 id="compose-title">{title}</h2>
+      {children}
     </dialog>
   );
 }
 
-// The request as it stands, and its sending. The same request, sent again, bears the same key and is one command.
-function useRequest({ device, sent }: ComposerProps, draft: Draft) {
+function givenTarget(targets: ComposeProps["targets"]): Target | null {
+  if (targets?.devices) return { kind: "devices", text: targets.devices.join("\n") };
+  if (targets?.query === undefined) return null;
+  return targets.query.trim() ? { kind: "query", text: targets.query } : { kind: "all", text: "" };
+}
+
+interface FormProps {
+  actions: Action[];
+  given: Target | null; // null: the form asks
+  device?: DeviceDetail;
+  repeat?: ComposeProps["repeat"];
+  close: () => void;
+  done: (made: Made) => void;
+}
+
+function textsOf(params: { [name: string]: Json }): { [name: string]: string } {
+  const text = (value: Json): string =>
+    typeof value === "string" ? value : Array.isArray(value) ? value.join("\n") : JSON.stringify(value);
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, text(value)]));
+}
+
+function useDraft({ actions, repeat }: FormProps) {
+  const known = actions.find((one) => one.action === repeat?.action);
+  return useState<Draft>({
+    action: known ?? actions[0]!,
+    texts: known && repeat ? textsOf(repeat.params) : {},
+    when: "now",
+    at: "",
+    ttl: "",
+    confirm: "",
+  });
+}
+
+// Sends what the form says. The same command, sent again, bears the same key and is one command.
+function useSending(done: (made: Made) => void) {
   const [fault, setFault] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
   const last = useRef({ text: "", key: "" });
-  const { body, faults } = bodyOf(device.device, draft);
-  const send = async () => {
+  const send = async (single: boolean, body: Body) => {
     const text = JSON.stringify(body);
     if (last.current.text !== text) last.current = { text, key: crypto.randomUUID() };
     setBusy(true);
     setFault(null);
     try {
-      sent(await post<Command>("commands", body, last.current.key));
+      if (single) done({ command: await post<Command>("commands", body, last.current.key) });
+      else done({ campaign: await post<Campaign>("campaigns", body) });
     } catch (thrown) {
-      setFault(advised(thrown as ApiError));
+      setFault(advised(thrown as ApiError, single));
       setBusy(false);
     }
   };
-  return { body, faults, fault, busy, send, forget: () => setFault(null) };
+  return { fault, busy, send, forget: () => setFault(null) };
 }
 
-function advised(error: ApiError): ApiError {
+function advised(error: ApiError, single: boolean): ApiError {
   if (error.status !== 0 && error.status !== 503) return error;
-  return new ApiError(error.status, `${error.message} Send it again: if it did arrive, it is not taken twice.`);
+  const advice = single
+    ? "Send it again: if it did arrive, it is not taken twice."
+    : "Look at the list of campaigns before you send it again: it may have arrived.";
+  return new ApiError(error.status, `${error.message} ${advice}`);
 }
 
-function Form(props: ComposerProps) {
-  const { device, close } = props;
-  const platform = platformOf(device.inventory.hardware?.body);
-  const actions = props.actions.filter((one) => !platform || one.platforms.includes(platform));
-  const [draft, setDraft] = useState<Draft>({ action: actions[0]!, texts: {}, when: "now", at: "", ttl: "", confirm: "" });
+// What has to be typed before something destructive goes out: the device, or for how many devices it is.
+function wordFor(single: boolean, device: string, preview: Preview | null): string {
+  if (single) return device;
+  return preview ? String(preview.devices) : "";
+}
+
+function Form(props: FormProps) {
+  const { actions, given, device, close } = props;
+  const [draft, setDraft] = useDraft(props);
+  const [target, setTarget] = useState<Target>(given ?? { kind: "tag", text: "" });
+  const [plan, setPlan] = useState<Plan>(usualPlan);
   const [tries, setTries] = useState(0);
+  const { fault, busy, send, forget } = useSending(props.done);
   const form = useRef<HTMLFormElement>(null);
-  const { body, faults, fault, busy, send, forget } = useRequest(props, draft);
+  const devices = target.kind === "devices" ? devicesOf(target.text) : [];
+  const single = devices.length === 1;
+  const { body, faults } = single ? bodyOf(devices[0]!, draft) : campaignOf(target, draft, plan);
+  const preview = usePreview(single ? null : body, faults);
   const valid = Object.keys(faults).length === 0;
+  const word = wordFor(single, devices[0] ?? "", preview.data);
   const missing: Faults =
-    draft.action.destructive && draft.confirm.trim() !== device.device ? { confirm: `Type ${device.device} here.` } : {};
+    draft.action.destructive && (!word || draft.confirm.trim() !== word) ? { confirm: `Type ${word || "the number"} here.` } : {};
   const shown: Faults = tries > 0 ? { ...faults, ...missing } : {};
+  const nobody = !single && preview.data?.devices === 0;
   const change = (part: Partial<Draft>) => {
     forget();
     setDraft({ ...draft, ...part });
@@ -79,7 +163,8 @@ function Form(props: ComposerProps) {
   const submit = (event: Event) => {
     event.preventDefault();
     setTries(tries + 1);
-    if (valid && !missing.confirm) void send();
+    if (!valid || missing.confirm || nobody) return;
+    void send(single, single ? body : { ...body, ...(preview.data ? { expect: preview.data.devices } : {}), start: true });
   };
   // The keyboard goes to what has to be mended.
   useLayoutEffect(() => {
@@ -87,6 +172,11 @@ function Form(props: ComposerProps) {
   }, [tries]);
   return (
     <form ref={form} noValidate onSubmit={submit}>
+      {!given && <TargetField target={target} fault={shown.target} change={(next) => {
+        forget();
+        setTarget(next);
+      }} />}
+      {!single && <Blast preview={preview} />}
       <ActionField actions={actions} action={draft.action} choose={(action) => {
         setTries(0);
         change({ action, texts: {}, confirm: "" });
@@ -102,9 +192,15 @@ function Form(props: ComposerProps) {
           onChange={(text) => change({ texts: { ...draft.texts, [name]: text } })}
         />
       ))}
-      <TimeFields device={device} draft={draft} fault={shown.at} change={change} />
+      <TimeFields device={device ?? null} draft={draft} fault={shown.at} change={change} />
+      {!single && <PlanFields plan={plan} placeholder={String(body.name)} faults={shown} change={(part) => setPlan({ ...plan, ...part })} />}
       {draft.action.destructive && (
-        <Field name="confirm" label={`Type ${device.device} to confirm`} hint="It may cost work or data." fault={shown.confirm}>
+        <Field
+          name="confirm"
+          label={single ? `Type ${word} to confirm` : `Type the number of devices${word ? `, ${word},` : ""} to confirm`}
+          hint="It may cost work or data."
+          fault={shown.confirm}
+        >
           {(rest) => (
             <input {...rest} value={draft.confirm} onInput={(event) => change({ confirm: event.currentTarget.value })}
               autocomplete="off" autocapitalize="none" spellcheck={false} />
@@ -113,14 +209,14 @@ function Form(props: ComposerProps) {
       )}
       <details>
         <summary>The same from a shell</summary>
-        {valid ? <Shell body={body} ttl={draft.ttl} /> : <p class="muted">Fill in the form, and it stands here.</p>}
+        {valid ? <Shell single={single} body={body} ttl={draft.ttl} /> : <p class="muted">Fill in the form, and it stands here.</p>}
       </details>
       <footer>
         {fault && <Fault error={fault} />}
         <div class="buttons">
           <button type="button" onClick={close}>Cancel</button>
-          <button type="submit" class={draft.action.destructive ? "primary danger" : "primary"} disabled={busy}>
-            Send {draft.action.action}
+          <button type="submit" class={draft.action.destructive ? "primary danger" : "primary"} disabled={busy || nobody}>
+            {single ? `Send ${draft.action.action}` : `Start ${draft.action.action}${preview.data ? ` on ${preview.data.devices}` : ""}`}
           </button>
         </div>
       </footer>
@@ -128,151 +224,19 @@ function Form(props: ComposerProps) {
   );
 }
 
-function Shell({ body, ttl }: { body: Parameters<typeof asCli>[0]; ttl: string }) {
+export function Shell({ single, body, ttl }: { single: boolean; body: Body; ttl: string }) {
   return (
     <>
-      <p data-testid="as-cli"><Short text={asCli(body, ttl)} what="command line" whole /></p>
-      <p data-testid="as-mqtt"><Short text={asMqtt(body, location.hostname)} what="line for mosquitto_pub" whole /></p>
-      <p class="hint">
-        NAME is an operator's; <code>muster operator add NAME</code> makes one and says at which host and port.
+      {single && <p data-testid="as-cli"><Short text={asCli(body, ttl)} what="command line" whole /></p>}
+      <p data-testid="as-curl">
+        <Short text={asCurl(single ? "commands" : "campaigns", body, location.origin)} what="line for curl" whole />
       </p>
-    </>
-  );
-}
-
-// ---- fields ----
-
-interface Rest {
-  id: string;
-  "aria-describedby": string;
-  "aria-invalid": boolean;
-}
-
-// A label, the control, what it is for, and what is wrong with it.
-function Field({ name, label, hint, fault, children }: {
-  name: string;
-  label: ComponentChildren;
-  hint: string;
-  fault: string | undefined;
-  children: (rest: Rest) => ComponentChildren;
-}) {
-  const id = `compose-${name}`;
-  return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      {children({ id, "aria-describedby": `${id}-hint`, "aria-invalid": fault !== undefined })}
-      <p id={`${id}-hint`} class="hint">
-        {hint}
-        {fault && <strong class="bad"> {fault}</strong>}
-      </p>
-    </div>
-  );
-}
-
-function ActionField({ actions, action, choose }: { actions: Action[]; action: Action; choose: (action: Action) => void }) {
-  const group = (label: string, destructive: boolean) => (
-    <optgroup label={label}>
-      {actions.filter((one) => one.destructive === destructive).map((one) => (
-        <option key={one.action} value={one.action}>{one.action}</option>
-      ))}
-    </optgroup>
-  );
-  const only = action.platforms.length === 1 ? ` (${action.platforms[0] === "linux" ? "Linux" : "Android"} only)` : "";
-  return (
-    <Field name="action" label="Action" hint={`${sentence(action.description)}${only}.`} fault={undefined}>
-      {(rest) => (
-        <select {...rest} value={action.action} onChange={(event) => {
-          const name = event.currentTarget.value;
-          choose(actions.find((one) => one.action === name)!);
-        }}>
-          {group("Harmless", false)}
-          {group("May cost work or data", true)}
-        </select>
+      {single && <p data-testid="as-mqtt"><Short text={asMqtt(body, location.hostname)} what="line for mosquitto_pub" whole /></p>}
+      {single && (
+        <p class="hint">
+          NAME is an operator's; <code>muster operator add NAME</code> makes one and says at which host and port.
+        </p>
       )}
-    </Field>
-  );
-}
-
-const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}`;
-
-const ranges: Record<ParamSchema["type"], (schema: ParamSchema) => string> = {
-  integer: ({ minimum, maximum }) => ` (${minimum} to ${maximum})`,
-  string: ({ maxLength, enum: choices }) => (choices ? "" : ` (up to ${maxLength} bytes)`),
-  boolean: () => "",
-  array: ({ maxItems }) => ` (one a line, up to ${maxItems})`,
-  object: () => " (JSON)",
-};
-
-function ParamField({ name, schema, required, value, fault, onChange }: {
-  name: string;
-  schema: ParamSchema;
-  required: boolean;
-  value: string;
-  fault: string | undefined;
-  onChange: (text: string) => void;
-}) {
-  const typed = (event: { currentTarget: { value: string } }) => onChange(event.currentTarget.value);
-  const choices = schema.enum ?? (schema.type === "boolean" ? ["true", "false"] : null);
-  const long = schema.type === "array" || schema.type === "object" || (schema.maxLength ?? 0) > LONG_BYTES;
-  const code = schema.type !== "string";
-  return (
-    <Field
-      name={name}
-      label={<>{name}{!required && <span class="muted"> optional</span>}</>}
-      hint={`${sentence(schema.description)}${ranges[schema.type](schema)}.`}
-      fault={fault}
-    >
-      {(rest) =>
-        choices ? (
-          <select {...rest} value={value} onChange={typed}>
-            <option value="">{required ? "Choose…" : "Left out"}</option>
-            {choices.map((choice) => <option key={choice} value={choice}>{choice}</option>)}
-          </select>
-        ) : long ? (
-          <textarea {...rest} class={code ? "code" : ""} rows={3} value={value} onInput={typed} spellcheck={!code} />
-        ) : (
-          <input {...rest} value={value} onInput={typed} autocomplete="off" autocapitalize="none" spellcheck={false}
-            inputMode={schema.type === "integer" ? "numeric" : "text"} />
-        )
-      }
-    </Field>
-  );
-}
-
-function TimeFields({ device, draft, fault, change }: {
-  device: DeviceDetail;
-  draft: Draft;
-  fault: string | undefined;
-  change: (part: Partial<Draft>) => void;
-}) {
-  const window = device.maintenance_window;
-  const options: { value: When; text: string }[] = [{ value: "now", text: "Now" }, { value: "at", text: "At a time" }];
-  if (window) options.push({ value: "window", text: "In its window" });
-  return (
-    <>
-      <div class="field">
-        <span class="label" aria-hidden="true">When</span>
-        <Segments label="When" value={draft.when} options={options} onChange={(when) => change({ when })} />
-        {draft.when === "window" && window && <p class="hint">Its maintenance window: {windowText(window)} ({device.time_zone}).</p>}
-      </div>
-      {draft.when === "at" && (
-        <Field name="at" label="Not before" hint={`In your time zone, ${zone}.`} fault={fault}>
-          {(rest) => (
-            <input {...rest} type="datetime-local" value={draft.at} onInput={(event) => change({ at: event.currentTarget.value })} />
-          )}
-        </Field>
-      )}
-      <Field name="ttl" label="Time limit" hint="From when it may begin until the device must have begun; after that it expires." fault={undefined}>
-        {(rest) => (
-          <select {...rest} value={draft.ttl} onChange={(event) => change({ ttl: event.currentTarget.value })}>
-            {LIMITS.map(([value, text]) => (
-              <option key={value} value={value}>
-                {value ? text : draft.when === "window" ? "8 days (default)" : "1 day (default)"}
-              </option>
-            ))}
-          </select>
-        )}
-      </Field>
     </>
   );
 }

@@ -1,5 +1,6 @@
 // From what a person typed to a request for a command, checked as the table of actions says, and the same for a shell.
 import type { Action, Json, ParamSchema, Platform } from "./api";
+import { type Target, targetOf, targetText } from "./targets";
 
 export type When = "now" | "at" | "window";
 
@@ -13,7 +14,19 @@ export interface Draft {
 }
 
 export type Faults = { [field: string]: string };
-export type Body = { device: string; action: string } & { [name: string]: Json };
+export type Body = { action: string } & { [name: string]: Json };
+
+// How a campaign goes about it; texts as typed.
+export interface Plan {
+  name: string;
+  canary: string;
+  success: string;
+  errors: string;
+  rate: string;
+  factor: string;
+  continuous: boolean;
+}
+export const usualPlan: Plan = { name: "", canary: "", success: "100", errors: "10", rate: "", factor: "1", continuous: false };
 
 const encoder = new TextEncoder();
 const bytesOf = (text: string): number => encoder.encode(text).length;
@@ -78,18 +91,61 @@ function readParams({ action, texts }: Draft, faults: Faults): { [name: string]:
   return params;
 }
 
-// The body of POST /api/v1/commands, or what is wrong by field; the typed confirmation is not looked at here.
-export function bodyOf(device: string, draft: Draft): { body: Body; faults: Faults } {
-  const faults: Faults = {};
-  const body: Body = { device, action: draft.action.action };
-  const params = readParams(draft, faults);
+function readTimes(draft: Draft, body: Body, faults: Faults): void {
   const at = new Date(draft.at);
-  if (Object.keys(params).length > 0) body.params = params;
-  if (draft.action.destructive) body.confirm = true;
   if (draft.when === "window") body.in_window = true;
   if (draft.when === "at" && Number.isNaN(at.getTime())) faults.at = "Say the day and the time.";
   else if (draft.when === "at") body.at = at.toISOString();
   if (draft.ttl) body.ttl_s = secondsOf(draft.ttl);
+}
+
+function bodyFor(draft: Draft, faults: Faults): Body {
+  const body: Body = { action: draft.action.action };
+  const params = readParams(draft, faults);
+  if (Object.keys(params).length > 0) body.params = params;
+  if (draft.action.destructive) body.confirm = true;
+  readTimes(draft, body, faults);
+  return body;
+}
+
+// The body of POST /api/v1/commands, or what is wrong by field; the typed confirmation is not looked at here.
+export function bodyOf(device: string, draft: Draft): { body: Body; faults: Faults } {
+  const faults: Faults = {};
+  return { body: { device, ...bodyFor(draft, faults) }, faults };
+}
+
+// name of a field of the plan, of the rollout, and between which numbers; "" is the server's default
+const NUMBERS: [field: keyof Plan & string, member: string, min: number, max: number][] = [
+  ["canary", "canary", 0, 1_000_000],
+  ["success", "success_pct", 0, 100],
+  ["errors", "error_pct", 0, 100],
+  ["rate", "rate_per_min", 0, 1_000_000],
+  ["factor", "factor", 1, 10],
+];
+
+function readRollout(plan: Plan, faults: Faults): { [name: string]: Json } {
+  const rollout: { [name: string]: Json } = {};
+  for (const [field, member, min, max] of NUMBERS) {
+    const text = String(plan[field]).trim();
+    const value = Number(text);
+    if (text === "") continue;
+    if (!/^\d+([.]\d+)?$/.test(text) || !within(value, min, max)) faults[field] = `A number from ${min} to ${max}.`;
+    else if (field === "canary" && !Number.isInteger(value)) faults[field] = "A whole number.";
+    else rollout[member] = value;
+  }
+  return rollout;
+}
+
+// The body of POST /api/v1/campaigns, or what is wrong by field.
+export function campaignOf(target: Target, draft: Draft, plan: Plan): { body: Body; faults: Faults } {
+  const faults: Faults = {};
+  const whom = targetOf(target);
+  const body: Body = { name: plan.name.trim() || `${draft.action.action}: ${targetText(target)}`.slice(0, 100), ...bodyFor(draft, faults) };
+  if ("fault" in whom) faults.target = whom.fault;
+  else body.target = whom.target;
+  body.rollout = readRollout(plan, faults);
+  if (plan.continuous) body.continuous = true;
+  if (bytesOf(String(body.name)) > 100) faults.name = "Up to 100 bytes.";
   return { body, faults };
 }
 
@@ -98,12 +154,13 @@ const secondsOf = (time: string): number => Number(time.slice(0, -1)) * UNITS[ti
 
 // ---- for a shell ----
 
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+// Within apostrophes a shell takes everything as it stands, but the apostrophe.
+export const quoted = (text: string): string => (/^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 export function asCli(body: Body, ttl: string): string {
-  const words = ["muster command send", body.device, body.action];
+  const words = ["muster command send", quoted(String(body.device)), quoted(body.action)];
   if (body.params) words.push("--params", quoted(JSON.stringify(body.params)));
-  if (body.at) words.push("--at", String(body.at));
+  if (body.at) words.push("--at", quoted(String(body.at)));
   if (body.in_window) words.push("--in-window");
   if (ttl) words.push("--ttl", ttl);
   if (body.confirm) words.push("--yes");
@@ -113,6 +170,11 @@ export function asCli(body: Body, ttl: string): string {
 export const asMqtt = (body: Body, host: string): string =>
   `mosquitto_pub -V 5 -h ${host} -p 8884 --cafile .muster/ca/service.crt --cert .muster/operators/NAME.crt` +
   ` --key .muster/operators/NAME.key -q 1 -t ops/v1/op.NAME/request -m ${quoted(JSON.stringify(body))}`;
+
+// The key of the API goes in by a pipe, so that it stands in no list of processes.
+export const asCurl = (path: string, body: Body, origin: string): string =>
+  `printf 'Authorization: Bearer %s' "$(cat .muster/api-token)" | curl -sS --cacert .muster/ca/service.crt -H @-` +
+  ` --json ${quoted(JSON.stringify(body))} ${origin}/api/v1/${path}`;
 
 // What its inventory says; null as long as it has said nothing, and then every action is offered.
 export function platformOf(hardware: Json | undefined): Platform | null {
