@@ -49,11 +49,11 @@ static const char REMOVE_SQL[] =
 
 static const char EDIT_SQL[] = "update device_group g set description = coalesce($2, description),"
 			       " query = coalesce($3, query), changed_at = now() where name = $1 and ($3::text is null"
-			       " or query is not null) returning " GROUP;
+			       " or query is not null) and tenant = " OF_TENANT("$4") " returning " GROUP;
 // Campaigns whose target names the group, newest first.
 static const char USED_SQL[] =
 	"select coalesce(json_agg(json_build_object('id', c.id, 'name', c.name, 'state', c.state) order by c.id desc),"
-	" '[]') from (select id, name, state from campaign where query ~ ('group[:=]([^ ]*,)?\"?'"
+	" '[]') from (select id, name, state from campaign where query ~ ('group[:=](\"?[^ \"]*[,/])?\"?'"
 	" || replace($1, '.', '\\.')"
 	" || '(\"|,| |$)') order by id desc limit 20) c";
 
@@ -167,7 +167,8 @@ static bool edit(struct dashboard *dashboard, struct http_request *request, cons
 	const char *name = http_param(request, "name");
 
 	return pg_ready(dashboard->pg, error) && pg_begin(dashboard->pg, error) &&
-	       PG_QUERY(dashboard->pg, row, error, EDIT_SQL, name, description, query) &&
+	       PG_QUERY(dashboard->pg, row, error, EDIT_SQL, name, description, query,
+			api_text(request, "tenant")) &&
 	       (pg_rows(*row) == 0 || api_audit(dashboard, request, auth_of(request)->user, "group.change", name,
 						pg_text(*row, 0, 0), error)) &&
 	       pg_commit(dashboard->pg, error);

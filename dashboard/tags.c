@@ -25,10 +25,10 @@ static const char COUNT_SQL[] =
 	" group by tag order by 2 desc, 1 limit " LISTED_MAX ") t";
 // $1 tag, $2 what to put in its place, null for nothing. Ends with a number: how many were changed.
 static const char REPLACE_SQL[] =
-	"with some as (select device from device where tags @> array[$1] order by device limit " BATCH " for update),"
+	"with picked as (select device from device where tags @> array[$1] order by device limit " BATCH " for update),"
 	" changed as (update device d set tags = array(select distinct t from unnest(array_remove(d.tags, $1)"
 	" || case when $2::text is null then '{}' else array[$2::text] end) t order by t)"
-	" from some where d.device = some.device returning 1) select count(*) from changed";
+	" from picked where d.device = picked.device returning 1) select count(*) from changed";
 
 struct counts {
 	char scope[SCOPE_MAX_BYTES];

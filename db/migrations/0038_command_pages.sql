@@ -46,5 +46,5 @@ grant update (tags) on device to muster_dashboard;
 alter table campaign_pace enable row level security;
 create policy with_its_campaign on campaign_pace for select to muster_dashboard
     using (exists (select from campaign c where c.id = campaign));
-grant select on campaign_pace to muster_dashboard;
+grant select on campaign_pace, command_result to muster_dashboard;
 grant update (description, query, changed_at) on device_group to muster_dashboard;

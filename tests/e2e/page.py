@@ -18,7 +18,8 @@ def login_link(stack, user="admin"):
 
 
 def browse(stack, script, user="admin", **environment):
-    """Runs script (beside this file), logged in by a link of its own; names in environment are MUSTER_<NAME>."""
+    """Runs script (beside this file), logged in by a link of its own; names in environment are MUSTER_<NAME>. Returns what it
+    printed."""
     folder = stack.state / "page"
     folder.mkdir(exist_ok=True)
     done = run("node", HERE / script, check=False, timeout=300, env=os.environ | {
@@ -26,3 +27,4 @@ def browse(stack, script, user="admin", **environment):
         "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)),
     } | {f"MUSTER_{name.upper()}": value for name, value in environment.items()})
     assert done.returncode == 0 and "seen" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout

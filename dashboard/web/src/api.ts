@@ -134,6 +134,9 @@ export interface Command {
   next_at: string | null;
   cancel_requested_at: string | null;
   cancels: string | null; // the command that this one, made by the server, is to end
+  campaign: number | null;
+  not_before: string | null;
+  in_window: boolean;
 }
 
 // What the device answered, and whether that was by its key.

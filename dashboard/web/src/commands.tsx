@@ -1,15 +1,19 @@
-import { useEffect, useState } from "preact/hooks";
+// The history of commands, and their making.
+import type { ComponentType } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { isCancellable, useActions } from "./actions";
 import { type Command, type CommandDetail, get, type Page } from "./api";
+import type { ComposeProps, Made } from "./compose";
 import { absolute, count, took } from "./format";
 import { useLoad, useThrottled } from "./hooks";
 import { subscribe } from "./live";
 import { Output, Underway } from "./output";
+import { usePages } from "./pages";
 import { CommandBadge, Empty, Fault, Filter, isOpen, Pairs, Segments, Time } from "./parts";
-import { useQuery } from "./router";
+import { navigate, useQuery } from "./router";
 import type { ViewProps } from "./views";
 
-const PAGE = 50;
+const PAGE = 100;
 const states = [
   { value: "", text: "All" },
   { value: "open", text: "On their way" },
@@ -19,9 +23,29 @@ const states = [
   { value: "expired", text: "Expired" },
   { value: "cancelled", text: "Cancelled" },
 ];
+const HOUR_MS = 3600_000;
+const spans: [value: string, text: string, ms: number][] = [
+  ["", "Any time", 0],
+  ["1h", "Last hour", HOUR_MS],
+  ["1d", "Last day", 24 * HOUR_MS],
+  ["7d", "Last 7 days", 168 * HOUR_MS],
+  ["30d", "Last 30 days", 720 * HOUR_MS],
+];
 
-const fits = (command: Command, device: string, state: string): boolean =>
+interface Filters {
+  device: string;
+  state: string;
+  action: string;
+  requested_by: string;
+  campaign: string;
+  span: string;
+}
+
+const fits = (command: Command, { device, state, action, requested_by: by, campaign }: Filters): boolean =>
   (!device || command.device === device) &&
+  (!action || command.action === action) &&
+  (!by || command.requested_by === by) &&
+  (!campaign || String(command.campaign) === campaign) &&
   (!state || (state === "open" ? isOpen(command.state) : command.state === state));
 
 // Newest first, as the server sorts them.
@@ -31,68 +55,128 @@ export function mergeCommands<T extends Command>(items: T[], changed: T[]): T[] 
   return [...known.values()].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
 }
 
+// The form is loaded when somebody wants it.
+export function ComposeButton({ text, primary, ...props }: { text: string; primary?: boolean } & Omit<ComposeProps, "onDone">) {
+  const [Form, setForm] = useState<ComponentType<ComposeProps> | null>(null);
+  const [failed, setFailed] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const open = () => {
+    setFailed(false);
+    import("./compose").then(({ Compose }) => setForm(() => Compose), () => setFailed(true));
+  };
+  const done = (made: Made) => {
+    setForm(null);
+    button.current?.focus();
+    if (made) navigate("campaign" in made ? `/campaigns/${made.campaign.id}` : `/commands/${made.command.id}`);
+  };
+  return (
+    <>
+      {failed && <span class="bad" role="alert">The form could not be loaded: try again, or reload the page.</span>}
+      <button ref={button} type="button" class={primary ? "primary" : ""} onClick={open}>{text}</button>
+      {Form && <Form {...props} onDone={done} />}
+    </>
+  );
+}
+
 export default function CommandsView({ who: { can_act: canAct } }: ViewProps) {
   const [device, setDevice] = useQuery("device");
   const [state, setState] = useQuery("state");
-  const [shown, setShown] = useState(PAGE);
-  const key = `${device} ${state}`;
-  const list = useLoad(`${key} ${shown}`, (signal) =>
-    get<Page<Command>>("commands", { device, state, limit: Math.min(shown, 500) }, signal),
-  );
+  const [action, setAction] = useQuery("action");
+  const [by, setBy] = useQuery("by");
+  const [campaign, setCampaign] = useQuery("campaign");
+  const [span, setSpan] = useQuery("span");
+  const filters: Filters = { device, state, action, requested_by: by, campaign, span };
+  const key = JSON.stringify(filters);
+  const list = usePages<Command>(key, (after, signal) => {
+    const ms = spans.find(([value]) => value === span)?.[2] ?? 0;
+    const from = ms > 0 ? Date.now() - ms : null;
+    return get<Page<Command>>("commands", { device, state, action, requested_by: by, campaign, from, after, limit: PAGE }, signal);
+  });
   const refresh = useThrottled(list.reload, 2000);
-  useEffect(() => setShown(PAGE), [key]);
   useEffect(
     () =>
       subscribe({
         refresh,
         commands: (changed) =>
-          list.change((data) => ({
-            ...data,
-            items: mergeCommands(data.items, changed).filter((command) => fits(command, device, state)),
-          })),
+          list.change((items) => mergeCommands(items, changed).filter((command) => fits(command, filters))),
       }),
     [key],
   );
-  const items = list.data?.items;
+  const filtered = [device, state, action, by, campaign, span].some(Boolean);
   return (
     <>
       <div class="heading">
         <h1>Commands</h1>
         <p class="muted">Each is signed for one device, numbered, and ends in exactly one state.</p>
+        {canAct && <div class="end"><ComposeButton text="New command…" primary /></div>}
       </div>
       <div class="toolbar">
         <Filter label="Only this device" placeholder="Device id" value={device} onChange={setDevice} />
         <Segments label="State" value={state} options={states} onChange={setState} />
       </div>
+      <div class="toolbar">
+        <ActionSelect value={action} onChange={setAction} />
+        <label class="named">
+          <span>By</span>
+          <input value={by} placeholder="anybody" onChange={(event) => setBy(event.currentTarget.value.trim())} autocomplete="off" />
+        </label>
+        <label class="named">
+          <span>Campaign</span>
+          <input value={campaign} placeholder="any" inputMode="numeric" size={6} autocomplete="off"
+            onChange={(event) => setCampaign(event.currentTarget.value.replace(/\D/g, ""))} />
+        </label>
+        <label class="named">
+          <span>Requested</span>
+          <select value={span} onChange={(event) => setSpan(event.currentTarget.value)}>
+            {spans.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
+          </select>
+        </label>
+        {filtered && <button type="button" class="plain" onClick={() => navigate("/commands", true)}>Clear filters</button>}
+      </div>
       {list.error && list.error.status !== 503 && <Fault error={list.error} retry={list.reload} />}
-      {!items ? (
+      {!list.items ? (
         !list.error && <div class="card skeleton tall" />
-      ) : items.length === 0 ? (
-        <div class="card">
-          {device || state ? (
-            <Empty title="No command matches">
-              <button type="button" onClick={() => { setDevice(""); setState(""); }}>Show all commands</button>
-            </Empty>
-          ) : (
-            <Empty title="No commands yet">
-              Open a <a href="/devices">device</a> and send it a ping, or use <code>muster command send DEVICE ping --wait</code>.
-            </Empty>
-          )}
-        </div>
+      ) : list.items.length === 0 ? (
+        <div class="card"><Nothing filtered={filtered} canAct={canAct} /></div>
       ) : (
         <>
-          <CommandTable items={items} withDevice canAct={canAct} />
+          <CommandTable items={list.items} withDevice canAct={canAct} />
           <p class="foot">
-            <span>{count(items.length)} shown</span>
-            {list.data?.next && shown < 500 && (
-              <button type="button" onClick={() => setShown(shown + PAGE)} disabled={list.loading}>
-                Show {PAGE} more
-              </button>
-            )}
+            <span>{count(list.items.length)} shown</span>
+            {list.next && <button type="button" onClick={list.more} disabled={list.loading}>Show {PAGE} more</button>}
           </p>
         </>
       )}
     </>
+  );
+}
+
+function Nothing({ filtered, canAct }: { filtered: boolean; canAct: boolean }) {
+  if (filtered)
+    return (
+      <Empty title="No command matches">
+        <button type="button" onClick={() => navigate("/commands", true)}>Show all commands</button>
+      </Empty>
+    );
+  return (
+    <Empty title="No commands yet">
+      {canAct ? "Make one with “New command”, or use " : "They are sent by operators, also with "}
+      <code>muster command send DEVICE ping --wait</code>.
+    </Empty>
+  );
+}
+
+function ActionSelect({ value, onChange }: { value: string; onChange: (action: string) => void }) {
+  const actions = useActions(true);
+  return (
+    <label class="named">
+      <span>Action</span>
+      <select value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+        <option value="">Any</option>
+        {value && !actions.some((one) => one.action === value) && <option value={value}>{value}</option>}
+        {actions.map((one) => <option key={one.action} value={one.action}>{one.action}</option>)}
+      </select>
+    </label>
   );
 }
 
@@ -194,7 +278,7 @@ function History({ command }: { command: Command }) {
         ))}
       </ol>
       <dl class="facts">
-        <Fact name="Command"><code>{command.id}</code></Fact>
+        <Fact name="Command"><a href={`/commands/${command.id}`}><code>{command.id}</code></a></Fact>
         <Fact name="Parameters"><Pairs value={command.params} /></Fact>
         <Fact name="Counter">{command.n ?? "not numbered yet"}</Fact>
         <Fact name="Published">{command.attempts === 1 ? "once" : `${command.attempts} times`}</Fact>

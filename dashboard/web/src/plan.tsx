@@ -1,5 +1,5 @@
 // Whom, when and how: the parts of the form that are not the action's own.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type DeviceDetail, get, type Group, type Named, type Page, type TagCount } from "./api";
 import { Field } from "./fields";
 import { Segments } from "./parts";
@@ -140,6 +140,11 @@ export function PlanFields({ plan, placeholder, faults, change }: {
   change: (part: Partial<Plan>) => void;
 }) {
   const wrong = numbers.some(({ field }) => faults[field]);
+  const details = useRef<HTMLDetailsElement>(null);
+  // What has to be mended is in sight; nothing closes it but the person.
+  useLayoutEffect(() => {
+    if (wrong && details.current) details.current.open = true;
+  }, [wrong]);
   return (
     <>
       <Field name="name" label="Name" hint="What people will know the campaign by." fault={faults.name}>
@@ -148,7 +153,7 @@ export function PlanFields({ plan, placeholder, faults, change }: {
             onInput={(event) => change({ name: event.currentTarget.value })} />
         )}
       </Field>
-      <details open={wrong || undefined} data-testid="rollout">
+      <details ref={details} data-testid="rollout">
         <summary>Rollout: {rolloutText(plan)}</summary>
         <div class="rollout">
           {numbers.map(({ field, label, hint }) => (

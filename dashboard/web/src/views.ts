@@ -28,7 +28,12 @@ export const views: View[] = [
   { path: /^\/$/, title: "Overview", roles: ALL, link: "/", group: "Fleet", load: () => import("./overview") },
   { path: /^\/devices$/, title: "Devices", roles: ALL, link: "/devices", group: "Fleet", load: () => import("./devices") },
   { path: /^\/devices\/([^/]+)$/, title: "Device", roles: ALL, load: () => import("./device") },
+  { path: /^\/groups$/, title: "Groups", roles: ALL, link: "/groups", group: "Fleet", load: () => import("./groups") },
+  { path: /^\/groups\/([^/]+)$/, title: "Group", roles: ALL, load: () => import("./group") },
   { path: /^\/commands$/, title: "Commands", roles: ALL, link: "/commands", group: "Fleet", load: () => import("./commands") },
+  { path: /^\/commands\/([^/]+)$/, title: "Command", roles: ALL, load: () => import("./command") },
+  { path: /^\/campaigns$/, title: "Campaigns", roles: ALL, link: "/campaigns", group: "Fleet", load: () => import("./campaigns") },
+  { path: /^\/campaigns\/(\d+)$/, title: "Campaign", roles: ALL, load: () => import("./campaign") },
 
   // Watch
   { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", group: "Watch", load: () => import("./events") },

@@ -1,0 +1,211 @@
+// Commands, campaigns, groups and tags, as people use them. Environment, beside what page.mjs takes: MUSTER_SECOND and
+// MUSTER_VIEWER (one-time links of another operator and of a viewer), MUSTER_TRICKY (a text that a shell may not touch).
+// Prints, as a line of JSON, what stands there to be copied.
+import assert from 'node:assert/strict'
+import { accessible, address, looks, open, withBrowser } from './page.mjs'
+
+const { MUSTER_LINK, MUSTER_SECOND, MUSTER_VIEWER, MUSTER_TRICKY } = process.env
+
+const dialogOf = (page) => page.getByRole('dialog').filter({ visible: true })
+const stateOf = (page, word) => page.getByTestId('campaign-state').filter({ hasText: word }).first().waitFor()
+const segment = (place, name) => place.getByRole('button', { name, exact: true }).click()
+const go = (page, path) => page.goto(address(path))
+
+// At least so many devices of the campaign are in that state.
+async function counted(page, name, least) {
+	await page.waitForFunction(([name, least]) => {
+		const text = document.querySelector(`[data-count=${name}]`)?.textContent ?? ''
+		return Number(text.replaceAll(',', '')) >= least
+	}, [name, least])
+}
+
+// ---- groups and tags ----
+
+async function groups(page) {
+	await go(page, '/groups')
+	await page.getByRole('button', { name: 'New group…' }).click()
+	const dialog = dialogOf(page)
+	await dialog.getByLabel('Name').fill('floor-1')
+	await dialog.getByLabel('Description').fill('the ground floor')
+	await accessible(page, 'new group')
+	await dialog.getByRole('button', { name: 'Make it' }).click()
+	await page.getByRole('heading', { name: 'floor-1', level: 1 }).waitFor()
+
+	await page.getByLabel('Ids, separated').fill('sim-001, sim-002\nsim-003 ghost-1')
+	await page.getByRole('button', { name: 'Add 4' }).click()
+	await page.getByText('3 added.').waitFor()
+	await page.getByText('Unknown, left above: 1.').waitFor()
+	assert.equal(await page.getByLabel('Ids, separated').inputValue(), 'ghost-1')
+	const members = page.getByTestId('members').locator('tbody tr')
+	await members.nth(2).waitFor()
+	await page.getByRole('button', { name: 'Take out sim-002' }).click()
+	await page.locator('tr[data-device=sim-002]').waitFor({ state: 'detached' })
+	await page.getByRole('button', { name: 'Edit…' }).click()
+	await dialogOf(page).getByLabel('Description').fill('ground floor, east')
+	await dialogOf(page).getByRole('button', { name: 'Save' }).click()
+	await page.getByText('ground floor, east').first().waitFor()
+	await looks(page, 'group')
+
+	await go(page, '/groups')
+	await page.locator('tr[data-tag="old shelf"]').getByRole('button', { name: 'Rename…' }).click()
+	await dialogOf(page).getByLabel('New name').fill('shelf')
+	await dialogOf(page).getByRole('button', { name: 'Rename it' }).click()
+	await page.locator('tr[data-tag=shelf] td:nth-child(2)', { hasText: '12' }).waitFor()
+	await page.locator('tr[data-tag=useless]').getByRole('button', { name: 'Remove…' }).click()
+	await dialogOf(page).getByRole('button', { name: 'Remove it' }).click()
+	await page.locator('tr[data-tag=useless]').waitFor({ state: 'detached' })
+	await accessible(page, 'groups')
+}
+
+// ---- campaigns ----
+
+async function canaries(page) {
+	await go(page, '/campaigns')
+	await page.getByText('No campaigns yet').waitFor()
+	await page.getByRole('button', { name: 'New campaign…' }).click()
+	const dialog = dialogOf(page)
+	await dialog.getByLabel('Tag').fill('shelf')
+	await dialog.getByTestId('blast').filter({ hasText: '12 devices' }).waitFor()
+	await dialog.getByLabel('Action').selectOption('ping')
+	await dialog.getByLabel('Name').fill('shelf, carefully')
+	await dialog.getByText('Rollout:').click()
+	await dialog.getByLabel('Canaries').fill('2')
+	await dialog.getByLabel('Devices a minute').fill('a lot')
+	await dialog.getByRole('button', { name: 'Start ping on 12' }).click()
+	await dialog.getByText('A number from 0 to 1000000.').waitFor()
+	await dialog.getByLabel('Devices a minute').fill('30')
+	await looks(page, 'compose-campaign', { fullPage: false })
+	await dialog.getByRole('button', { name: 'Start ping on 12' }).click()
+
+	await page.getByRole('heading', { name: 'shelf, carefully' }).waitFor()
+	await counted(page, 'succeeded', 2)
+	await page.getByRole('button', { name: 'Pause', exact: true }).click()
+	await stateOf(page, 'Paused')
+	await page.getByTestId('why').filter({ hasText: 'by admin' }).waitFor()
+	await page.getByTestId('pace').waitFor()
+	await looks(page, 'campaign')
+	await page.getByRole('button', { name: 'Resume' }).click()
+	await stateOf(page, 'Running')
+	await page.getByRole('button', { name: 'Abort…' }).click()
+	await dialogOf(page).getByLabel('Type abort').fill('perhaps')
+	await dialogOf(page).getByRole('button', { name: 'Abort it' }).click()
+	await page.getByText('Not aborted').waitFor()
+	await page.getByRole('button', { name: 'Abort…' }).click()
+	await dialogOf(page).getByLabel('Type abort').fill('abort')
+	await dialogOf(page).getByRole('button', { name: 'Abort it' }).click()
+	await stateOf(page, 'Aborted')
+	await segment(page.getByRole('group', { name: 'State' }), /^Succeeded/)
+	await page.getByTestId('targets').locator('tbody tr').first().waitFor()
+	assert.match(page.url(), /state=succeeded/)
+}
+
+// More than one person may decide on alone.
+async function secondPerson(browser, page) {
+	await go(page, '/campaigns')
+	await page.getByRole('button', { name: 'New campaign…' }).click()
+	const dialog = dialogOf(page)
+	await segment(dialog, 'Everything')
+	await dialog.getByTestId('blast').filter({ hasText: '24 devices' }).waitFor()
+	await dialog.getByLabel('Action').selectOption('reboot')
+	await dialog.getByRole('button', { name: 'Start reboot on 24' }).click()
+	await dialog.getByText('Type 24 here.').waitFor()
+	await dialog.getByLabel('to confirm').fill('24')
+	await dialog.getByRole('button', { name: 'Start reboot on 24' }).click()
+	await stateOf(page, 'Waits for approval')
+	assert.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0, 'not by the one who made it')
+
+	const other = await open(browser)
+	await other.page.goto(MUSTER_SECOND)
+	await other.page.getByRole('heading', { level: 1 }).first().waitFor()
+	await other.page.goto(page.url())
+	await other.page.getByRole('button', { name: 'Approve' }).click()
+	await counted(page, 'succeeded', 24)
+	await stateOf(page, 'Finished')
+	await page.getByText(/by second,/).waitFor()
+	assert.deepEqual(other.faults, [])
+	await other.context.close()
+}
+
+// ---- commands ----
+
+async function oneCommand(page) {
+	await go(page, '/commands')
+	await page.getByRole('button', { name: 'New command…' }).click()
+	const dialog = dialogOf(page)
+	await segment(dialog, 'Devices')
+	await dialog.getByRole('textbox', { name: 'Devices' }).fill('sim-001')
+	await dialog.getByLabel('Action').selectOption('set_interval')
+	await dialog.getByLabel('seconds').fill('7')
+	await dialog.getByRole('button', { name: 'Send set_interval' }).click()
+	await page.getByTestId('timeline').getByText('succeeded').waitFor()
+	await page.getByTestId('results').getByText('signed').first().waitFor()
+	const claims = await page.getByTestId('jws').locator('pre').nth(1).innerText()
+	assert.equal(JSON.parse(claims).params.seconds, 7)
+	await looks(page, 'command')
+}
+
+// What stands there is what a shell understands, whatever the text.
+async function tricky(page) {
+	await go(page, '/commands')
+	await page.getByRole('button', { name: 'New command…' }).click()
+	const dialog = dialogOf(page)
+	await segment(dialog, 'Devices')
+	await dialog.getByRole('textbox', { name: 'Devices' }).fill('sim-002')
+	await dialog.getByLabel('Action').selectOption('message')
+	await dialog.getByLabel('text', { exact: true }).fill(MUSTER_TRICKY)
+	await dialog.getByRole('button', { name: 'Send message' }).click()
+	await page.getByTestId('timeline').getByText('rejected').waitFor()
+	const copied = {}
+	for (const [kind, name] of [['cli', 'muster'], ['curl', 'curl'], ['mqtt', 'mosquitto_pub']]) {
+		await segment(page.getByRole('group', { name: 'With what' }), name)
+		copied[kind] = await page.getByTestId(`as-${kind}`).locator('code').innerText()
+	}
+	console.log(JSON.stringify(copied))
+	await page.getByRole('button', { name: 'Repeat…' }).click()
+	assert.equal(await dialogOf(page).getByLabel('text', { exact: true }).inputValue(), MUSTER_TRICKY)
+	await page.keyboard.press('Escape')
+}
+
+async function filters(page) {
+	await go(page, '/commands?action=reboot&state=succeeded')
+	const rows = page.getByTestId('commands').locator('tbody tr')
+	await rows.nth(23).waitFor()
+	assert.equal(await rows.count(), 24)
+	await page.getByLabel('By').fill('nobody')
+	await page.keyboard.press('Tab')
+	await page.getByText('No command matches').waitFor()
+	assert.match(page.url(), /by=nobody/)
+	await page.getByRole('button', { name: 'Show all commands' }).click()
+	await rows.first().waitFor()
+	await accessible(page, 'commands')
+}
+
+// Sees everything, and finds nothing to press.
+async function viewer(browser) {
+	const { page, context } = await open(browser)
+	await page.goto(MUSTER_VIEWER)
+	await page.getByRole('heading', { level: 1 }).first().waitFor()
+	for (const [path, seen] of [['/campaigns', 'campaigns'], ['/commands', 'commands'], ['/groups', 'groups']]) {
+		await go(page, path)
+		await page.getByTestId(seen).waitFor()
+		assert.equal(await page.getByRole('button', { name: /…$/ }).count(), 0, path)
+	}
+	await context.close()
+}
+
+await withBrowser(async (browser) => {
+	const { page, faults } = await open(browser)
+	await page.goto(MUSTER_LINK)
+	await page.getByRole('heading', { level: 1 }).first().waitFor()
+	await groups(page)
+	await canaries(page)
+	await secondPerson(browser, page)
+	await go(page, '/campaigns')
+	await page.getByTestId('campaigns').locator('tbody tr').nth(1).waitFor()
+	await accessible(page, 'campaigns')
+	await oneCommand(page)
+	await tricky(page)
+	await filters(page)
+	await viewer(browser)
+	assert.deepEqual(faults, [])
+})
