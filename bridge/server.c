@@ -251,6 +251,7 @@ static void on_tick(void *user)
 		authority_forget(&server->authority);
 	trust_tick(&server->trust, clock_mono_ms());
 	watch_database(server);
+	part_tell(&server->part, server->enroller, link_ready(server->link));
 }
 
 static bool start_ticking(struct server *server, struct loop *loop, struct error *error)
@@ -316,6 +317,7 @@ bool server_init(struct server *server, struct loop *loop, const struct options 
 {
 	*server = (struct server){.options = options, .started_ms = clock_mono_ms()};
 	server->enroll.options = options;
+	part_init(&server->part, options->listen_address, options->listen_port);
 	if (open_parts(server, loop, error))
 		server->settle = settle_new(loop, server->enroller, error);
 	if (!server->settle) {

@@ -8,6 +8,7 @@
 #include "bridge/enroll.h"
 #include "bridge/link.h"
 #include "bridge/options.h"
+#include "bridge/part.h"
 #include "bridge/poll.h"
 #include "bridge/quota.h"
 #include "bridge/relay.h"
@@ -36,6 +37,7 @@ struct server {
 	struct enroll enroll; // without a connection: each errand has that of its thread
 	struct authority authority; // its ca is also enroll.ca, its trust_pem also ours
 	struct trust trust;
+	struct part part; // what it says of itself
 	struct settle *settle;
 	struct throttle *throttle; // of failures
 	struct throttle *askers;   // of new registrations

@@ -76,7 +76,8 @@ static void on_broker(void *user, bool session_present)
 	if (!mqtt_subscribe(commander->mqtt, share ? shared : request, 1, &error) ||
 	    !mqtt_unsubscribe(commander->mqtt, share ? request : shared, &error) ||
 	    !mqtt_subscribe(commander->mqtt, status, 1, &error) ||
-	    !mqtt_subscribe(commander->mqtt, TOPIC_REVOCATIONS, 1, &error))
+	    !mqtt_subscribe(commander->mqtt, TOPIC_REVOCATIONS, 1, &error) ||
+	    !broker_subscribe(commander->mqtt, &error))
 		log_error("broker.subscribe", "error", error.what);
 	revocation_connected(commander);
 	commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
@@ -87,6 +88,7 @@ static void on_broker_lost(void *user, const struct error *error)
 	struct commander *commander = user;
 
 	log_fault(&commander->broker_fault, "broker.away", error);
+	commander->broker = (struct broker_report){0};
 	// Not acknowledged: the broker sends them again.
 	operator_inbox_clear(&commander->inbox);
 }
@@ -127,7 +129,8 @@ static void on_message(void *user, const struct mqtt_message *message)
 		revocation_told(commander, message->payload, message->payload_bytes);
 		return;
 	}
-	if (!topic_parse(message->topic, strlen(message->topic), &topic))
+	if (broker_told(&commander->broker, message) ||
+	    !topic_parse(message->topic, strlen(message->topic), &topic))
 		return;
 	if (topic.kind == TOPIC_REQUEST) {
 		struct operator_inbox *inbox = &commander->inbox;
@@ -224,6 +227,7 @@ static void on_expiry(void *user)
 	mail_look(&commander->mail);
 	signing_tick(commander);
 	take_turn(commander);
+	status_tell(commander);
 }
 
 // The safety net under the notifications.
@@ -357,6 +361,7 @@ bool commander_init(struct commander *commander, const struct options *options, 
 	*commander = (struct commander){.options = options, .mqtt_fd = -1, .due = DUE_RETELL};
 	(void)snprintf(commander->cell, sizeof(commander->cell), "%ld", options->cell);
 	commander->metrics = metrics_new();
+	part_state_init(&commander->part, "commander", options->client_id, options->cell);
 	if (!commander_crash_init(&commander->crash, error) ||
 	    !signing_init(&commander->signing, options->signing_key_file, error))
 		return false;

@@ -9,6 +9,7 @@
 // resend_s, byte for byte, and the device knows it by its id.
 #pragma once
 
+#include "commander/broker.h"
 #include "commander/campaign.h"
 #include "commander/crash.h"
 #include "commander/devices.h"
@@ -26,6 +27,7 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/mqtt.h"
+#include "common/part_state.h"
 #include "common/pg.h"
 
 #include <stdbool.h>
@@ -73,10 +75,12 @@ struct commander {
 	int mqtt_fd;	 // that mqtt_watch watches; -1 for none
 	bool pg_changed; // a new database connection: pg_watch is stale
 	struct loop_timer *tick, *retry, *expiry, *resend;
-	struct log_fault database_fault, broker_fault, work_fault, refused_fault, revocation_fault;
+	struct log_fault database_fault, broker_fault, work_fault, refused_fault, revocation_fault, part_fault;
 
 	bool subscribed; // to operators' requests, once
 	bool ready;	 // the supervisor was told
+	struct part_state part;
+	struct broker_report broker; // what the broker says of itself
 	struct metrics *metrics;
 	struct http_server *http; // NULL: off
 };

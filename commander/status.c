@@ -2,6 +2,8 @@
 
 #include "commander/commander.h"
 
+#include "common/clock.h"
+
 #include <string.h>
 
 #define METRICS_MAX_BYTES 1048576
@@ -22,6 +24,37 @@ static void get_health(struct http_request *request, void *user)
 	json_set(body, "mail", mail_health(&commander->mail));
 	json_set_string(body, "version", MUSTER_VERSION);
 	http_reply_json(request, database && broker ? 200 : 503, body);
+}
+
+// What is not well, and what to do; NULL: all is.
+static const char *trouble(const struct commander *commander)
+{
+	const struct revocation *revocation = &commander->revocation;
+
+	if (!mqtt_connected(commander->mqtt))
+		return "no session with the broker: commands wait; look whether it runs and lets svc.commander in";
+	if (revocation->told && !revocation->readable)
+		return "the broker cannot read its list of revocations and lets nobody in: see the broker's log";
+	return NULL;
+}
+
+void status_tell(struct commander *commander)
+{
+	const char *why = trouble(commander);
+	struct error error = {0};
+	struct json *detail;
+
+	if (commander->failed || !pg_connected(commander->pg) ||
+	    !part_state_due(&commander->part, !why, clock_mono_ms()))
+		return;
+	detail = json_new_object();
+	json_set(detail, "broker", broker_facts(&commander->broker));
+	json_set(detail, "wake", wake_health(&commander->wake));
+	json_set_int(detail, "revocations_waiting", (int64_t)commander->revocation.waiting);
+	if (!part_state_tell(&commander->part, commander->pg, why, detail, &error))
+		log_fault(&commander->part_fault, "state.untold", &error);
+	else
+		log_fault_over(&commander->part_fault, "state.untold");
 }
 
 static void get_metrics(struct http_request *request, void *user)

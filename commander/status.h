@@ -8,5 +8,7 @@
 
 struct commander;
 
+// Into part_state, when it is time; nothing while the database is away.
+void status_tell(struct commander *commander);
 // Nothing when http.port is 0.
 bool status_start(struct commander *commander, struct error *error) must_check;

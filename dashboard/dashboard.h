@@ -31,11 +31,12 @@ struct dashboard_config {
 	char *log_level;
 };
 
-struct overview;
-struct tags;
 struct packages;
+struct pieces;
 struct resets;
 struct streams;
+struct system;
+struct tags;
 
 struct dashboard {
 	struct dashboard_config config;
@@ -51,7 +52,8 @@ struct dashboard {
 	uint8_t admin_master[CRYPTO_KEY_BYTES];
 	struct packages *packages; // of the agent
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
-	struct overview *overview;
+	struct pieces *overview;
+	struct system *system;
 	struct resets *resets;
 	struct tags *tags;
 	struct streams *streams;

@@ -14,6 +14,7 @@
 #include "dashboard/reset.h"
 #include "dashboard/routes.h"
 #include "dashboard/stream.h"
+#include "dashboard/system.h"
 #include "dashboard/tags.h"
 
 #include <stddef.h>
@@ -76,6 +77,18 @@ static void after_request(struct http_request *request, int status, int64_t dura
 		  http_path(request), "status", log_number(status), "peer", http_peer(request));
 }
 
+// What keeps something of its own between requests.
+static bool prepare_parts(struct dashboard *dashboard, struct error *error)
+{
+	dashboard->overview = overview_new(error);
+	dashboard->system = dashboard->overview ? system_new(dashboard, error) : NULL;
+	dashboard->resets = dashboard->system ? resets_new(dashboard, error) : NULL;
+	if (!dashboard->resets)
+		return false;
+	dashboard->tags = tags_new();
+	return dashboard->tags || error_set(error, ERROR_FAILED, "out of memory");
+}
+
 static bool prepare(struct dashboard *dashboard, struct assets *assets, struct error *error)
 {
 	char secret[TOKEN_TEXT_BYTES];
@@ -102,11 +115,7 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	dashboard->streams = streams_new(dashboard, error);
 	if (!dashboard->streams)
 		return false;
-	dashboard->overview = overview_new(dashboard, error);
-	dashboard->resets = resets_new(dashboard, error);
-	dashboard->tags = tags_new();
-	return dashboard->overview && dashboard->resets && dashboard->tags &&
-	       loop_stop_on_signals(dashboard->loop, error);
+	return prepare_parts(dashboard, error) && loop_stop_on_signals(dashboard->loop, error);
 }
 
 static void on_tls_changed(const struct error *error, void *user)
@@ -175,8 +184,9 @@ int main(int argc, char **argv)
 		log_error("failed", "error", error.what, "where", error.where);
 	else
 		log_info("stopped");
+	system_free(dashboard.system);
+	pieces_free(dashboard.overview);
 	resets_free(dashboard.resets);
-	overview_free(dashboard.overview);
 	tags_free(dashboard.tags);
 	streams_free(dashboard.streams);
 	pg_free(dashboard.pg);

@@ -1,185 +1,113 @@
 #include "dashboard/overview.h"
 
-#include "common/clock.h"
-#include "dashboard/api.h"
-#include "dashboard/auth.h"
-#include "dashboard/devices.h"
+#include "common/device_sql.h"
+#include "dashboard/dashboard.h"
 
-#include <stdlib.h>
-#include <string.h>
+#define ENDED_BADLY "('failed', 'rejected', 'expired')"
+#define COUNTED_MAX "100001" // of what may grow without end no more is counted
 
-static const char RECEIVED_SQL[] = "select coalesce(sum(received), 0)::bigint from ledger";
-// Columns: JSON without its last brace, and how many messages ingest took in since ever.
-static const char OVERVIEW_SQL[] =
+static const char devices_sql[] =
 	"with status as (select d.enabled, " DEVICE_STATUS_SQL " as status from device d left join device_state s"
-	"  on s.device = d.device),"
-	" ledger_sum as (select coalesce(sum(received), 0)::bigint received,"
-	"  coalesce(sum(duplicates), 0)::bigint duplicates, coalesce(sum(dropped), 0)::bigint dropped,"
-	"  coalesce(sum(highest - contiguous), 0)::bigint open, coalesce(sum(late), 0)::bigint late from ledger),"
-	" missing as (select coalesce(sum(to_seq - from_seq + 1), 0)::bigint lost from ledger_gap where state = "
-	"'lost'),"
-	" today as (select state from command"
-	"  where created_at >= date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')"
-	" select json_build_object('at', now(),"
-	" 'devices', (select json_build_object('total', count(*), 'online', count(*) filter (where status = 'online'),"
+	"  on s.device = d.device)"
+	" select json_build_object('total', count(*), 'online', count(*) filter (where status = 'online'),"
 	"  'stale', count(*) filter (where status = 'stale'), 'offline', count(*) filter (where status = 'offline'),"
-	"  'never', count(*) filter (where status = 'never'),"
-	"  'revoked', count(*) filter (where not enabled)) from status),"
-	" 'commands_today', (select json_build_object('total', count(*),"
+	"  'never', count(*) filter (where status = 'never'), 'revoked', count(*) filter (where not enabled))"
+	" from status";
+
+static const char commands_sql[] =
+	"select json_build_object('total', count(*),"
 	"  'open', count(*) filter (where state in ('requested', 'queued', 'sent', 'accepted', 'running')),"
 	"  'succeeded', count(*) filter (where state = 'succeeded'),"
-	"  'failed', count(*) filter (where state in ('failed', 'rejected', 'expired')),"
-	"  'cancelled', count(*) filter (where state = 'cancelled')) from today),"
-	" 'ledger', (select json_build_object('stored', received - duplicates, 'received', received,"
-	"  'duplicates', duplicates, 'lost', dropped + missing.lost, 'open', open, 'late', late) from ledger_sum, "
-	"missing),"
-	" 'quarantine', json_build_object('total', (select count(*) from quarantine),"
-	"  'last_day', (select count(*) from quarantine where received_at > now() - interval '1 day')),"
-	" 'waiting', json_build_object("
-	"  'registrations', (select count(*) from registration where state = 'pending'))),"
-	" (select received from ledger_sum)";
+	"  'failed', count(*) filter (where state in " ENDED_BADLY "),"
+	"  'cancelled', count(*) filter (where state = 'cancelled'))"
+	" from command where created_at >= date_trunc('day', now() at time zone 'UTC') at time zone 'UTC'";
 
-#define SAMPLE_EVERY_MS 5000
-#define WINDOW_MS 60000
-#define SAMPLES (WINDOW_MS / SAMPLE_EVERY_MS + 1)
-#define FRESH_MS 1000 // any number of browsers cost one query a second for each scope
-#define VIEWS 16
+static const char ledger_sql[] =
+	"with sums as (select coalesce(sum(received), 0)::bigint received,"
+	"  coalesce(sum(duplicates), 0)::bigint duplicates, coalesce(sum(dropped), 0)::bigint dropped,"
+	"  coalesce(sum(highest - contiguous), 0)::bigint open, coalesce(sum(late), 0)::bigint late from ledger),"
+	" missing as (select coalesce(sum(to_seq - from_seq + 1), 0)::bigint lost from ledger_gap"
+	"  where state = 'lost'),"
+	// The rate is that since a sample some time ago.
+	" before as (select at, sum(received)::bigint received from fleet_sample"
+	"  where at between now() - interval '5 minutes' and now() - interval '20 seconds'"
+	"  group by at order by at desc limit 1)"
+	" select json_build_object('stored', s.received - duplicates, 'received', s.received, 'duplicates', duplicates,"
+	"  'lost', dropped + missing.lost, 'open', open, 'late', late,"
+	"  'per_minute', (select round(greatest(s.received - b.received, 0) * 60 / extract(epoch from now() - b.at))"
+	"   from before b)) from sums s, missing";
 
-struct sample {
-	int64_t at_ms; // monotonic; 0: none
-	int64_t received;
+static const char quarantine_sql[] =
+	"select json_build_object('total', (select count(*) from (select from quarantine limit " COUNTED_MAX ") q),"
+	" 'last_day', (select count(*) from (select from quarantine where received_at > now() - interval '1 day'"
+	"  limit " COUNTED_MAX ") q))";
+
+static const char waiting_sql[] =
+	"select json_build_object('registrations', (select count(*) from registration where state = 'pending'))";
+
+// The last day in steps of ten minutes: [ms, online, stale, offline, never, messages a minute, enrolled, commands,
+// succeeded, failed]; null for whoever sees only some groups, of which nothing is kept.
+static const char history_sql[] =
+	"with moment as (select at, sum(online) online, sum(stale) stale, sum(offline) offline, sum(never) never,"
+	"  sum(received) received, sum(enrolled) enrolled, sum(commands) commands, sum(succeeded) succeeded,"
+	"  sum(failed) failed from fleet_sample where at > now() - interval '1 day' group by at),"
+	" step as (select date_bin('10 minutes', at, timestamptz 'epoch') as bin, max(at) as at, max(received) received,"
+	"  sum(enrolled) enrolled, sum(commands) commands, sum(succeeded) succeeded, sum(failed) failed"
+	"  from moment group by 1),"
+	" rate as (select s.*, greatest(0, received - lag(received) over w) * 60"
+	"  / nullif(extract(epoch from at - lag(at) over w), 0) as per_minute from step s window w as (order by at))"
+	" select json_agg(json_build_array((extract(epoch from r.at) * 1000)::bigint, m.online, m.stale, m.offline,"
+	"  m.never, round(r.per_minute), r.enrolled, r.commands, r.succeeded, r.failed) order by r.at)"
+	" from rate r join moment m on m.at = r.at";
+
+// What changed in the last hour, by kind and five minutes, the latest first. names: the first few.
+static const char changes_sql[] =
+	"with presence as (select type as kind, device as name, measured_at as at from event"
+	"  where epoch = '-presence' and measured_at > now() - interval '1 hour' order by measured_at desc limit 5000),"
+	" enrolled as (select 'enrolled' as kind, device as name, enrolled_at as at from device"
+	"  where enrolled_at > now() - interval '1 hour' order by enrolled_at desc limit 5000),"
+	" revoked as (select case when r.revoked then 'revoked' else 'restored' end as kind, r.name, r.requested_at as at"
+	"  from (select * from revocation order by change desc limit 500) r join device d on d.device = r.name"
+	"  where r.kind = 'device' and r.requested_at > now() - interval '1 hour'),"
+	" failed as (select 'command.' || state || ' ' || action as kind, device as name, changed_at as at"
+	"  from (select * from command where changed_at > now() - interval '1 hour' order by changed_at desc limit 5000) c"
+	"  where state in " ENDED_BADLY "),"
+	" several as (select kind, max(at) as at, count(distinct name) as count,"
+	"  (array_agg(distinct name))[1:3] as names, null::bigint as id"
+	"  from (select * from presence union all select * from enrolled union all select * from revoked"
+	"   union all select * from failed) x"
+	"  where name !~ '^canary-[0-9]+$'" // it comes and goes to prove that revocations hold
+	"  group by kind, date_bin('5 minutes', at, timestamptz 'epoch')),"
+	" moved as (select 'campaign.' || state, greatest(started_at, finished_at, case when state in"
+	"  ('paused', 'pending') then changed_at end), 1, array[name], id from campaign"
+	"  where greatest(started_at, finished_at, case when state in ('paused', 'pending') then changed_at end)"
+	"  > now() - interval '1 hour')"
+	" select coalesce(json_agg(json_build_object('kind', kind, 'at', at, 'count', count, 'names', names, 'id', id)"
+	"  order by at desc), '[]') from (select * from (select * from several union all select * from moved) y"
+	"  order by at desc limit 30) z";
+
+// Parts that are not well: degraded, or silent for half a minute.
+static const char system_sql[] =
+	"select json_build_object('parts', count(*), 'troubled', coalesce(json_agg(json_build_object('part', part,"
+	"  'state', case when silent then 'silent' else state end, 'why', why) order by part)"
+	"  filter (where silent or state <> 'ok'), '[]'))"
+	" from (select part, state, why, seen_at < now() - interval '30 seconds' as silent from part_state"
+	"  where seen_at > now() - interval '1 day') p";
+
+static const struct piece table[] = {
+	{"devices", devices_sql, 1000},	      {"commands_today", commands_sql, 1000}, {"ledger", ledger_sql, 1000},
+	{"quarantine", quarantine_sql, 5000}, {"waiting", waiting_sql, 1000},	      {"history", history_sql, 20000},
+	{"changes", changes_sql, 2000},	      {"system", system_sql, 2000},
 };
 
-// What the people of one scope are answered.
-struct view {
-	struct scope scope;
-	struct sample samples[SAMPLES]; // a ring
-	size_t next;
-	int64_t sampled_ms;
-	struct buf answer;
-	int64_t answered_ms; // 0: never
-};
-
-struct overview {
-	struct dashboard *dashboard;
-	struct loop_timer *timer;
-	struct view views[VIEWS]; // the first is of those who see all
-};
-
-static void add_sample(struct view *view, int64_t received)
+struct pieces *overview_new(struct error *error)
 {
-	view->sampled_ms = clock_mono_ms();
-	view->samples[view->next] = (struct sample){view->sampled_ms, received};
-	view->next = (view->next + 1) % SAMPLES;
-}
-
-static void on_timer(void *user)
-{
-	struct overview *overview = user;
-	auto_pg_result struct pg_result *sum = NULL;
-	struct pg *pg = overview->dashboard->pg;
-
-	overview->dashboard->entered = true;
-	// While the database is away there are no samples; requests say so.
-	if (scope_enter_all(pg, NULL) && pg_query(pg, &sum, NULL, RECEIVED_SQL, 0, NULL))
-		add_sample(&overview->views[0], pg_int(sum, 0, 0));
-}
-
-struct overview *overview_new(struct dashboard *dashboard, struct error *error)
-{
-	struct overview *overview = calloc(1, sizeof(*overview));
-
-	if (!overview) {
-		error_set(error, ERROR_FAILED, "out of memory");
-		return NULL;
-	}
-	overview->dashboard = dashboard;
-	overview->views[0].scope.tenant[0] = '*';
-	for (size_t i = 0; i < VIEWS; i++)
-		buf_init(&overview->views[i].answer, API_ANSWER_MAX_BYTES);
-	overview->timer = loop_timer_new(dashboard->loop, on_timer, overview, error);
-	if (!overview->timer) {
-		overview_free(overview);
-		return NULL;
-	}
-	loop_timer_every(overview->timer, SAMPLE_EVERY_MS);
-	on_timer(overview);
-	return overview;
-}
-
-void overview_free(struct overview *overview)
-{
-	if (!overview)
-		return;
-	loop_timer_free(overview->timer);
-	for (size_t i = 0; i < VIEWS; i++)
-		buf_done(&overview->views[i].answer);
-	free(overview);
-}
-
-static bool is_same(const struct scope *a, const struct scope *b)
-{
-	return strcmp(a->tenant, b->tenant) == 0 && strcmp(a->groups, b->groups) == 0;
-}
-
-// That of the scope, or else the one that was not looked at for longest becomes it.
-static struct view *find_view(struct overview *overview, const struct scope *scope)
-{
-	struct view *oldest = &overview->views[1];
-
-	for (size_t i = 0; i < VIEWS; i++) {
-		struct view *view = &overview->views[i];
-
-		if (is_same(&view->scope, scope))
-			return view;
-		if (i > 0 && view->answered_ms < oldest->answered_ms)
-			oldest = view;
-	}
-	memset(oldest->samples, 0, sizeof(oldest->samples));
-	oldest->scope = *scope;
-	oldest->sampled_ms = 0;
-	oldest->answered_ms = 0;
-	return oldest;
-}
-
-// What came in since the oldest sample within the last minute.
-static void add_rate(struct view *view, int64_t received)
-{
-	struct sample oldest = {0};
-	int64_t now_ms = clock_mono_ms();
-
-	for (size_t i = 0; i < SAMPLES; i++) {
-		struct sample sample = view->samples[i];
-
-		if (sample.at_ms > 0 && now_ms - sample.at_ms <= WINDOW_MS + SAMPLE_EVERY_MS / 2 &&
-		    (oldest.at_ms == 0 || sample.at_ms < oldest.at_ms))
-			oldest = sample;
-	}
-	int64_t messages = oldest.at_ms > 0 && received > oldest.received ? received - oldest.received : 0;
-	int64_t window_s = oldest.at_ms > 0 ? (now_ms - oldest.at_ms + 999) / 1000 : 0;
-
-	buf_addf(&view->answer, ",\"ingest\":{\"messages_last_minute\":%lld,\"window_s\":%lld}}",
-		 (long long)messages, (long long)window_s);
-	if (view->sampled_ms == 0 || now_ms - view->sampled_ms >= SAMPLE_EVERY_MS)
-		add_sample(view, received);
+	return pieces_new(table, sizeof(table) / sizeof(table[0]), error);
 }
 
 void overview_get(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
-	struct view *view = find_view(dashboard->overview, &auth_of(request)->scope);
-	int64_t now_ms = clock_mono_ms();
 
-	if (view->answered_ms == 0 || now_ms - view->answered_ms > FRESH_MS) {
-		auto_pg_result struct pg_result *row = NULL;
-
-		if (!api_query(dashboard, request, &row, OVERVIEW_SQL, 0, NULL))
-			return;
-		buf_clear(&view->answer);
-		buf_add_str(&view->answer, pg_text(row, 0, 0));
-		view->answer.len_bytes--; // its closing brace
-		add_rate(view, pg_int(row, 0, 1));
-		view->answered_ms = now_ms;
-	}
-	api_reply_text(request, 200, buf_str(&view->answer));
+	pieces_reply(dashboard->overview, dashboard, request);
 }

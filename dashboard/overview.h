@@ -1,14 +1,10 @@
-// The fleet in a few numbers.
+// The fleet at a glance: how it is, how it came to be so, and what changed in the last hour.
 #pragma once
 
 #include "common/error.h"
 #include "common/http.h"
+#include "dashboard/pieces.h"
 
-struct dashboard;
-struct overview; // samples of what ingest has taken in, for the rate of the last minute
-
-struct overview *overview_new(struct dashboard *dashboard, struct error *error) must_check;
-void overview_free(struct overview *overview);
-DEFINE_CLEANUP(struct overview, overview_free)
+struct pieces *overview_new(struct error *error) must_check;
 
 http_handler overview_get; // GET /api/v1/overview

@@ -29,6 +29,7 @@
 #include "dashboard/settings.h"
 #include "dashboard/stream.h"
 #include "dashboard/tags.h"
+#include "dashboard/system.h"
 #include "dashboard/telemetry.h"
 #include "dashboard/tenants.h"
 #include "dashboard/tokens.h"
@@ -62,6 +63,7 @@ const struct http_route routes[] = {
 	{"DELETE", "/api/v1/users/{name}/totp", users_totp_reset, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/openapi.json", openapi_get, ACCESS_READ},
 	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
+	{"GET", "/api/v1/system", system_get, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
 	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
 	{"PATCH", "/api/v1/devices/{id}", settings_change, ACCESS_ACT},

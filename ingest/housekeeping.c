@@ -37,6 +37,7 @@
 #define SUMMARIZE_SQL "select rollup_summarize()"
 #define SLICE_SQL "select rows, refused, more from rollup_slice($1)"
 #define DROP_SQL "select drop_expired_partition($1, $2)"
+#define SAMPLE_SQL "select sample_fleet(55)" // a round comes each minute at most
 #define SWEEP_SQL "select sweep_expired($1, $2, $3)"
 #define SWEEP_OUTPUT_SQL "select sweep_command_output($1, $2)"
 
@@ -311,6 +312,7 @@ static bool do_all(struct housekeeping *h, struct error *error)
 	struct error local = {0};
 	if (due)
 		ok = and_then(ok, make_partitions(h, &local), &local, error);
+	ok = and_then(ok, pg_exec(h->pg, SAMPLE_SQL, &local), &local, error);
 	ok = and_then(ok, roll_up(h, &local), &local, error);
 	if (!due)
 		return ok;

@@ -27,6 +27,7 @@
 #define HEALTH_MS 100               // how long a request for /health may wait
 #define UNSENT_MS 100               // between two looks at the rest, while the broker does not take what we send
 #define DISCONNECT_MS 1000
+#define PART_MS 1000 // between two tries to say how we are
 #define GAPS_EVERY_MS 30000          // looks for gaps that count as lost, or more often when they do so sooner
 #define GAPS_OFTEN_MS 1000
 #define CLOCK_JUMP_MS 2000           // of the wall clock against the monotonic one
@@ -45,6 +46,7 @@ struct ingest {
 	struct health_facts facts;
 	struct presence presence;
 	struct excess excess;
+	struct part_state part;
 	struct inlet inlet;
 	struct batch batch;
 	size_t subscribing; // SUBACKs still awaited since CONNACK
@@ -234,6 +236,7 @@ struct ingest *ingest_new(const struct options *options, int signal_fd, struct e
 	ingest->dropped = metrics_counter(ingest->metrics, "muster_ingest_dropped_total", NULL,
 					  "QoS 0 messages dropped because the batch was full.");
 	inlet_init(&ingest->inlet);
+	part_state_init(&ingest->part, "ingest", options->broker_client_id, options->cell);
 	return make_parts(ingest, error) ? steal(ingest) : NULL;
 }
 
@@ -306,13 +309,24 @@ static void watch_clock(struct ingest *ingest)
 	ingest->clock_offset_ms = offset_ms;
 }
 
+// Where the store is away nobody hears; the silence tells then.
+static bool tell_part(struct ingest *ingest, int64_t now_ms, struct error *error)
+{
+	bool well = ingest->facts.broker;
+	if (!store_connected(ingest->store) || !part_state_due(&ingest->part, well, now_ms))
+		return true;
+	return store_tell_part(ingest->store, &ingest->part,
+			       well ? NULL : "no session with the broker: look whether it runs and lets svc.ingest in",
+			       error);
+}
+
 // What time alone brings about. all: everything that came was read and committed.
 static void sweep(struct ingest *ingest, int64_t now_ms, bool all)
 {
 	struct error error = {0};
 	size_t lost = 0;
 	bool ok = !all || store_sweep_presence(ingest->store, now_ms, &error);
-	ok = ok && store_tell_excess(ingest->store, now_ms, &error);
+	ok = ok && store_tell_excess(ingest->store, now_ms, &error) && tell_part(ingest, now_ms, &error);
 	if (ok && now_ms >= ingest->gaps_ms) {
 		int64_t often_ms = ingest->options->gap_lost_after_s * 1000 / 4;
 		watch_clock(ingest);
@@ -349,7 +363,10 @@ static int timeout_ms(const struct ingest *ingest)
 	else
 		timeout = earlier(earlier(mqtt_timeout_ms(ingest->mqtt), answers_timeout_ms(ingest->answers, now_ms)),
 				  earlier(presence_timeout_ms(&ingest->presence, now_ms),
-					  ingest->gaps_ms > now_ms ? (int)(ingest->gaps_ms - now_ms) : 0));
+					  earlier(ingest->gaps_ms > now_ms ? (int)(ingest->gaps_ms - now_ms) : 0,
+						  ingest->part.next_ms > now_ms ?
+							  (int)(ingest->part.next_ms - now_ms) :
+							  PART_MS)));
 	return ingest->health ? earlier(timeout, HEALTH_MS) : timeout;
 }
 

@@ -136,6 +136,11 @@ bool store_connect(struct store *store, struct error *error)
 	return pg_ready(store->pg, error);
 }
 
+bool store_tell_part(struct store *store, struct part_state *part, const char *why, struct error *error)
+{
+	return part_state_tell(part, store->pg, why, NULL, error);
+}
+
 bool store_connected(const struct store *store)
 {
 	return pg_connected(store->pg);

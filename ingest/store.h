@@ -8,6 +8,7 @@
 #include "ingest/summary.h"
 
 #include "common/metrics.h"
+#include "common/part_state.h"
 #include "common/pg.h"
 
 #include <stdbool.h>
@@ -44,6 +45,8 @@ bool store_batch(struct store *store, struct batch *batch, store_committed_fn *c
 bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *error) must_check;
 bool store_sweep_gaps(struct store *store, int64_t lost_after_s, size_t *lost, struct error *error) must_check;
 bool store_tell_excess(struct store *store, int64_t mono_ms, struct error *error) must_check;
+// What ingest says of itself; why: as part_state_tell.
+bool store_tell_part(struct store *store, struct part_state *part, const char *why, struct error *error) must_check;
 // The server's clock was set back, or may have been.
 bool store_clock_jumped(struct store *store, struct error *error) must_check;
 

@@ -339,6 +339,7 @@ static void take_turn(struct canary *canary)
 		if (mqtt_timeout_ms(canary->mqtt) >= 0 && mqtt_timeout_ms(canary->mqtt) < timeout_ms)
 			timeout_ms = mqtt_timeout_ms(canary->mqtt);
 	}
+	status_tell(canary);
 	watch_descriptors(canary);
 	loop_timer_once(canary->tick, timeout_ms);
 }
@@ -350,6 +351,7 @@ bool canary_init(struct canary *canary, const struct options *options, struct er
 	*canary = (struct canary){.options = options, .mqtt_fd = -1, .change = -1, .cut_s = -1};
 	(void)snprintf(canary->device, sizeof(canary->device), "canary-%ld", options->cell);
 	report_init(&canary->report, canary->device);
+	part_state_init(&canary->part, "canary", "canary", options->cell);
 	due_init(&canary->due, options->every_s * 1000, options->gap_s * 1000);
 	canary->metrics = metrics_new();
 	canary->loop = loop_new(error);

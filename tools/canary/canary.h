@@ -11,6 +11,7 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/mqtt.h"
+#include "common/part_state.h"
 #include "common/pg.h"
 #include "tools/canary/due.h"
 #include "tools/canary/identity.h"
@@ -47,10 +48,11 @@ struct canary {
 	bool denied;	// by the broker, which said so
 	bool admitted;	// by the broker
 	int64_t retry_ms; // what failed is not tried again before
+	struct part_state part;
 	double cut_s;	// of the last proof; below 0: none
 	bool proven;	// there was a proof, and
 	bool ok;	// it held
-	struct log_fault fault, broker_fault;
+	struct log_fault fault, broker_fault, part_fault;
 };
 
 bool canary_init(struct canary *canary, const struct options *options, struct error *error) must_check;
@@ -58,5 +60,7 @@ void canary_done(struct canary *canary);
 
 // status.c: /health and /metrics.
 bool status_start(struct canary *canary, struct error *error) must_check;
+// Into part_state, when it is time.
+void status_tell(struct canary *canary);
 // What a proof has come to, for the metrics.
 void status_count(struct canary *canary, bool ok);

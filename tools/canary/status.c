@@ -1,5 +1,7 @@
 #include "tools/canary/canary.h"
 
+#include "common/clock.h"
+
 #include "common/json.h"
 
 #define METRICS_MAX_BYTES 1048576
@@ -54,6 +56,29 @@ static void get_metrics(struct http_request *request, void *user)
 	buf_init(&text, METRICS_MAX_BYTES);
 	metrics_write(canary->metrics, &text);
 	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);
+}
+
+void status_tell(struct canary *canary)
+{
+	const char *why = !canary->ok && canary->proven ?
+				  "the last proof failed: a revoked certificate was not cut or was let in again; see "
+				  "Certificates and the broker's log" :
+			  canary->phase == CANARY_ENROLLING && canary->retry_ms > clock_mono_ms() ?
+				  "it cannot enrol: its log says why" :
+							      NULL;
+	struct error error = {0};
+	struct json *detail;
+
+	if (!pg_connected(canary->pg) || canary->phase == CANARY_PROVING ||
+	    !part_state_due(&canary->part, !why, clock_mono_ms()))
+		return;
+	detail = json_new_object();
+	json_set_int(detail, "cell", canary->options->cell);
+	json_set_bool(detail, "broker", canary->mqtt && mqtt_connected(canary->mqtt));
+	if (!part_state_tell(&canary->part, canary->pg, why, detail, &error))
+		log_fault(&canary->part_fault, "state.untold", &error);
+	else
+		log_fault_over(&canary->part_fault, "state.untold");
 }
 
 static const struct http_route routes[] = {

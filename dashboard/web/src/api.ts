@@ -310,14 +310,87 @@ export interface Registration {
   created_at: string;
 }
 
+// [ms, online, stale, offline, never, messages a minute, enrolled, commands, succeeded, failed]; the last four of ten minutes
+export type Sample = [number, number, number, number, number, number | null, number, number, number, number];
+
+// What happened to several within five minutes.
+export interface Change {
+  kind: string; // "presence.offline", "enrolled", "revoked", "command.failed reboot", "campaign.paused", ...
+  at: string;
+  count: number;
+  names: string[]; // the first few
+  id: number | null; // of a campaign
+}
+
+export type PartHealth = "ok" | "degraded" | "silent";
+
 export interface Overview {
   at: string;
   devices: { total: number; revoked: number } & Record<Status, number>;
   commands_today: { total: number; open: number; succeeded: number; failed: number; cancelled: number };
-  ledger: { stored: number; received: number; duplicates: number; lost: number; open: number; late: number };
+  ledger: {
+    stored: number;
+    received: number;
+    duplicates: number;
+    lost: number;
+    open: number;
+    late: number;
+    per_minute: number | null; // null: not known yet, or not to whoever sees only some groups
+  };
   quarantine: { total: number; last_day: number };
-  ingest: { messages_last_minute: number; window_s: number };
   waiting: { registrations: number };
+  history: Sample[] | null;
+  changes: Change[];
+  system: { parts: number; troubled: { part: string; state: PartHealth; why: string }[] };
+}
+
+export interface Part {
+  part: string;
+  instance: string;
+  version: string;
+  started_at: string;
+  seen_at: string;
+  state: PartHealth;
+  since: string;
+  why: string;
+  detail: {
+    host?: string;
+    pid?: number;
+    cell?: number;
+    broker?: BrokerFacts | boolean;
+    wake?: { state: string; breaker?: string; paused_ms?: number; under_way?: number };
+    revocations_waiting?: number;
+  };
+}
+
+export interface BrokerFacts {
+  version?: string;
+  uptime_s?: number;
+  clients?: number;
+  sessions_waiting?: number;
+  retained?: number;
+  stored?: number;
+  heap_bytes?: number;
+}
+
+export interface System {
+  at: string;
+  parts: Part[];
+  queues: { queue: string; count: number; oldest_at: string | null }[];
+  database: {
+    version: string;
+    started_at: string;
+    size_bytes: number;
+    connections: number;
+    connections_max: number;
+    oldest_transaction_s: number | null;
+    replica: boolean;
+    mail_waiting: number;
+    mail_oldest_at: string | null;
+    mail_error: string | null;
+  };
+  proofs: { cell: number; cause: string; requested_at: string; cut_s: number | null; refused: number; admitted: number; ok: boolean }[];
+  authorities: { sha256: string; kind: "device" | "service"; state: string; not_after: string; created_at: string }[];
 }
 
 export interface Series {

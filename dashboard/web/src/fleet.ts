@@ -25,6 +25,7 @@ export async function askFleet(): Promise<void> {
     const data = await get<Overview>("overview");
     noteServerTime(data.at);
     setBadge("/enrolment", { count: data.waiting.registrations, words: "waiting to be let in", tone: "warn" });
+    setBadge("/system", { count: data.system.troubled.length, words: "parts not well", tone: "bad" });
     change({ data, error: null });
   } catch (thrown) {
     change({ ...state, error: thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown)) });

@@ -1,9 +1,13 @@
-// How the fleet is, at a glance.
-import { type Overview, type Status } from "./api";
+// How the fleet is, at a glance; how it came to be so; and what waits for a person.
+import type { ComponentChildren } from "preact";
+import { type Overview, type Sample, type Status } from "./api";
+import { Attention } from "./attention";
+import { Changes } from "./changes";
 import { useOverview } from "./fleet";
 import { compact, count } from "./format";
-import { Fault, Icon, statusWord } from "./parts";
+import { Card, Fault, Icon, StatusBadge, statusWord } from "./parts";
 import { Registrations } from "./registrations";
+import { hourly, type Layer, Trend } from "./trend";
 import type { ViewProps } from "./views";
 
 const statuses: Status[] = ["online", "stale", "offline", "never"];
@@ -12,22 +16,35 @@ export default function OverviewView({ who }: ViewProps) {
   const { data, error } = useOverview();
   return (
     <>
-      <div class="heading">
-        <h1>Overview</h1>
-      </div>
+      <h1 class="sr">Overview</h1>
       {error && error.status !== 503 && <Fault error={error} />}
-      <OverviewStrip data={data} />
-      <Registrations mayDecide={who.role === "administrator"} />
+      {data ? (
+        <>
+          <Numbers data={data} />
+          {data.waiting.registrations > 0 && <Registrations mayDecide={who.role === "administrator"} />}
+          <div class="overview">
+            <div>
+              <History samples={data.history} />
+            </div>
+            <div class="side-cards">
+              <Card title="Needs attention" id="attention-title"><Attention data={data} /></Card>
+              <Card title="In the last hour" id="changes-title"><Changes items={data.changes} /></Card>
+            </div>
+          </div>
+        </>
+      ) : (
+        !error && <div class="card skeleton tall" role="status" aria-label="Loading" />
+      )}
     </>
   );
 }
 
-function OverviewStrip({ data }: { data: Overview | null }) {
-  if (!data) return <div class="strip skeleton" aria-hidden="true" />;
-  const { devices, commands_today: commands, ledger, quarantine, ingest } = data;
-  const perMinute = ingest.window_s > 0 ? Math.round((ingest.messages_last_minute * 60) / Math.max(ingest.window_s, 5)) : 0;
+// ---- now ----
+
+function Numbers({ data }: { data: Overview }) {
+  const { devices, commands_today: commands, ledger, quarantine, system } = data;
   return (
-    <section class="strip" aria-label="Overview" data-testid="overview">
+    <section class="strip" aria-label="Now" data-testid="overview">
       <div class="tile wide">
         <h2>Devices online</h2>
         <p class="big">
@@ -35,59 +52,73 @@ function OverviewStrip({ data }: { data: Overview | null }) {
           <small> of {count(devices.total)}</small>
         </p>
         <Shares devices={devices} />
+        <ul class="share-keys">
+          {statuses.map((status) => (
+            <li key={status}>
+              <a href={`/devices?status=${status}`} class={devices[status] ? "" : "none"} aria-label={`${count(devices[status])} ${statusWord(status)}`}>
+                <StatusBadge status={status} />
+                <b>{count(devices[status])}</b>
+              </a>
+            </li>
+          ))}
+        </ul>
       </div>
-      <Tile name="Messages a minute" value={compact(perMinute)} note="taken in by ingest" />
       <Tile
-        name="Commands today"
-        value={count(commands.total)}
-        note={
-          commands.failed ? (
-            <span class="bad">
-              <Icon name="alert" />
-              {count(commands.failed)} not done
-            </span>
-          ) : commands.open ? (
-            `${count(commands.open)} on their way`
-          ) : commands.total ? (
-            "all done"
-          ) : (
-            "none yet"
-          )
-        }
+        name="Messages a minute"
+        value={ledger.per_minute === null ? "–" : compact(ledger.per_minute)}
+        note={ledger.per_minute === null ? "measured over a minute" : "taken in and committed"}
       />
-      <Tile
-        name="Ledger"
-        value={`${count(ledger.lost)} lost`}
-        tone={ledger.lost ? "bad" : "good"}
-        note={`${compact(ledger.stored)} stored once, ${compact(ledger.duplicates)} repeats refused`}
-      />
+      <Tile name="Ledger" value={`${count(ledger.lost)} lost`} tone={ledger.lost ? "bad" : "good"} note={ledgerNote(ledger)} />
+      <Tile name="Commands today" href="/commands" value={count(commands.total)} note={commandNote(commands)} />
+      <Tile name="System" {...systemState(system)} />
       <Tile
         name="Quarantine"
-        value={count(quarantine.total)}
-        note={
-          quarantine.last_day ? (
-            <span class="warn">
-              <Icon name="alert" />
-              {count(quarantine.last_day)} since yesterday
-            </span>
-          ) : (
-            "no refused messages today"
-          )
-        }
+        value={quarantine.total > 100_000 ? "> 100 k" : count(quarantine.total)}
+        note={quarantine.last_day ? <Warn tone="warn">{count(quarantine.last_day)} since yesterday</Warn> : "nothing refused today"}
       />
     </section>
   );
 }
 
-function Tile({ name, value, note, tone = "" }: {
+const ledgerNote = (ledger: Overview["ledger"]): string =>
+  `${compact(ledger.stored)} stored once, ${compact(ledger.duplicates)} repeats refused`;
+
+function commandNote(commands: Overview["commands_today"]): ComponentChildren {
+  if (commands.failed) return <Warn tone="bad">{count(commands.failed)} not done</Warn>;
+  if (commands.open) return `${count(commands.open)} on their way`;
+  return commands.total ? "all done" : "none yet";
+}
+
+function systemState({ parts, troubled }: Overview["system"]): { value: string; tone: string; note: ComponentChildren } {
+  if (parts === 0) return { value: "–", tone: "", note: "no part has spoken yet" };
+  if (troubled.length === 0) return { value: "All well", tone: "good", note: `${parts} parts, heard within 30 s` };
+  const first = troubled[0]!;
+  return {
+    value: `${troubled.length} of ${parts}`,
+    tone: "bad",
+    note: <Warn tone="bad">{first.part} {first.state === "silent" ? "is silent" : "is not well"}</Warn>,
+  };
+}
+
+function Warn({ tone, children }: { tone: "bad" | "warn"; children: ComponentChildren }) {
+  return (
+    <span class={tone}>
+      <Icon name="alert" />
+      {children}
+    </span>
+  );
+}
+
+function Tile({ name, value, note, tone = "", href }: {
   name: string;
   value: string;
-  note: preact.ComponentChildren;
+  note: ComponentChildren;
   tone?: string;
+  href?: string;
 }) {
   return (
     <div class="tile">
-      <h2>{name}</h2>
+      <h2>{href ? <a href={href}>{name}</a> : name}</h2>
       <p class={`big ${tone}`}>{value}</p>
       <p class="note">{note}</p>
     </div>
@@ -96,12 +127,50 @@ function Tile({ name, value, note, tone = "" }: {
 
 function Shares({ devices }: { devices: Overview["devices"] }) {
   if (devices.total === 0) return <p class="note">none enrolled yet</p>;
-  const words = statuses.map((status) => `${count(devices[status])} ${statusWord(status).toLowerCase()}`).join(", ");
   return (
-    <div class="shares" role="img" aria-label={words} title={words}>
+    <div class="shares" aria-hidden="true">
       {statuses.map(
         (status) => devices[status] > 0 && <span key={status} class={status} style={{ flexGrow: devices[status] }} />,
       )}
     </div>
+  );
+}
+
+// ---- the last day ----
+
+const column = (samples: Sample[], index: number): (number | null)[] => samples.map((sample) => sample[index] ?? null);
+
+function History({ samples }: { samples: Sample[] | null }) {
+  if (!samples || samples.length < 2)
+    return (
+      <Card title="The last 24 hours" id="history-title">
+        <p class="quiet">
+          The course of the fleet is kept from now on, a sample each minute; it is drawn here in some minutes. Who sees only
+          some groups has the numbers of now alone.
+        </p>
+      </Card>
+    );
+  const times = samples.map(([ms]) => ms);
+  const presence: Layer[] = [
+    { name: "Online", tone: "good", values: column(samples, 1) },
+    { name: "Stale", tone: "warn", values: column(samples, 2) },
+    { name: "Offline", tone: "bad", values: column(samples, 3) },
+    { name: "Never seen", tone: "idle", values: column(samples, 4) },
+  ];
+  const ended = hourly(times, [
+    { name: "Succeeded", tone: "good", values: column(samples, 8) },
+    { name: "Not done", tone: "bad", values: column(samples, 9) },
+  ]);
+  const enrolled = hourly(times, [{ name: "Enrolled", tone: "accent", values: column(samples, 6) }]);
+  const rate = samples.filter((sample) => sample[5] !== null); // the first sample has none before it
+  return (
+    <Card title="The last 24 hours" id="history-title">
+      <div class="trends" data-testid="history">
+        <Trend label="Devices" kind="area" times={times} layers={presence} />
+        <Trend label="Messages a minute" kind="area" times={rate.map(([ms]) => ms)} layers={[{ name: "Messages", tone: "accent", values: column(rate, 5) }]} />
+        <Trend label="Commands ended, by the hour" kind="bars" {...ended} />
+        <Trend label="Enrolments, by the hour" kind="bars" {...enrolled} />
+      </div>
+    </Card>
   );
 }

@@ -51,6 +51,7 @@ export const views: View[] = [
     path: /^\/audit$/, title: "Audit", roles: ["administrator", "auditor"], link: "/audit", group: "System",
     load: () => import("./audit"),
   },
+  { path: /^\/system$/, title: "System", roles: ["administrator", "auditor"], link: "/system", group: "System", load: () => import("./system") },
 
   // The person's own
   { path: /^\/account$/, title: "Account", roles: ALL, link: "/account", load: () => import("./account") },
