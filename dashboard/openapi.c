@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/command_request.h"
 #include "dashboard/auth.h"
+#include "dashboard/openapi_notes.h"
 #include "dashboard/routes.h"
 
 #include <ctype.h>
@@ -12,6 +13,7 @@
 
 #define NAME_MAX_BYTES 128
 #define METHOD_MAX_BYTES 16
+#define WORDS_MAX_BYTES 256
 
 static bool is_described(const struct http_route *route)
 {
@@ -89,46 +91,189 @@ static void add_security(struct json *operation, int tag)
 	json_set(operation, "security", security);
 }
 
+// In words for people, and as a list for programs.
 static void add_roles(struct json *operation, int tag)
 {
 	static const enum role roles[] = {ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMINISTRATOR, ROLE_AUDITOR};
+	struct json *names = json_new_array();
 	auto_buf struct buf text = {0};
 
 	buf_init(&text, 256);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
-		if (tag & (int)roles[i])
-			(void)buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "Roles: ", auth_role_name(roles[i]));
+		if (!(tag & (int)roles[i]))
+			continue;
+		(void)buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "Roles: ", auth_role_name(roles[i]));
+		append_text(names, auth_role_name(roles[i]));
 	}
+	json_set(operation, "x-roles", names);
 	if (text.len_bytes > 0)
 		json_set_string(operation, "description", buf_str(&text));
 }
 
-// Those in braces, and the header that makes a repetition harmless.
-static void add_parameters(struct json *operation, const struct http_route *route, bool takes_command)
+// ---- notes: "name: words|name: words" ----
+
+struct entry {
+	char name[NAME_MAX_BYTES], words[WORDS_MAX_BYTES];
+};
+
+// False at the end.
+static bool next_entry(const char **at, struct entry *out)
+{
+	if (!*at || !**at)
+		return false;
+	size_t whole = strcspn(*at, "|"), name = strcspn(*at, ":");
+	const char *words = *at + name + 1 + (name + 1 < whole && (*at)[name + 1] == ' ');
+
+	(void)snprintf(out->name, sizeof(out->name), "%.*s", (int)name, *at);
+	(void)snprintf(out->words, sizeof(out->words), "%.*s", (int)(*at + whole - words), words);
+	*at += whole + ((*at)[whole] == '|');
+	return true;
+}
+
+static void add_parameter(struct json *parameters, const char *name, const char *in, bool required, const char *words)
+{
+	struct json *parameter = json_new_object();
+
+	json_set_string(parameter, "name", name);
+	json_set_string(parameter, "in", in);
+	if (required)
+		json_set_bool(parameter, "required", true);
+	if (words)
+		json_set_string(parameter, "description", words);
+	json_set(parameter, "schema", typed("string", NULL));
+	json_append(parameters, parameter);
+}
+
+// Those in braces, those of the query, and the header that makes a repetition harmless.
+static void add_parameters(struct json *operation, const struct http_route *route, const struct openapi_note *note,
+			   bool takes_command)
 {
 	struct json *parameters = json_new_array();
+	const char *query = note ? note->query : NULL;
+	struct entry entry;
 
 	for (const char *at = strchr(route->pattern, '{'); at; at = strchr(at + 1, '{')) {
 		char name[NAME_MAX_BYTES];
-		struct json *parameter = json_new_object();
 
 		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 1, "}"), at + 1);
-		json_set_string(parameter, "name", name);
-		json_set_string(parameter, "in", "path");
-		json_set_bool(parameter, "required", true);
-		json_set(parameter, "schema", typed("string", NULL));
-		json_append(parameters, parameter);
+		add_parameter(parameters, name, "path", true, NULL);
 	}
-	if (takes_command) {
-		struct json *parameter = json_new_object();
-
-		json_set_string(parameter, "name", "Idempotency-Key");
-		json_set_string(parameter, "in", "header");
-		json_set(parameter, "schema",
-			 typed("string", "the same request with the same key is the same command"));
-		json_append(parameters, parameter);
-	}
+	while (next_entry(&query, &entry))
+		add_parameter(parameters, entry.name, "query", false, entry.words);
+	if (takes_command)
+		add_parameter(parameters, "Idempotency-Key", "header", false,
+			      "the same request with the same key is the same command");
 	json_set(operation, "parameters", parameters);
+}
+
+static void add_body(struct json *operation, const struct openapi_note *note, bool takes_command)
+{
+	struct json *body, *schema, *properties;
+	const char *members = note ? note->body : NULL;
+	struct entry entry;
+
+	if (!takes_command && !members)
+		return;
+	body = json_new_object();
+	if (takes_command) {
+		json_set_bool(body, "required", true);
+		json_set(body, "content", content("application/json", "CommandRequest"));
+	} else {
+		schema = typed("object", NULL);
+		properties = json_new_object();
+		while (next_entry(&members, &entry))
+			json_set(properties, entry.name, described(entry.words));
+		json_set(schema, "properties", properties);
+		json_set(body, "content", object_of("application/json", object_of("schema", schema)));
+	}
+	json_set(operation, "requestBody", body);
+}
+
+// ---- errors ----
+
+static const struct shape {
+	const char *status, *words;
+} shapes[] = {
+	{"400", "A parameter is not understood: detail says which, and what it may be"},
+	{"401", "Nobody is logged in, or the key is unknown, revoked or expired: log in again"},
+	{"403", "Your role may not do this, or another site made the browser send it"},
+	{"404", "There is no such thing, or none that you may see"},
+	{"413", "The body is too large"},
+	{"415", "The body must be sent as application/json"},
+	{"422", "The body is not as it must be: detail says which member, and what it may be"},
+	{"429", "Too many requests: Retry-After says in how many seconds to try again"},
+	{"503", "The database or a queue is away for now: Retry-After, or a moment, and try again"},
+	{"default", "Anything else"},
+};
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
+
+static bool can_answer(const struct http_route *route, const struct openapi_note *note, const char *status)
+{
+	bool changes = strcmp(route->method, "GET") != 0, sends = changes && strcmp(route->method, "DELETE") != 0;
+
+	if (strcmp(status, "400") == 0)
+		return sends || (note && note->query);
+	if (strcmp(status, "401") == 0 || strcmp(status, "403") == 0)
+		return route->tag != ACCESS_PUBLIC;
+	if (strcmp(status, "404") == 0)
+		return strchr(route->pattern, '{');
+	if (strcmp(status, "413") == 0 || strcmp(status, "415") == 0 || strcmp(status, "422") == 0)
+		return sends;
+	return true;
+}
+
+static struct json *problem_response(const char *words)
+{
+	struct json *problem = described(words);
+
+	json_set(problem, "content", content("application/problem+json", "Problem"));
+	return problem;
+}
+
+static struct json *responses_of(const struct http_route *route, const struct openapi_note *note)
+{
+	struct json *responses = json_new_object();
+	const char *own = note ? note->errors : NULL;
+	struct entry entry;
+
+	json_set(responses, "2XX", described("Done, or taken on; docs/protocol.md says what the body holds"));
+	for (size_t i = 0; i < SHAPES; i++) {
+		char target[NAME_MAX_BYTES];
+		struct json *shape = json_new_object();
+
+		(void)snprintf(target, sizeof(target), "#/components/responses/%s", shapes[i].status);
+		json_set_string(shape, "$ref", target);
+		if (can_answer(route, note, shapes[i].status))
+			json_set(responses, shapes[i].status, shape);
+		else
+			json_free(shape);
+	}
+	while (next_entry(&own, &entry))
+		json_set(responses, entry.name, problem_response(entry.words));
+	return responses;
+}
+
+static struct json *shared_responses(void)
+{
+	struct json *all = json_new_object();
+
+	for (size_t i = 0; i < SHAPES; i++)
+		json_set(all, shapes[i].status, problem_response(shapes[i].words));
+	return all;
+}
+
+// ---- operations ----
+
+// "devices" of /api/v1/devices/{id}: what the route is about.
+static void add_tag(struct json *operation, const char *pattern)
+{
+	const char *word = strncmp(pattern, "/api/v1/", 8) == 0 ? pattern + 8 : pattern + 1;
+	struct json *tags = json_new_array();
+	char tag[NAME_MAX_BYTES];
+
+	(void)snprintf(tag, sizeof(tag), "%.*s", (int)strcspn(word, "/."), word);
+	append_text(tags, tag);
+	json_set(operation, "tags", tags);
 }
 
 static char lower(char c)
@@ -176,30 +321,19 @@ static struct json *operation_of(const struct http_route *route)
 {
 	bool takes_command = strcmp(route->method, "POST") == 0 &&
 			     (strcmp(route->pattern, "/api/v1/commands") == 0 || route->tag == ACCESS_SIGNED);
+	const struct openapi_note *note = openapi_note(route->method, route->pattern);
 	struct json *operation = json_new_object();
-	struct json *responses = json_new_object();
-	struct json *done = json_new_object();
-	struct json *problem = json_new_object();
 	char id[NAME_MAX_BYTES];
 
 	operation_id(route, id);
 	json_set_string(operation, "operationId", id);
+	add_tag(operation, route->pattern);
+	json_set_string(operation, "summary", note ? note->summary : route->pattern);
 	add_roles(operation, route->tag);
 	add_security(operation, route->tag);
-	add_parameters(operation, route, takes_command);
-	if (takes_command) {
-		struct json *body = json_new_object();
-
-		json_set_bool(body, "required", true);
-		json_set(body, "content", content("application/json", "CommandRequest"));
-		json_set(operation, "requestBody", body);
-	}
-	json_set_string(done, "description", "Done, or taken on; docs/protocol.md says what the body holds");
-	json_set(responses, "2XX", done);
-	json_set_string(problem, "description", "What is wrong, and what to do about it (RFC 9457)");
-	json_set(problem, "content", content("application/problem+json", "Problem"));
-	json_set(responses, "default", problem);
-	json_set(operation, "responses", responses);
+	add_parameters(operation, route, note, takes_command);
+	add_body(operation, note, takes_command);
+	json_set(operation, "responses", responses_of(route, note));
 	return operation;
 }
 
@@ -329,6 +463,7 @@ struct json *openapi_document(void)
 	json_set(schemas, "Problem", problem_schema());
 	json_set(schemas, "CommandRequest", command_request());
 	json_set(components, "schemas", schemas);
+	json_set(components, "responses", shared_responses());
 	json_set(schemes, "bearer", scheme("http", NULL, NULL, "bearer"));
 	json_set(schemes, "session", scheme("apiKey", "cookie", AUTH_COOKIE, NULL));
 	json_set(schemes, "signature", scheme("apiKey", "header", "Muster-Signature", NULL));

@@ -36,16 +36,16 @@ function focusFilter(): boolean {
   return box !== undefined;
 }
 
-// What opens a row: its link, otherwise the button that unfolds it.
+// What opens a row: its link, otherwise what unfolds it.
 const opener = (row: Element): HTMLElement | null =>
-  row.querySelector<HTMLElement>("a[href]") ?? row.querySelector<HTMLElement>("button.reveal, button:not(:disabled)");
+  row.querySelector<HTMLElement>("summary, a[href]") ?? row.querySelector<HTMLElement>("button.reveal, button:not(:disabled)");
 
 // The rows of the table that has the focus, otherwise of the first in view.
 function rows(): HTMLElement[] {
   const here = document.activeElement?.closest("#main table");
   const tables = document.querySelectorAll<HTMLElement>("#main table");
   const table = here ?? [...tables].find(visible);
-  const found = table?.querySelectorAll<HTMLElement>("tbody > tr") ?? [];
+  const found = table?.querySelectorAll<HTMLElement>("tbody > tr") ?? document.querySelectorAll<HTMLElement>("#main details");
   return [...found].filter((row) => visible(row) && opener(row));
 }
 

@@ -55,6 +55,7 @@ export const views: View[] = [
 
   // The person's own
   { path: /^\/account$/, title: "Account", roles: ALL, link: "/account", load: () => import("./account") },
+  { path: /^\/api\/docs$/, title: "API", roles: ALL, link: "/api/docs", load: () => import("./docs") },
 ];
 
 export interface Found {

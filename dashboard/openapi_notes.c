@@ -1,0 +1,127 @@
+#include "dashboard/openapi_notes.h"
+
+#include <string.h>
+
+#define PAGE "limit: rows of a page, 1 to 500|after: next of the page before"
+
+const struct openapi_note openapi_notes[] = {
+	{"POST", "/api/v1/session", "Log in: the session comes as a cookie", NULL,
+	 "name: of the account|password: with the name|link: instead of both, the token of a one-time login link",
+	 "401: wrong name or password, or the link is used up|429: too many tries; Retry-After says when again"},
+	{"GET", "/api/v1/session", "Who is logged in, and as what", NULL, NULL, NULL},
+	{"DELETE", "/api/v1/session", "Log out: the session ends at once", NULL, NULL, NULL},
+	{"GET", "/api/v1/openapi.json", "This document", NULL, NULL, NULL},
+	{"GET", "/api/v1/overview", "The fleet at a glance: now, the last day, the last hour", NULL, NULL, NULL},
+	{"GET", "/api/v1/system", "Parts, queues, broker, database, proofs and authorities of Muster itself", NULL, NULL,
+	 NULL},
+
+	// ---- devices ----
+	{"GET", "/api/v1/devices", "Devices, in pages",
+	 "q: part of an id, a name or a tag|query: in the language of section 18 of the protocol|status: online, stale, "
+	 "offline, never or revoked|sort: device, last_seen, battery, cpu, memory or disk; with - the greatest first|" PAGE,
+	 NULL, NULL},
+	{"GET", "/api/v1/devices/{id}", "All that is known of a device", NULL, NULL, NULL},
+	{"PATCH", "/api/v1/devices/{id}", "Change a device's settings", NULL,
+	 "command_policy: one or burst|time_zone: a name of the tz database|maintenance_window: days, from and to; null: none",
+	 NULL},
+	{"GET", "/api/v1/devices/{id}/telemetry", "A metric's course, for charts",
+	 "metric: a column of telemetry or a custom metric|from: ms since 1970 or RFC 3339|to: likewise; now|points: at most",
+	 NULL, NULL},
+	{"POST", "/api/v1/devices/{id}/tags", "Add and remove tags", NULL, "add: tags|remove: tags", NULL},
+	{"POST", "/api/v1/devices/{id}/revoke", "Cut a device off, and let it in no more", NULL, "reason: shown to people", NULL},
+	{"POST", "/api/v1/devices/{id}/restore", "Let a revoked device in again", NULL, "reason: shown to people", NULL},
+	{"POST", "/api/v1/devices/{id}/wake", "Wake a sleeping device by a push", NULL, NULL,
+	 "409: no push service reaches it"},
+	{"GET", "/api/v1/revocations", "Who may not come in", "all: also who was let in again|" PAGE, NULL, NULL},
+	{"GET", "/api/v1/revocations/proofs", "What the canaries proved", NULL, NULL, NULL},
+
+	// ---- commands ----
+	{"GET", "/api/v1/actions", "What devices can be told to do, with the schema of each", NULL, NULL, NULL},
+	{"GET", "/api/v1/commands", "Commands, the newest first",
+	 "device: only of this one|state: one of the states, or open|action: only this one|requested_by: only of this "
+	 "person|request_id: only of this request|" PAGE,
+	 NULL, NULL},
+	{"POST", "/api/v1/commands", "Tell a device to do something", NULL, NULL,
+	 "409: the Idempotency-Key was used for another request"},
+	{"DELETE", "/api/v1/commands", "Cancel what waits for a device, or remove what ended long ago",
+	 "device: whose waiting commands are cancelled|older_than_s: instead, ended commands older than this are removed", NULL, NULL},
+	{"GET", "/api/v1/commands/{id}", "A command with its history", NULL, NULL, NULL},
+	{"GET", "/api/v1/commands/{id}/output", "What a command has printed so far",
+	 "format: text for the output alone|after: number of the last chunk known|limit: chunks", NULL, NULL},
+	{"POST", "/api/v1/commands/{id}/cancel", "Cancel a command", NULL, NULL, "409: it has ended already"},
+	{"POST", "/admin/command", "Tell a device to do something, by a signed request", NULL, NULL,
+	 "401: the signature, the key or the time is wrong|409: the nonce was used before"},
+	{"GET", "/api/v1/admin-keys", "Keys that sign requests", NULL, NULL, NULL},
+	{"POST", "/api/v1/admin-keys", "Make such a key: its secret is shown once", NULL,
+	 "label: what it is for", NULL},
+	{"DELETE", "/api/v1/admin-keys/{id}", "Revoke such a key", NULL, NULL, NULL},
+
+	// ---- groups, filters, campaigns ----
+	{"GET", "/api/v1/groups", "Groups of devices", PAGE, NULL, NULL},
+	{"POST", "/api/v1/groups", "Make a group", NULL,
+	 "name: of the group|description: for people|query: its members are those that match; absent: they are named",
+	 "409: there is one of this name"},
+	{"GET", "/api/v1/groups/{name}", "A group", NULL, NULL, NULL},
+	{"DELETE", "/api/v1/groups/{name}", "Remove a group; its devices stay", NULL, NULL, NULL},
+	{"POST", "/api/v1/groups/{name}/devices", "Put devices in a group, or take some out", NULL,
+	 "add: device ids|remove: instead, device ids", "409: its members are those of a query"},
+	{"GET", "/api/v1/filters", "Saved filters", PAGE, NULL, NULL},
+	{"POST", "/api/v1/filters", "Save a filter", NULL, "name: of the filter|query: in the language of section 18", NULL},
+	{"DELETE", "/api/v1/filters/{name}", "Remove a filter", NULL, NULL, NULL},
+	{"GET", "/api/v1/campaigns", "Campaigns, the newest first", "state: only those in this state|" PAGE, NULL, NULL},
+	{"POST", "/api/v1/campaigns", "Make a campaign: a command for many, little by little", NULL,
+	 "name: for people|action: what to do|params: of the action|target: one of device, tag, group, filter, query, devices, "
+	 "all|rollout: canary, success_pct, error_pct, rate_per_min and factor|ttl_s: of each command|continuous: also who "
+	 "matches later|confirm: true for a destructive action",
+	 NULL},
+	{"POST", "/api/v1/campaigns/preview", "Whom a target would reach, before anything is done", NULL,
+	 "target: as of a campaign|action: what to do|params: of the action", NULL},
+	{"GET", "/api/v1/campaigns/{id}", "A campaign with its progress", NULL, NULL, NULL},
+	{"GET", "/api/v1/campaigns/{id}/targets", "Its devices, and how far each is", "state: only those in this state|" PAGE,
+	 NULL, NULL},
+	{"POST", "/api/v1/campaigns/{id}/start", "Start it", NULL, NULL, "409: it is not a draft"},
+	{"POST", "/api/v1/campaigns/{id}/pause", "Pause it", NULL, NULL, "409: it does not run"},
+	{"POST", "/api/v1/campaigns/{id}/resume", "Go on with it", NULL, NULL, "409: it is not paused"},
+	{"POST", "/api/v1/campaigns/{id}/abort", "Abort it: what is not sent is cancelled", NULL, NULL, "409: it has ended"},
+	{"POST", "/api/v1/campaigns/{id}/approve", "Approve it, as a second person", NULL, NULL,
+	 "403: who made it may not approve it|409: it does not wait for approval"},
+
+	// ---- enrolment ----
+	{"GET", "/api/v1/events", "What devices reported besides telemetry, the newest first",
+	 "device: only of this one|type: only this one|" PAGE, NULL, NULL},
+	{"GET", "/api/v1/registrations", "Devices that ask to be let in, or did",
+	 "state: pending, approved, rejected or issued|serial: pattern with *|device: likewise|model: likewise|os: likewise|"
+	 "peer: likewise|fingerprint: likewise|" PAGE, NULL, NULL},
+	{"GET", "/api/v1/registrations/{id}", "One of them", NULL, NULL, NULL},
+	{"POST", "/api/v1/registrations/{id}/approve", "Let it in", NULL,
+	 "device: its id; absent: the one it asks for|tags: it gets|cell: its broker|replace: true where the id is of a device "
+	 "whose place it takes", "409: it is decided, or the id is taken"},
+	{"POST", "/api/v1/registrations/{id}/reject", "Do not let it in", NULL, "reason: told to the device",
+	 "409: it has its certificate already"},
+	{"GET", "/api/v1/tokens", "Enrolment tokens", PAGE, NULL, NULL},
+	{"POST", "/api/v1/tokens", "Make an enrolment token: it is shown once", NULL,
+	 "device: for this one alone|tags: its devices get|uses: how often|expires_s: for how long|cell: their broker", NULL},
+	{"GET", "/api/v1/tokens/{id}", "A token with what became of it", NULL, NULL, NULL},
+	{"DELETE", "/api/v1/tokens/{id}", "Revoke a token", NULL, NULL, NULL},
+	{"GET", "/api/v1/enrollment/script", "The script that enrols the devices on a cable, without a token",
+	 "os: bash, windows or device", NULL, NULL},
+	{"POST", "/api/v1/enrollment/script", "The same with a token in it", NULL,
+	 "os: bash, windows or device|token: an enrolment token",
+	 NULL},
+	{"GET", "/api/v1/audit", "Who changed what, the newest first",
+	 "actor: only by this person|action: only this one|target: only of this|device: only of this one|from: ms since 1970 or "
+	 "RFC 3339|to: likewise|" PAGE,
+	 NULL, NULL},
+	{"GET", "/api/v1/audit/verify", "Whether the chain of the audit is whole", NULL, NULL, NULL},
+	{"GET", "/api/v1/stream", "What changes, as server-sent events", "after: id of the last event known", NULL, NULL},
+};
+const size_t openapi_notes_count = sizeof(openapi_notes) / sizeof(openapi_notes[0]);
+
+const struct openapi_note *openapi_note(const char *method, const char *pattern)
+{
+	for (size_t i = 0; i < openapi_notes_count; i++) {
+		if (strcmp(openapi_notes[i].method, method) == 0 && strcmp(openapi_notes[i].pattern, pattern) == 0)
+			return &openapi_notes[i];
+	}
+	return NULL;
+}
