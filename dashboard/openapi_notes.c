@@ -112,7 +112,8 @@ const struct openapi_note openapi_notes[] = {
 	 "actor: only by this person|action: only this one|target: only of this|device: only of this one|from: ms since 1970 or "
 	 "RFC 3339|to: likewise|" PAGE,
 	 NULL, NULL},
-	{"GET", "/api/v1/audit/verify", "Whether the chain of the audit is whole", NULL, NULL, NULL},
+	{"GET", "/api/v1/audit/verify", "Whether the chain of the audit is whole, in steps",
+	 "after: checked of the step before|limit: rows of a step", NULL, NULL},
 	{"GET", "/api/v1/stream", "What changes, as server-sent events", "after: id of the last event known", NULL, NULL},
 };
 const size_t openapi_notes_count = sizeof(openapi_notes) / sizeof(openapi_notes[0]);

@@ -700,6 +700,38 @@ static void test_thread(void **state)
 	assert_int_equal(kill((pid_t)pid, SIGCONT), 0);
 }
 
+// Each round counts the fleet, unless that was done a moment ago.
+static void test_the_fleet_is_counted(void **state)
+{
+	struct metrics *auto_metrics metrics = metrics_new();
+	struct housekeeping *housekeeping cleanup(housekeeping_free_cleanup) = make(metrics);
+	exec("delete from fleet_sample"); // of the rounds before
+	exec("insert into device (device, enabled, enrolled_at) values ('s1', true, now() - interval '10 seconds'),"
+	     " ('s2', true, now() - interval '2 days'), ('s3', false, null), ('s4', true, null);"
+	     "insert into device_state (device, presence, last_seen, interval_s) values ('s1', 'online', now(), 30),"
+	     " ('s2', 'online', now() - interval '5 minutes', 30), ('s3', 'offline', now(), 30);"
+	     "insert into ledger (device, epoch, received) values ('s1', 'e', 7), ('s1', 'f', 5), ('s2', 'e', 30);"
+	     "insert into command (device, action, state, requested_by, finished_at) values"
+	     " ('s1', 'ping', 'succeeded', 'x', now()), ('s1', 'ping', 'expired', 'x', now()),"
+	     " ('s2', 'ping', 'queued', 'x', null)");
+	process_pause(); // what is counted is from before the sample
+	round_of(housekeeping);
+	assert_true(holds("select (online, stale, offline, never, revoked, enrolled) = (1, 1, 1, 1, 1, 1) from fleet_sample"));
+	assert_true(holds("select (commands, succeeded, failed, received) = (3, 1, 1, 42) from fleet_sample"));
+	round_of(housekeeping);
+	assert_int_equal(number("select count(*) from fleet_sample"), 1);
+	exec("update fleet_sample set at = at - interval '1 minute'");
+	exec("insert into command (device, action, requested_by, created_at) values ('s1', 'ping', 'x', now() - interval '2 minutes')");
+	round_of(housekeeping); // what came before the last sample is not counted again
+	assert_true(holds("select commands < 4 and span_s between 55 and 90 from fleet_sample order by at desc limit 1"));
+	exec("update fleet_sample set at = now() - interval '9 days' where at < now() - interval '30 seconds'");
+	exec("update fleet_sample set at = now() + interval '1 day' where at > now() - interval '30 seconds'");
+	round_of(housekeeping); // the clock was set back; and nothing is kept for ever
+	assert_true(holds("select count(*) = 1 and max(at) <= now() from fleet_sample"));
+	exec("delete from fleet_sample; delete from command; delete from ledger; delete from device_state;"
+	     " delete from device");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -722,6 +754,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_of_two_works, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_failure_stops_nothing_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_fleet_is_counted, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -1,0 +1,158 @@
+// The frame: navigation, keyboard, theme; the overview, the system, the API's document.
+import assert from 'node:assert/strict'
+import { accessible, address, looks, open, withBrowser } from './page.mjs'
+
+const { MUSTER_LINK } = process.env
+
+const active = (page) => page.evaluate(() => document.activeElement?.textContent ?? '')
+const theme = (page) => page.evaluate(() => document.documentElement.dataset.theme)
+const at = (page, path) => page.waitForFunction((wanted) => location.pathname === wanted, path)
+
+async function seesTheOverview(page) {
+	await page.getByTestId('overview').waitFor()
+	const tiles = await page.getByTestId('overview').innerText()
+	assert.match(tiles, /0 lost/)
+	assert.match(tiles, /All well/)
+	await page.getByTestId('history').waitFor()
+	await page.getByTestId('changes').getByText(/guest-1/).first().waitFor()
+	const waiting = page.getByTestId('attention').getByRole('link', { name: '1 device asks to be let in' })
+	await waiting.waitFor()
+	await looks(page, 'overview')
+
+	// The numbers lead to what they count.
+	await page.getByTestId('overview').getByRole('link', { name: /Never seen$/ }).click()
+	await at(page, '/devices')
+	assert.equal(new URL(page.url()).searchParams.get('status'), 'never')
+	await page.goBack()
+	await page.getByTestId('overview').waitFor()
+
+	// A moment under the mouse.
+	const chart = page.getByTestId('history').locator('svg').first()
+	const box = await chart.boundingBox()
+	await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2)
+	assert.match(await page.locator('.trend-at').first().innerText(), /^\d\d:\d\d$/)
+}
+
+async function walksByKeyboard(page) {
+	await page.keyboard.press('?')
+	const help = page.getByRole('dialog')
+	await help.getByText('Next row').waitFor()
+	await accessible(page, 'help')
+	await looks(page, 'help', { fullPage: false })
+	await page.keyboard.press('d') // in the dialog the keys are its own
+	await page.keyboard.press('Escape')
+	await help.waitFor({ state: 'detached' })
+
+	await page.keyboard.press('g')
+	await page.keyboard.press('d')
+	await at(page, '/devices')
+	await page.locator('tr[data-device=sim-002]').waitFor()
+	await page.keyboard.press('j')
+	const first = await active(page)
+	await page.keyboard.press('j')
+	assert.notEqual(await active(page), first)
+	await page.keyboard.press('k')
+	assert.equal(await active(page), first)
+	await page.keyboard.press('/')
+	assert.equal(await page.evaluate(() => document.activeElement.type), 'search')
+	await page.keyboard.type('sim-002 j')
+	assert.equal(await page.evaluate(() => document.activeElement.value), 'sim-002 j', 'who types, types')
+	await page.keyboard.press('Escape')
+	await page.evaluate(() => document.activeElement.blur())
+	await page.locator('tr[data-device=sim-001]').waitFor()
+	await page.keyboard.press('j')
+	await page.keyboard.press('Enter')
+	await page.getByTestId('why').waitFor()
+	await page.keyboard.press('g')
+	await page.keyboard.press('s')
+	await at(page, '/system')
+	await page.keyboard.press('g')
+	await page.keyboard.press('q') // leads nowhere
+	await page.keyboard.press('g')
+	await page.keyboard.press('o')
+	await at(page, '/')
+}
+
+async function choosesATheme(page) {
+	await page.emulateMedia({ colorScheme: 'light' })
+	assert.equal(await theme(page), 'light')
+	const me = page.getByRole('button', { name: /administrator$/ })
+	await me.click()
+	await page.getByRole('button', { name: 'Dark' }).click()
+	assert.equal(await theme(page), 'dark')
+	await accessible(page, "the person's menu")
+	await page.reload()
+	await me.waitFor()
+	assert.equal(await theme(page), 'dark', 'kept on this computer')
+	await me.click()
+	await page.getByRole('button', { name: 'System', exact: true }).click()
+	assert.equal(await theme(page), 'light')
+	await page.emulateMedia({ colorScheme: 'dark' })
+	await page.waitForFunction(() => document.documentElement.dataset.theme === 'dark')
+	await page.keyboard.press('Escape')
+	assert.equal(await page.getByRole('button', { name: 'Log out' }).count(), 0)
+	assert.match(await active(page), /administrator/)
+}
+
+async function usesTheDrawer(page) {
+	await page.setViewportSize({ width: 360, height: 780 })
+	assert.equal(await page.getByRole('navigation').count(), 0)
+	await page.getByRole('button', { name: 'Menu' }).click()
+	await page.getByRole('navigation').getByRole('link', { name: 'System' }).waitFor()
+	await accessible(page, 'drawer')
+	await looks(page, 'drawer', { fullPage: false })
+	await page.setViewportSize({ width: 360, height: 780 })
+	await page.getByRole('button', { name: 'Menu' }).click()
+	await page.getByRole('navigation').getByRole('link', { name: 'Devices' }).click()
+	await at(page, '/devices')
+	await page.getByRole('navigation').waitFor({ state: 'hidden' })
+	await page.setViewportSize({ width: 1440, height: 900 })
+}
+
+async function looksAtTheSystem(page) {
+	await page.goto(address('/system'))
+	const parts = page.getByTestId('parts')
+	for (const part of ['ingest', 'commander', 'bridge', 'dashboard'])
+		await parts.locator(`tr[data-part=${part}]`).getByText('Well', { exact: true }).waitFor()
+	await page.getByTestId('queues').getByText('Commands to be signed').waitFor()
+	await page.getByText('Clients connected').waitFor()
+	await looks(page, 'system')
+}
+
+async function readsTheApi(page) {
+	await page.goto(address('/api/docs'))
+	const route = page.locator('[data-route="POST /api/v1/devices/{id}/revoke"]')
+	await route.waitFor()
+	await page.keyboard.press('/')
+	await page.keyboard.type('revoke post')
+	await page.waitForFunction(() => document.querySelectorAll('[data-route]').length === 1)
+	await page.keyboard.press('Tab')
+	await page.keyboard.press('j')
+	await page.keyboard.press('Enter')
+	await route.getByText('For operator, administrator.').waitFor()
+	assert.match(await route.locator('.curl code').innerText(), /^curl -sS -X POST .*Bearer .*\/api\/v1\/devices\/\{id\}\/revoke'$/s)
+	for (const status of ['2XX', '401', '403', '404', '422', '429', '503'])
+		await route.getByText(status, { exact: true }).waitFor()
+	await looks(page, 'api')
+}
+
+await withBrowser(async (browser) => {
+	const { page, faults } = await open(browser)
+	await page.goto(MUSTER_LINK)
+	await seesTheOverview(page)
+	await page.setViewportSize({ width: 1440, height: 900 })
+	await walksByKeyboard(page)
+	await choosesATheme(page)
+	await usesTheDrawer(page)
+	await looksAtTheSystem(page)
+	await page.setViewportSize({ width: 1440, height: 900 })
+	await readsTheApi(page)
+	assert.deepEqual(faults, [])
+
+	const other = await open(browser)
+	await other.page.route('**/api/v1/session', (answer) =>
+		answer.fulfill({ json: { name: 'eve', role: 'viewer', can_act: false, expires_at: new Date(), version: '' } }))
+	await other.page.goto(address('/'))
+	await other.page.getByRole('navigation').getByRole('link', { name: 'Devices' }).waitFor()
+	assert.equal(await other.page.getByRole('navigation').getByRole('link', { name: 'System' }).count(), 0)
+})

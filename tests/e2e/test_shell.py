@@ -1,0 +1,127 @@
+"""The page's frame, its overview, the system's page and the API's document; and what the API answers for them."""
+import hashlib
+import json
+import secrets
+
+import pytest
+
+from page import browse
+from stack import Device, run, wait_for
+
+STACK_ARGS = ["--sims", "3", "--no-agent"]
+
+
+def ask(stack, path, key=None):
+    """GET with curl and an API key: (status, parsed body)."""
+    key = key or (stack.state / "api-token").read_text().strip()
+    done = run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", "-H", f"Authorization: Bearer {key}",
+               "-w", "\n%{http_code}", f"https://localhost:{stack.ports['dashboard']}/api/v1/{path}")
+    text, status = done.stdout.rsplit("\n", 1)
+    return int(status), json.loads(text)
+
+
+def overview(stack):
+    status, body = ask(stack, "overview")
+    assert status == 200, body
+    return body
+
+
+def system(stack):
+    status, body = ask(stack, "system")
+    assert status == 200, body
+    return body
+
+
+def parts(stack):
+    return {part["part"]: part["state"] for part in system(stack)["parts"]}
+
+
+def test_every_part_says_how_it_is(stack):
+    well = {"ingest": "ok", "commander": "ok", "bridge": "ok", "dashboard": "ok"}
+    wait_for(lambda: parts(stack) == well, "every part to be heard")
+    assert overview(stack)["system"] == {"parts": 4, "troubled": []}
+    commander = wait_for(lambda: next((part for part in system(stack)["parts"] if part["part"] == "commander" and
+                                       part["detail"]["broker"].get("clients")), None), "what the broker says of itself")
+    assert commander["detail"]["broker"]["version"].startswith("mosquitto"), commander
+    assert commander["detail"]["broker"]["clients"] >= 6, commander  # three devices, ingest, commander, bridge
+    before = stack.value("select started_at from part_state where part = 'ingest'")
+    stack.kill("ingest")
+    wait_for(lambda: stack.value("select started_at from part_state where part = 'ingest'") > before, "ingest to speak again")
+    assert len(parts(stack)) == 4, "the same instance after a restart"
+
+
+def test_who_does_not_speak_is_silent(stack):
+    stack.rows("insert into part_state (part, instance, version, started_at, seen_at, state) values ('canary', 'canary@9', '1',"
+               " now() - interval '1 hour', now() - interval '40 seconds', 'ok') returning 1")
+    try:
+        wait_for(lambda: parts(stack).get("canary") == "silent", "the canary's silence")
+        troubled = wait_for(lambda: overview(stack)["system"]["troubled"], "it on the overview")
+        assert [(one["part"], one["state"]) for one in troubled] == [("canary", "silent")]
+    finally:
+        stack.rows("delete from part_state where part = 'canary' returning 1")
+
+
+def test_what_changed_in_the_last_hour(stack):
+    with Device(stack, "guest-1") as guest:
+        guest.publish("telemetry", guest.next(cpu_pct=1))
+        guest.wait_stored()
+    stack.muster("device", "revoke", "guest-1", "--reason", "left", "--yes")
+    for name in ("guest-2", "guest-3", "guest-4", "guest-5"):
+        stack.enroll(name)
+    stack.rows("insert into command (device, action, params, requested_by, expires_at) select 'guest-2', 'ping', '{}', 'x',"
+               " now() + interval '1 second' returning 1")
+
+    def of(kind):
+        return [change for change in overview(stack)["changes"] if change["kind"] == kind]
+
+    wait_for(lambda: of("command.expired ping"), "the command's end", 40)
+    assert of("command.expired ping")[0]["names"] == ["guest-2"]
+    assert of("revoked")[0]["names"] == ["guest-1"]
+    # What happened to several within five minutes is one; the clock may just have passed a full five minutes.
+    enrolled = of("enrolled")
+    assert sum(change["count"] for change in enrolled) == 8 and len(enrolled) <= 2, enrolled
+    assert all(len(change["names"]) == min(3, change["count"]) for change in enrolled), enrolled
+
+
+def test_the_course_is_kept(stack):
+    wait_for(lambda: stack.value("select count(*) from fleet_sample") > 0, "the first sample")
+    stack.rows("insert into fleet_sample select 'default', now() - n * interval '10 minutes', 600, 3, 0, 1, 0, 0, 1, 5, 4, 1,"
+               " 100000 - n * 500 from generate_series(1, 60) n on conflict do nothing returning 1")
+    history = wait_for(lambda: next((h for h in [overview(stack)["history"]] if h and len(h) > 50), None), "the history", 40)
+    at, online, stale, offline, never, rate, enrolled, commands, succeeded, failed = history[-10]
+    assert (online, stale, offline, never, rate, enrolled, commands, succeeded, failed) == (3, 0, 1, 0, 50, 1, 5, 4, 1)
+    assert history[-1][0] > at
+    per_minute = wait_for(lambda: overview(stack)["ledger"]["per_minute"], "a rate", 60)
+    assert per_minute > 0
+
+
+def api_key(stack, role):
+    token = secrets.token_urlsafe(32)
+    stack.rows("insert into user_account (name, role) values (%s, %s) on conflict do nothing returning 1", f"key-{role}", role)
+    stack.rows("insert into access_token (token_hash, kind, user_name, label, expires_at) values (%s, 'api', %s, 'test',"
+               " now() + interval '1 hour') returning 1", hashlib.sha256(token.encode()).digest(), f"key-{role}")
+    return token
+
+
+@pytest.mark.parametrize("role,status", [("viewer", 403), ("operator", 403), ("auditor", 200), ("administrator", 200)])
+def test_who_sees_the_system(stack, role, status):
+    key = api_key(stack, role)
+    assert ask(stack, "system", key)[0] == status
+    assert ask(stack, "overview", key)[0] == 200
+
+
+def test_many_askers_cost_no_more_than_one(stack):
+    def scans():
+        return stack.value("select seq_scan + coalesce(idx_scan, 0) from pg_stat_user_tables where relname = 'quarantine'")
+
+    before, asked = scans(), 0
+    while asked < 30 or (scans() == before and asked < 300):
+        assert overview(stack)["quarantine"] == {"total": 0, "last_day": 0}
+        asked += 1
+    assert 0 < scans() - before <= asked / 4, (asked, scans() - before)
+
+
+def test_a_person_looks_around(stack):
+    csr, secret = stack.csr("applicant")[1], secrets.token_urlsafe(32)
+    assert stack.post("/v1/registration", {"csr": csr, "secret": secret, "device": "applicant"})[0] == 202
+    browse(stack, "shell.mjs")
