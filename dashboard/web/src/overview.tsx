@@ -5,7 +5,7 @@ import { Attention } from "./attention";
 import { Changes } from "./changes";
 import { useOverview } from "./fleet";
 import { compact, count } from "./format";
-import { Card, Fault, Icon, StatusBadge, statusWord } from "./parts";
+import { Card, Fault, Icon, StatusBadge } from "./parts";
 import { Registrations } from "./registrations";
 import { hourly, type Layer, Trend } from "./trend";
 import type { ViewProps } from "./views";
@@ -55,7 +55,7 @@ function Numbers({ data }: { data: Overview }) {
         <ul class="share-keys">
           {statuses.map((status) => (
             <li key={status}>
-              <a href={`/devices?status=${status}`} class={devices[status] ? "" : "none"} aria-label={`${count(devices[status])} ${statusWord(status)}`}>
+              <a href={`/devices?status=${status}`} class={devices[status] ? "" : "none"}>
                 <StatusBadge status={status} />
                 <b>{count(devices[status])}</b>
               </a>
