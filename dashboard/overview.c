@@ -7,12 +7,13 @@
 #define COUNTED_MAX "100001" // of what may grow without end no more is counted
 
 static const char devices_sql[] =
-	"with status as (select d.enabled, " DEVICE_STATUS_SQL " as status from device d left join device_state s"
-	"  on s.device = d.device)"
-	" select json_build_object('total', count(*), 'online', count(*) filter (where status = 'online'),"
-	"  'stale', count(*) filter (where status = 'stale'), 'offline', count(*) filter (where status = 'offline'),"
-	"  'never', count(*) filter (where status = 'never'), 'revoked', count(*) filter (where not enabled))"
-	" from status";
+	// Not joined, which would double the cost: a device without a state was never seen.
+	"with known as (select count(*) total, count(*) filter (where not enabled) revoked from device),"
+	" seen as (select count(*) filter (where status = 'online') online, count(*) filter (where status = 'stale') stale,"
+	"  count(*) filter (where status = 'offline') offline from (select " DEVICE_STATUS_SQL " as status"
+	"  from device_state s) x)"
+	" select json_build_object('total', total, 'online', online, 'stale', stale, 'offline', offline,"
+	"  'never', greatest(0, total - online - stale - offline), 'revoked', revoked) from known, seen";
 
 static const char commands_sql[] =
 	"select json_build_object('total', count(*),"
