@@ -32,6 +32,7 @@ const struct openapi_note openapi_notes[] = {
 	{"POST", "/api/v1/devices/{id}/restore", "Let a revoked device in again", NULL, "reason: shown to people", NULL},
 	{"POST", "/api/v1/devices/{id}/wake", "Wake a sleeping device by a push", NULL, NULL,
 	 "409: no push service reaches it"},
+	{"POST", "/api/v1/devices/{id}/move", "Give a device to another tenant", NULL, "tenant: whose it is from now on", NULL},
 	{"GET", "/api/v1/revocations", "Who may not come in", "all: also who was let in again|" PAGE, NULL, NULL},
 	{"GET", "/api/v1/revocations/proofs", "What the canaries proved", NULL, NULL, NULL},
 
@@ -108,6 +109,22 @@ const struct openapi_note openapi_notes[] = {
 	{"POST", "/api/v1/enrollment/script", "The same with a token in it", NULL,
 	 "os: bash, windows or device|token: an enrolment token",
 	 NULL},
+	{"POST", "/api/v1/registrations/decide", "Let several in, or not", NULL,
+	 "ids: of registrations|verb: approve or reject|tags: those let in get|reason: told to the others", NULL},
+	{"GET", "/api/v1/preapprovals", "Serial numbers that are let in without asking", PAGE, NULL, NULL},
+	{"POST", "/api/v1/preapprovals", "Add some", NULL, "items: serial, device, tags and cell of each", NULL},
+	{"DELETE", "/api/v1/preapprovals/{serial}", "Remove one", NULL, NULL, NULL},
+	{"GET", "/api/v1/certificates", "Certificates of devices",
+	 "q: part of a device id or serial number|state: expiring, expired or revoked|days: until they expire|" PAGE, NULL, NULL},
+	{"GET", "/api/v1/certificates/summary", "How many there are, and expire soon", "days: what counts as soon", NULL, NULL},
+
+	// ---- people ----
+	{"GET", "/api/v1/tenants", "Tenants", PAGE, NULL, NULL},
+	{"POST", "/api/v1/tenants", "Make a tenant", NULL, "name: of the tenant|description: for people",
+	 "409: there is one of this name"},
+	{"PATCH", "/api/v1/tenants/{name}", "Describe a tenant anew", NULL, "description: for people", NULL},
+	{"GET", "/api/v1/users/{name}/rights", "In which groups somebody may do what", NULL, NULL, NULL},
+	{"PUT", "/api/v1/users/{name}/rights", "Set that", NULL, "rights: all of them, each with group and role", NULL},
 	{"GET", "/api/v1/audit", "Who changed what, the newest first",
 	 "actor: only by this person|action: only this one|target: only of this|device: only of this one|from: ms since 1970 or "
 	 "RFC 3339|to: likewise|" PAGE,

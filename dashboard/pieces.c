@@ -13,7 +13,7 @@
 // The settings that row-level security goes by, and the database's time.
 static const char scope_sql[] =
 	"select coalesce(current_setting('muster.tenant', true), '') || '/' ||"
-	" coalesce(current_setting('muster.groups', true), ''), to_json(now())";
+	" coalesce(current_setting('muster.groups', true), ''), to_json(now()), to_json(scope_all())";
 
 struct kept {
 	struct buf json;
@@ -140,7 +140,7 @@ void pieces_reply(struct pieces *pieces, struct dashboard *dashboard, struct htt
 	if (!refresh(pieces, scope, dashboard, request))
 		return;
 	buf_init(&answer, API_ANSWER_MAX_BYTES);
-	(void)buf_addf(&answer, "{\"at\":%s", pg_text(row, 0, 1));
+	(void)buf_addf(&answer, "{\"at\":%s,\"all\":%s", pg_text(row, 0, 1), pg_text(row, 0, 2));
 	for (size_t i = 0; i < pieces->count; i++)
 		(void)buf_addf(&answer, ",\"%s\":%s", pieces->table[i].name, buf_str(&scope->kept[i].json));
 	(void)buf_add_str(&answer, "}");

@@ -25,5 +25,5 @@ struct pieces *pieces_new(const struct piece *table, size_t count, struct error 
 void pieces_free(struct pieces *pieces);
 DEFINE_CLEANUP(struct pieces, pieces_free)
 
-// Answers with {"at":...} and a member for each piece, as seen by whoever asks.
+// Answers with {"at":..., "all": whether everything is seen} and a member for each piece, as seen by whoever asks.
 void pieces_reply(struct pieces *pieces, struct dashboard *dashboard, struct http_request *request);

@@ -63,7 +63,7 @@ const struct http_route routes[] = {
 	{"DELETE", "/api/v1/users/{name}/totp", users_totp_reset, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/openapi.json", openapi_get, ACCESS_READ},
 	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
-	{"GET", "/api/v1/system", system_get, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
+	{"GET", "/api/v1/system", system_get, ACCESS_AUDIT | ACCESS_ALL},
 	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
 	{"PATCH", "/api/v1/devices/{id}", settings_change, ACCESS_ACT},

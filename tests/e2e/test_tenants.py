@@ -251,6 +251,7 @@ RULES = {
     "DELETE /api/v1/users/{name}/totp": admin(404, thing="user"),  # who has none
     "GET /api/v1/openapi.json": Rule(LISTED),
     "GET /api/v1/overview": Rule(LISTED),
+    "GET /api/v1/system": Rule("401 403 403 403 403 403 403 403 200"),
     "GET /api/v1/devices": Rule(LISTED, query="?limit=500"),
     "GET /api/v1/devices/{id}": Rule(READ, "device"),
     "PATCH /api/v1/devices/{id}": act(200, body={"time_zone": "Europe/Oslo"}),
@@ -405,6 +406,7 @@ def test_lists_are_not_empty_for_those_who_may(acme):
 # ---- what stands beside the rules ----
 # Tables that the dashboard may read or write and that have no policies, each with the reason.
 NO_POLICY = {
+    "part_state": "how the installation's daemons are: a word of it is for all, the rest a route's",
     "admin_request": "signatures that were taken, found by enter_key() alone",
     "audit_link": "hashes and positions of the audit's rows, which say nothing of them",
     "audit_checkpoint": "as audit_link",
@@ -421,6 +423,8 @@ OWNERS_RIGHTS = {
     "purge_commands",  # asks may_act of each command's device
     "move_device",  # for people of all tenants
     "device_taken",  # tells that an id is taken, and no more
+    "tell_part",  # the caller's own part alone
+    "system_facts",  # sizes and ages, no contents; asked by a route for people of all tenants
     "check_audit",  # positions and hashes
     "request_password_reset", "password_reset_user", "finish_password_reset",  # before anybody is known; a link by its hash
     "use_totp_step", "use_recovery_code",  # before anybody is known; of use with a code only

@@ -326,6 +326,7 @@ export type PartHealth = "ok" | "degraded" | "silent";
 
 export interface Overview {
   at: string;
+  all: boolean; // nothing is hidden from this person: no tenant, no groups
   devices: { total: number; revoked: number } & Record<Status, number>;
   commands_today: { total: number; open: number; succeeded: number; failed: number; cancelled: number };
   ledger: {

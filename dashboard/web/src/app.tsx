@@ -1,7 +1,7 @@
 import type { ComponentType } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, del, get, type Pending, post, type Session } from "./api";
-import { watchFleet } from "./fleet";
+import { useOverview, watchFleet } from "./fleet";
 import { useLive, useNow } from "./hooks";
 import { listenToKeys } from "./keys";
 import { serverNow, start, stop } from "./live";
@@ -62,7 +62,11 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
   const url = useLocation();
   const path = url.pathname === "/login" ? "/" : url.pathname;
   const found = findView(path);
-  const mine = useMemo(() => views.filter(({ link, roles }) => link && roles.includes(who.role)), [who.role]);
+  const all = useOverview().data?.all ?? false;
+  const mine = useMemo(
+    () => views.filter(({ link, roles, installation }) => link && roles.includes(who.role) && (all || !installation)),
+    [who.role, all],
+  );
   const [help, setHelp] = useState(false);
   useEffect(() => {
     if (url.pathname === "/login") navigate("/", true);

@@ -16,6 +16,7 @@ export interface View {
   roles: Role[]; // who finds it in the navigation; the API decides what they get
   load: () => Promise<{ default: ComponentType<ViewProps> }>;
   link?: string; // stands in the navigation; places.ts has its picture and letter
+  installation?: boolean; // only for people of all tenants
   group?: Group; // under this heading there; without one, in the person's own menu
 }
 
@@ -51,7 +52,10 @@ export const views: View[] = [
     path: /^\/audit$/, title: "Audit", roles: ["administrator", "auditor"], link: "/audit", group: "System",
     load: () => import("./audit"),
   },
-  { path: /^\/system$/, title: "System", roles: ["administrator", "auditor"], link: "/system", group: "System", load: () => import("./system") },
+  {
+    path: /^\/system$/, title: "System", roles: ["administrator", "auditor"], installation: true, link: "/system", group: "System",
+    load: () => import("./system"),
+  },
 
   // The person's own
   { path: /^\/account$/, title: "Account", roles: ALL, link: "/account", load: () => import("./account") },
