@@ -24,7 +24,7 @@ export default function OverviewView({ who }: ViewProps) {
           {data.waiting.registrations > 0 && <Registrations mayDecide={who.role === "administrator"} />}
           <div class="overview">
             <div>
-              <History samples={data.history} />
+              <History data={data} />
             </div>
             <div class="side-cards">
               <Card title="Needs attention" id="attention-title"><Attention data={data} /></Card>
@@ -140,7 +140,7 @@ function Shares({ devices }: { devices: Overview["devices"] }) {
 
 const column = (samples: Sample[], index: number): (number | null)[] => samples.map((sample) => sample[index] ?? null);
 
-function History({ samples }: { samples: Sample[] | null }) {
+function History({ data: { history: samples, devices, at } }: { data: Overview }) {
   if (!samples || samples.length < 2)
     return (
       <Card title="The last 24 hours" id="history-title">
@@ -152,10 +152,10 @@ function History({ samples }: { samples: Sample[] | null }) {
     );
   const times = samples.map(([ms]) => ms);
   const presence: Layer[] = [
-    { name: "Online", tone: "good", values: column(samples, 1) },
-    { name: "Stale", tone: "warn", values: column(samples, 2) },
-    { name: "Offline", tone: "bad", values: column(samples, 3) },
-    { name: "Never seen", tone: "idle", values: column(samples, 4) },
+    { name: "Online", tone: "good", values: [...column(samples, 1), devices.online] },
+    { name: "Stale", tone: "warn", values: [...column(samples, 2), devices.stale] },
+    { name: "Offline", tone: "bad", values: [...column(samples, 3), devices.offline] },
+    { name: "Never seen", tone: "idle", values: [...column(samples, 4), devices.never] },
   ];
   const ended = hourly(times, [
     { name: "Succeeded", tone: "good", values: column(samples, 8) },
@@ -166,7 +166,7 @@ function History({ samples }: { samples: Sample[] | null }) {
   return (
     <Card title="The last 24 hours" id="history-title">
       <div class="trends" data-testid="history">
-        <Trend label="Devices" kind="area" times={times} layers={presence} />
+        <Trend label="Devices" kind="area" times={[...times, Date.parse(at)]} layers={presence} />
         <Trend label="Messages a minute" kind="area" times={rate.map(([ms]) => ms)} layers={[{ name: "Messages", tone: "accent", values: column(rate, 5) }]} />
         <Trend label="Commands ended, by the hour" kind="bars" {...ended} />
         <Trend label="Enrolments, by the hour" kind="bars" {...enrolled} />
