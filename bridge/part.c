@@ -16,8 +16,8 @@ void part_init(struct part *part, const char *address, long port)
 static bool run(struct worker_job *job, struct pg *pg, struct error *error)
 {
 	struct part *part = (struct part *)job;
-	const char *why = part->broker ? NULL :
-					 "no session with the broker: devices that speak HTTP are answered 503; look "
+	const char *why = part->broker ? NULL
+				       : "no session with the broker: devices that speak HTTP are answered 503; look "
 					 "whether it runs and lets svc.bridge in";
 
 	return part_state_tell(&part->state, pg, why, NULL, error);

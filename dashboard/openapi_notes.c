@@ -12,27 +12,34 @@ const struct openapi_note openapi_notes[] = {
 	{"DELETE", "/api/v1/session", "Log out: the session ends at once", NULL, NULL, NULL},
 	{"GET", "/api/v1/openapi.json", "This document", NULL, NULL, NULL},
 	{"GET", "/api/v1/overview", "The fleet at a glance: now, the last day, the last hour", NULL, NULL, NULL},
-	{"GET", "/api/v1/system", "Parts, queues, broker, database, proofs and authorities of Muster itself", NULL, NULL,
-	 NULL},
+	{"GET", "/api/v1/system", "Parts, queues, broker, database, proofs and authorities of Muster itself", NULL,
+	 NULL, NULL},
 
 	// ---- devices ----
 	{"GET", "/api/v1/devices", "Devices, in pages",
-	 "q: part of an id, a name or a tag|query: in the language of section 18 of the protocol|status: online, stale, "
-	 "offline, never or revoked|sort: device, last_seen, battery, cpu, memory or disk; with - the greatest first|" PAGE,
+	 "q: part of an id, a name or a tag|query: in the language of section 18 of the protocol|status: online, "
+	 "stale, "
+	 "offline, never or revoked|sort: device, last_seen, battery, cpu, memory or disk; with - the greatest "
+	 "first|" PAGE,
 	 NULL, NULL},
 	{"GET", "/api/v1/devices/{id}", "All that is known of a device", NULL, NULL, NULL},
 	{"PATCH", "/api/v1/devices/{id}", "Change a device's settings", NULL,
-	 "command_policy: one or burst|time_zone: a name of the tz database|maintenance_window: days, from and to; null: none",
+	 "command_policy: one or burst|time_zone: a name of the tz database|maintenance_window: days, from and to; "
+	 "null: none",
 	 NULL},
 	{"GET", "/api/v1/devices/{id}/telemetry", "A metric's course, for charts",
-	 "metric: a column of telemetry or a custom metric|from: ms since 1970 or RFC 3339|to: likewise; now|points: at most",
+	 "metric: a column of telemetry or a custom metric|from: ms since 1970 or RFC 3339|to: likewise; now|points: "
+	 "at most",
 	 NULL, NULL},
 	{"POST", "/api/v1/devices/{id}/tags", "Add and remove tags", NULL, "add: tags|remove: tags", NULL},
-	{"POST", "/api/v1/devices/{id}/revoke", "Cut a device off, and let it in no more", NULL, "reason: shown to people", NULL},
-	{"POST", "/api/v1/devices/{id}/restore", "Let a revoked device in again", NULL, "reason: shown to people", NULL},
+	{"POST", "/api/v1/devices/{id}/revoke", "Cut a device off, and let it in no more", NULL,
+	 "reason: shown to people", NULL},
+	{"POST", "/api/v1/devices/{id}/restore", "Let a revoked device in again", NULL, "reason: shown to people",
+	 NULL},
 	{"POST", "/api/v1/devices/{id}/wake", "Wake a sleeping device by a push", NULL, NULL,
 	 "409: no push service reaches it"},
-	{"POST", "/api/v1/devices/{id}/move", "Give a device to another tenant", NULL, "tenant: whose it is from now on", NULL},
+	{"POST", "/api/v1/devices/{id}/move", "Give a device to another tenant", NULL,
+	 "tenant: whose it is from now on", NULL},
 	{"GET", "/api/v1/revocations", "Who may not come in", "all: also who was let in again|" PAGE, NULL, NULL},
 	{"GET", "/api/v1/revocations/proofs", "What the canaries proved", NULL, NULL, NULL},
 
@@ -45,7 +52,9 @@ const struct openapi_note openapi_notes[] = {
 	{"POST", "/api/v1/commands", "Tell a device to do something", NULL, NULL,
 	 "409: the Idempotency-Key was used for another request"},
 	{"DELETE", "/api/v1/commands", "Cancel what waits for a device, or remove what ended long ago",
-	 "device: whose waiting commands are cancelled|older_than_s: instead, ended commands older than this are removed", NULL, NULL},
+	 "device: whose waiting commands are cancelled|older_than_s: instead, ended commands older than this are "
+	 "removed",
+	 NULL, NULL},
 	{"GET", "/api/v1/commands/{id}", "A command with its history", NULL, NULL, NULL},
 	{"GET", "/api/v1/commands/{id}/output", "What a command has printed so far",
 	 "format: text for the output alone|after: number of the last chunk known|limit: chunks", NULL, NULL},
@@ -53,8 +62,8 @@ const struct openapi_note openapi_notes[] = {
 	{"POST", "/admin/command", "Tell a device to do something, by a signed request", NULL, NULL,
 	 "401: the signature, the key or the time is wrong|409: the nonce was used before"},
 	{"GET", "/api/v1/admin-keys", "Keys that sign requests", NULL, NULL, NULL},
-	{"POST", "/api/v1/admin-keys", "Make such a key: its secret is shown once", NULL,
-	 "label: what it is for", NULL},
+	{"POST", "/api/v1/admin-keys", "Make such a key: its secret is shown once", NULL, "label: what it is for",
+	 NULL},
 	{"DELETE", "/api/v1/admin-keys/{id}", "Revoke such a key", NULL, NULL, NULL},
 
 	// ---- groups, filters, campaigns ----
@@ -67,23 +76,28 @@ const struct openapi_note openapi_notes[] = {
 	{"POST", "/api/v1/groups/{name}/devices", "Put devices in a group, or take some out", NULL,
 	 "add: device ids|remove: instead, device ids", "409: its members are those of a query"},
 	{"GET", "/api/v1/filters", "Saved filters", PAGE, NULL, NULL},
-	{"POST", "/api/v1/filters", "Save a filter", NULL, "name: of the filter|query: in the language of section 18", NULL},
+	{"POST", "/api/v1/filters", "Save a filter", NULL, "name: of the filter|query: in the language of section 18",
+	 NULL},
 	{"DELETE", "/api/v1/filters/{name}", "Remove a filter", NULL, NULL, NULL},
-	{"GET", "/api/v1/campaigns", "Campaigns, the newest first", "state: only those in this state|" PAGE, NULL, NULL},
+	{"GET", "/api/v1/campaigns", "Campaigns, the newest first", "state: only those in this state|" PAGE, NULL,
+	 NULL},
 	{"POST", "/api/v1/campaigns", "Make a campaign: a command for many, little by little", NULL,
-	 "name: for people|action: what to do|params: of the action|target: one of device, tag, group, filter, query, devices, "
-	 "all|rollout: canary, success_pct, error_pct, rate_per_min and factor|ttl_s: of each command|continuous: also who "
+	 "name: for people|action: what to do|params: of the action|target: one of device, tag, group, filter, query, "
+	 "devices, "
+	 "all|rollout: canary, success_pct, error_pct, rate_per_min and factor|ttl_s: of each command|continuous: also "
+	 "who "
 	 "matches later|confirm: true for a destructive action",
 	 NULL},
 	{"POST", "/api/v1/campaigns/preview", "Whom a target would reach, before anything is done", NULL,
 	 "target: as of a campaign|action: what to do|params: of the action", NULL},
 	{"GET", "/api/v1/campaigns/{id}", "A campaign with its progress", NULL, NULL, NULL},
-	{"GET", "/api/v1/campaigns/{id}/targets", "Its devices, and how far each is", "state: only those in this state|" PAGE,
-	 NULL, NULL},
+	{"GET", "/api/v1/campaigns/{id}/targets", "Its devices, and how far each is",
+	 "state: only those in this state|" PAGE, NULL, NULL},
 	{"POST", "/api/v1/campaigns/{id}/start", "Start it", NULL, NULL, "409: it is not a draft"},
 	{"POST", "/api/v1/campaigns/{id}/pause", "Pause it", NULL, NULL, "409: it does not run"},
 	{"POST", "/api/v1/campaigns/{id}/resume", "Go on with it", NULL, NULL, "409: it is not paused"},
-	{"POST", "/api/v1/campaigns/{id}/abort", "Abort it: what is not sent is cancelled", NULL, NULL, "409: it has ended"},
+	{"POST", "/api/v1/campaigns/{id}/abort", "Abort it: what is not sent is cancelled", NULL, NULL,
+	 "409: it has ended"},
 	{"POST", "/api/v1/campaigns/{id}/approve", "Approve it, as a second person", NULL, NULL,
 	 "403: who made it may not approve it|409: it does not wait for approval"},
 
@@ -91,32 +105,38 @@ const struct openapi_note openapi_notes[] = {
 	{"GET", "/api/v1/events", "What devices reported besides telemetry, the newest first",
 	 "device: only of this one|type: only this one|" PAGE, NULL, NULL},
 	{"GET", "/api/v1/registrations", "Devices that ask to be let in, or did",
-	 "state: pending, approved, rejected or issued|serial: pattern with *|device: likewise|model: likewise|os: likewise|"
-	 "peer: likewise|fingerprint: likewise|" PAGE, NULL, NULL},
+	 "state: pending, approved, rejected or issued|serial: pattern with *|device: likewise|model: likewise|os: "
+	 "likewise|"
+	 "peer: likewise|fingerprint: likewise|" PAGE,
+	 NULL, NULL},
 	{"GET", "/api/v1/registrations/{id}", "One of them", NULL, NULL, NULL},
 	{"POST", "/api/v1/registrations/{id}/approve", "Let it in", NULL,
-	 "device: its id; absent: the one it asks for|tags: it gets|cell: its broker|replace: true where the id is of a device "
-	 "whose place it takes", "409: it is decided, or the id is taken"},
+	 "device: its id; absent: the one it asks for|tags: it gets|cell: its broker|replace: true where the id is of "
+	 "a device "
+	 "whose place it takes",
+	 "409: it is decided, or the id is taken"},
 	{"POST", "/api/v1/registrations/{id}/reject", "Do not let it in", NULL, "reason: told to the device",
 	 "409: it has its certificate already"},
 	{"GET", "/api/v1/tokens", "Enrolment tokens", PAGE, NULL, NULL},
 	{"POST", "/api/v1/tokens", "Make an enrolment token: it is shown once", NULL,
-	 "device: for this one alone|tags: its devices get|uses: how often|expires_s: for how long|cell: their broker", NULL},
+	 "device: for this one alone|tags: its devices get|uses: how often|expires_s: for how long|cell: their broker",
+	 NULL},
 	{"GET", "/api/v1/tokens/{id}", "A token with what became of it", NULL, NULL, NULL},
 	{"DELETE", "/api/v1/tokens/{id}", "Revoke a token", NULL, NULL, NULL},
 	{"GET", "/api/v1/enrollment/script", "The script that enrols the devices on a cable, without a token",
 	 "os: bash, windows or device", NULL, NULL},
 	{"POST", "/api/v1/enrollment/script", "The same with a token in it", NULL,
-	 "os: bash, windows or device|token: an enrolment token",
-	 NULL},
+	 "os: bash, windows or device|token: an enrolment token", NULL},
 	{"POST", "/api/v1/registrations/decide", "Let several in, or not", NULL,
 	 "ids: of registrations|verb: approve or reject|tags: those let in get|reason: told to the others", NULL},
 	{"GET", "/api/v1/preapprovals", "Serial numbers that are let in without asking", PAGE, NULL, NULL},
 	{"POST", "/api/v1/preapprovals", "Add some", NULL, "items: serial, device, tags and cell of each", NULL},
 	{"DELETE", "/api/v1/preapprovals/{serial}", "Remove one", NULL, NULL, NULL},
 	{"GET", "/api/v1/certificates", "Certificates of devices",
-	 "q: part of a device id or serial number|state: expiring, expired or revoked|days: until they expire|" PAGE, NULL, NULL},
-	{"GET", "/api/v1/certificates/summary", "How many there are, and expire soon", "days: what counts as soon", NULL, NULL},
+	 "q: part of a device id or serial number|state: expiring, expired or revoked|days: until they expire|" PAGE,
+	 NULL, NULL},
+	{"GET", "/api/v1/certificates/summary", "How many there are, and expire soon", "days: what counts as soon",
+	 NULL, NULL},
 
 	// ---- people ----
 	{"GET", "/api/v1/tenants", "Tenants", PAGE, NULL, NULL},
@@ -126,12 +146,14 @@ const struct openapi_note openapi_notes[] = {
 	{"GET", "/api/v1/users/{name}/rights", "In which groups somebody may do what", NULL, NULL, NULL},
 	{"PUT", "/api/v1/users/{name}/rights", "Set that", NULL, "rights: all of them, each with group and role", NULL},
 	{"GET", "/api/v1/audit", "Who changed what, the newest first",
-	 "actor: only by this person|action: only this one|target: only of this|device: only of this one|from: ms since 1970 or "
+	 "actor: only by this person|action: only this one|target: only of this|device: only of this one|from: ms "
+	 "since 1970 or "
 	 "RFC 3339|to: likewise|" PAGE,
 	 NULL, NULL},
 	{"GET", "/api/v1/audit/verify", "Whether the chain of the audit is whole, in steps",
 	 "after: checked of the step before|limit: rows of a step", NULL, NULL},
-	{"GET", "/api/v1/stream", "What changes, as server-sent events", "after: id of the last event known", NULL, NULL},
+	{"GET", "/api/v1/stream", "What changes, as server-sent events", "after: id of the last event known", NULL,
+	 NULL},
 };
 const size_t openapi_notes_count = sizeof(openapi_notes) / sizeof(openapi_notes[0]);
 

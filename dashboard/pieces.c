@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REST 20        // times what a statement took
-#define BUDGET_MS 40   // one request asks no more anew once it has spent this; others go on with it
-#define SCOPES_MAX 64  // who sees the same rows; the one unused for longest makes room
+#define REST 20	      // times what a statement took
+#define BUDGET_MS 40  // one request asks no more anew once it has spent this; others go on with it
+#define SCOPES_MAX 64 // who sees the same rows; the one unused for longest makes room
 
 // The settings that row-level security goes by, and the database's time.
 static const char scope_sql[] =

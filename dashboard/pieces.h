@@ -1,6 +1,6 @@
-// Answers that are put together from statements over much of the fleet. Each statement is a piece: JSON that is kept, and
-// shared by everybody who sees the same rows, until it is older than it may be, or than PIECES_REST times what it cost. So
-// any number of open pages cost the database no more than one, and one that is dear rests longer.
+// Answers that are put together from statements over much of the fleet. Each statement is a piece: JSON that is kept,
+// and shared by everybody who sees the same rows, until it is older than it may be, or than PIECES_REST times what it
+// cost. So any number of open pages cost the database no more than one, and one that is dear rests longer.
 #pragma once
 
 #include "common/buf.h"
@@ -14,8 +14,8 @@
 
 struct piece {
 	const char *name;
-	const char *sql;   // one row with one column, JSON; no parameters
-	int64_t fresh_ms;  // it is not asked anew before
+	const char *sql;  // one row with one column, JSON; no parameters
+	int64_t fresh_ms; // it is not asked anew before
 };
 
 struct pieces;

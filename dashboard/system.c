@@ -14,7 +14,8 @@ static const char parts_sql[] =
 	"select coalesce(json_agg(json_build_object('part', part, 'instance', instance, 'version', version,"
 	" 'started_at', started_at, 'seen_at', seen_at, 'state', case when silent then 'silent' else state end,"
 	" 'since', case when silent then seen_at else since end, 'why', why, 'detail', detail)"
-	" order by array_position(array['ingest', 'commander', 'bridge', 'dashboard', 'canary'], part), instance), '[]')"
+	" order by array_position(array['ingest', 'commander', 'bridge', 'dashboard', 'canary'], part), instance), "
+	"'[]')"
 	" from (select *, seen_at < now() - interval '30 seconds' as silent from part_state) p";
 
 static const char queues_sql[] =
@@ -28,7 +29,8 @@ static const char queues_sql[] =
 	" select json_build_array("
 	"  (select json_build_object('queue', 'commands_requested', 'count', count(*), 'oldest_at', min(created_at))"
 	"   from requested),"
-	"  (select json_build_object('queue', 'commands_open', 'count', count(*), 'oldest_at', min(created_at)) from open),"
+	"  (select json_build_object('queue', 'commands_open', 'count', count(*), 'oldest_at', min(created_at)) from "
+	"open),"
 	"  (select json_build_object('queue', 'results_unapplied', 'count', count(*), 'oldest_at', min(received_at))"
 	"   from unapplied),"
 	"  (select json_build_object('queue', 'results_unchecked', 'count', count(*), 'oldest_at', min(received_at))"
@@ -49,8 +51,11 @@ static const char authorities_sql[] =
 	" where state <> 'withdrawn'";
 
 static const struct piece table[] = {
-	{"parts", parts_sql, 1000},	  {"queues", queues_sql, 2000},		  {"database", database_sql, 10000},
-	{"proofs", proofs_sql, 5000},	  {"authorities", authorities_sql, 30000},
+	{"parts", parts_sql, 1000},
+	{"queues", queues_sql, 2000},
+	{"database", database_sql, 10000},
+	{"proofs", proofs_sql, 5000},
+	{"authorities", authorities_sql, 30000},
 };
 
 struct system {

@@ -1,5 +1,5 @@
-// The system itself: its parts, queues, broker and database, what the canary proved, and the authorities' time. And what
-// the dashboard says of itself.
+// The system itself: its parts, queues, broker and database, what the canary proved, and the authorities' time. And
+// what the dashboard says of itself.
 #pragma once
 
 #include "common/error.h"

@@ -16,7 +16,8 @@ static struct pg *connect_as(const char *user)
 	char conninfo[128];
 	struct error error = {0};
 
-	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=%s dbname=postgres", postgres.port, user);
+	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=%s dbname=postgres", postgres.port,
+		       user);
 	struct pg *pg = pg_new(conninfo, "part-state-test", &error);
 	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
 
@@ -53,8 +54,8 @@ static void let_pass(const char *interval)
 	char sql[160];
 
 	(void)snprintf(sql, sizeof(sql),
-		       "update part_state set seen_at = seen_at - interval '%s', since = since - interval '%s'", interval,
-		       interval);
+		       "update part_state set seen_at = seen_at - interval '%s', since = since - interval '%s'",
+		       interval, interval);
 	exec(sql);
 }
 
@@ -93,11 +94,13 @@ static void since_is_when_its_state_began(void **state)
 	exec("delete from part_state");
 	part_state_init(&part, "ingest", "svc.ingest", 0);
 	tell(ingest, &part, NULL);
-	says("select concat_ws(' ', part, instance, state, why, version, detail ? 'host', detail ? 'pid') from part_state",
+	says("select concat_ws(' ', part, instance, state, why, version, detail ? 'host', detail ? 'pid') from "
+	     "part_state",
 	     "ingest svc.ingest ok  " MUSTER_VERSION " t t");
 	let_pass("20 seconds");
 	tell(ingest, &part, NULL);
-	says("select since < now() - interval '19 seconds' and seen_at > now() - interval '5 seconds' from part_state", "t");
+	says("select since < now() - interval '19 seconds' and seen_at > now() - interval '5 seconds' from part_state",
+	     "t");
 	tell(ingest, &part, "no broker: look");
 	says("select state || ' ' || why || ' ' || (since > now() - interval '5 seconds') from part_state",
 	     "degraded no broker: look true");
@@ -120,8 +123,9 @@ static void nobody_speaks_for_another(void **state)
 	assert_false(part_state_tell(&part, bridge, NULL, NULL, &error));
 	assert_string_equal(error.where, "42501");
 	assert_false(part_state_due(&part, true, clock_mono_ms())); // not at every turn
-	assert_false(pg_exec(bridge, "insert into part_state (part, instance, version, started_at, state) values"
-				     " ('bridge', 'x', '1', now(), 'ok')",
+	assert_false(pg_exec(bridge,
+			     "insert into part_state (part, instance, version, started_at, state) values"
+			     " ('bridge', 'x', '1', now(), 'ok')",
 			     &error));
 }
 

@@ -125,7 +125,8 @@ static void parameters_are_described(void **state)
 	assert_true(has_parameter(list, "after", "query"));
 	assert_true(has_parameter(targets, "id", "path"));
 	assert_false(has_parameter(targets, "id", "query"));
-	assert_true(has_parameter(operation_of(document, find_route("POST", "/api/v1/commands")), "Idempotency-Key", "header"));
+	assert_true(has_parameter(operation_of(document, find_route("POST", "/api/v1/commands")), "Idempotency-Key",
+				  "header"));
 }
 
 // What one response says, wherever it stands: always RFC 9457.
@@ -155,7 +156,8 @@ static void every_error_is_a_problem(void **state)
 			const char *words = "";
 
 			assert_true(json_member_string(response, "description", &words) && words[0]);
-			assert_int_equal(json_member(json_member(response, "content"), "application/problem+json") != NULL,
+			assert_int_equal(json_member(json_member(response, "content"), "application/problem+json") !=
+						 NULL,
 					 strcmp(it.name, "2XX") != 0);
 		}
 		assert_non_null(json_member(responses, "429"));
