@@ -18,6 +18,7 @@ async function logIn(page, name, password) {
 await withBrowser(async (browser) => {
 	const boss = await open(browser)
 	await boss.page.goto(MUSTER_LINK)
+	await boss.page.getByTestId('live').waitFor({ state: 'attached' }) // the link is used up, the cookie is there
 	await boss.page.goto(address('/users'))
 	await boss.page.getByRole('button', { name: 'New person…' }).click()
 	const dialog = boss.page.getByRole('dialog')
