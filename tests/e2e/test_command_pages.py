@@ -3,6 +3,7 @@ they offer to be copied is run in a shell."""
 import json
 import os
 import subprocess
+import time
 
 import pytest
 from page import browse, login_link
@@ -75,10 +76,35 @@ def test_what_is_copied_does_the_same_in_a_shell(stack, copied, tmp_path, kind):
         ("sim-002", "message", TRICKY)]
 
 
-def test_a_campaign_waits_for_its_time(stack, copied):
-    stack.rows("insert into campaign (name, action, ttl_s, query, created_by, not_before, state, approved_by) values ('later', 'ping', 60,"
-               " 'device:sim-004', 'tester', now() + interval '2 seconds', 'running', 'x') returning 1")
-    stack.rows("select pg_notify('muster_campaign', '')")
+def campaign(stack, **body):
+    key = (stack.state / "api-token").read_text().strip()
+    done = run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", "-H", "@-", "--json", json.dumps(body), "-w", "\n%{http_code}",
+               f"https://localhost:{stack.ports['dashboard']}/api/v1/campaigns", input=f"Authorization: Bearer {key}\n")
+    text, status = done.stdout.rsplit("\n", 1)
+    return int(status), json.loads(text)
+
+
+def test_a_campaign_waits_for_its_time(stack):
+    at_ms = int(time.time() * 1000) + 2000
+    status, made = campaign(stack, name="later", action="ping", target={"device": "sim-004"}, at=at_ms, start=True)
+    assert status == 201 and made["at"] and not made["in_window"], made
     wait_for(lambda: stack.value("select state = 'finished' from campaign where name = 'later'"), "its end")
     assert stack.value("select min(k.created_at) >= c.not_before from campaign c join command k on k.campaign = c.id"
                        " where c.name = 'later' group by c.not_before")
+
+
+@pytest.mark.parametrize("at", ["soon", -1, "2999-01-01T00:00:00Z", True])
+def test_a_time_must_be_one(stack, at):
+    status, said = campaign(stack, name="never", action="ping", target={"all": True}, at=at)
+    assert status == 422 and '"at"' in said["detail"], said
+
+
+def test_in_the_windows_of_its_devices(stack):
+    stack.rows("update device set maintenance_window = '{\"days\":[1,2,3,4,5,6,7],\"from\":\"00:00\",\"to\":\"23:59\"}'"
+               " where device = 'sim-005' returning 1")
+    _, made = campaign(stack, name="windows", action="ping", target={"devices": ["sim-005", "sim-007"]}, in_window=True, start=True,
+                       rollout={"error_pct": 100})
+    wait_for(lambda: stack.value("select count(*) from command where campaign = %s and in_window", made["id"]) == 2, "its commands")
+    rejected = "select reason from command where campaign = %s and device = 'sim-007' and state = 'rejected'"
+    (reason,), = wait_for(lambda: stack.rows(rejected, made["id"]), "the one without a window to be refused")
+    assert "window" in reason
