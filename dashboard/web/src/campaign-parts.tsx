@@ -42,14 +42,14 @@ export function Progress({ campaign, legend }: { campaign: Campaign; legend?: bo
   const share = progress.total > 0 ? Math.floor((100 * done) / progress.total) : 0;
   return (
     <div class="progress">
-      <div class="stack" role="img" aria-label={`${share} % of ${progress.total} devices are done`}>
+      <div class="by-state" role="img" aria-label={`${share} % of ${progress.total} devices are done`}>
         {parts.map(([name]) => progress[name] > 0 && <span key={name} class={name} style={{ flexGrow: progress[name] }} />)}
       </div>
       {legend ? (
         <ul class="legend" data-testid="progress">
           {parts.map(([name, word]) => (
             <li key={name} class={progress[name] === 0 ? "muted" : ""}>
-              <span class={`key ${name}`} aria-hidden="true" />
+              <span class={`state-key ${name}`} aria-hidden="true" />
               {word} <b data-count={name}>{count(progress[name])}</b>
             </li>
           ))}

@@ -58,9 +58,9 @@ export function PaceChart({ campaign }: { campaign: Campaign }) {
         })}
       </svg>
       <figcaption class="muted">
-        <span><span class="key released" aria-hidden="true" /> sent</span>
-        <span><span class="key succeeded" aria-hidden="true" /> succeeded</span>
-        <span><span class="key failed" aria-hidden="true" /> failed</span>
+        <span><span class="state-key released" aria-hidden="true" /> sent</span>
+        <span><span class="state-key succeeded" aria-hidden="true" /> succeeded</span>
+        <span><span class="state-key failed" aria-hidden="true" /> failed</span>
         <span>at most {minute(most)} a minute</span>
       </figcaption>
     </figure>

@@ -1,23 +1,12 @@
 // Setting up the second factor: a QR code for an authenticator app, a code that confirms it, recovery codes.
-import { encode } from "uqr";
 import { useState } from "preact/hooks";
 import { ApiError, post } from "./api";
 import { Fault, Short } from "./parts";
+import { Qr } from "./qr";
 
 interface Begun {
   secret: string;
   uri: string;
-}
-
-function Code({ text }: { text: string }) {
-  const { data, size } = encode(text, { border: 2 });
-  const path = data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ""))).join("");
-  return (
-    <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label="QR code of the secret">
-      <rect width={size} height={size} fill="#fff" />
-      <path d={path} fill="#000" shape-rendering="crispEdges" />
-    </svg>
-  );
 }
 
 export function RecoveryCodes({ codes, done }: { codes: string[]; done: () => void }) {
@@ -53,7 +42,7 @@ export default function SetUp({ done }: { done: () => void }) {
         <p class="row"><button type="button" class="primary" onClick={() => void begin()}>Set up a second factor</button></p>
       ) : (
         <form class="totp" onSubmit={confirm}>
-          <Code text={begun.uri} />
+          <Qr text={begun.uri} label="QR code of the secret" />
           <div>
             <p>Scan this with an authenticator app, or type the secret into it:</p>
             <p data-testid="totp-secret"><Short text={begun.secret} what="secret" whole /></p>
