@@ -109,7 +109,10 @@ await withBrowser(async (browser) => {
 	await looks(boss.page, 'audit')
 	await boss.page.getByPlaceholder('Action, such as').fill('api-key.create')
 	await boss.page.keyboard.press('Enter')
-	await boss.page.waitForFunction(() => document.querySelectorAll('[data-testid=audit] tbody tr').length === 1)
+	await boss.page.waitForFunction(() => {
+		const rows = [...document.querySelectorAll('[data-testid=audit] tbody tr')]
+		return rows.length > 0 && rows.every((row) => row.textContent.includes('api-key.create'))
+	})
 	assert.match(boss.page.url(), /action=api-key\.create/)
 
 	// Rights are changed on the page; her session ends with them.
