@@ -38,6 +38,7 @@ enum {
 	BODY_MIN_RATE = 4096,	// bytes per second: a body may take timeout_ms and its size over this
 	STREAM_NOTSENT_BYTES = 64 * 1024,
 	BACKLOG = 512,
+	FRAME_SHARED_MIN_BYTES = 512, // a reference takes about as much
 };
 
 enum connection_state { READING_HEAD, READING_BODY, ANSWERING, STREAMING, CLOSING, LINGERING };
@@ -489,18 +490,43 @@ struct http_stream *http_stream_start(struct http_request *request, void (*close
 	return &connection->stream;
 }
 
+static bool has_room(const struct http_stream *stream, size_t len_bytes)
+{
+	return !stream->cut && !stream->closing &&
+	       evbuffer_get_length(output_of(stream->connection)) + len_bytes <= HTTP_STREAM_UNSENT_MAX;
+}
+
+// The timer frees it: the caller may be walking a list of streams.
+static bool cut(struct http_stream *stream)
+{
+	if (!stream->cut && !stream->closing)
+		set_deadline(stream->connection, 0);
+	stream->cut = true;
+	return false;
+}
+
 bool http_stream_send(struct http_stream *stream, const char *text, size_t len_bytes)
 {
-	if (!stream || stream->cut || stream->closing)
-		return false;
-	struct evbuffer *output = output_of(stream->connection);
-	if (evbuffer_get_length(output) + len_bytes > HTTP_STREAM_UNSENT_MAX ||
-	    evbuffer_add(output, text, len_bytes) != 0) {
-		stream->cut = true;
-		set_deadline(stream->connection, 0); // the timer frees it: the caller may be walking a list of streams
-		return false;
-	}
-	return true;
+	return stream && ((has_room(stream, len_bytes) &&
+			   evbuffer_add(output_of(stream->connection), text, len_bytes) == 0) || cut(stream));
+}
+
+static void on_frame_sent(const void *text, size_t len_bytes, void *frame)
+{
+	http_frame_free(frame);
+}
+
+bool http_stream_send_frame(struct http_stream *stream, struct http_frame *frame)
+{
+	if (!stream || frame->len_bytes < FRAME_SHARED_MIN_BYTES)
+		return http_stream_send(stream, frame->text, frame->len_bytes);
+	frame->holds++; // given back by on_frame_sent
+	if (has_room(stream, frame->len_bytes) &&
+	    evbuffer_add_reference(output_of(stream->connection), frame->text, frame->len_bytes, on_frame_sent,
+				   frame) == 0)
+		return true;
+	frame->holds--;
+	return cut(stream);
 }
 
 void http_stream_close(struct http_stream *stream)

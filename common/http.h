@@ -97,5 +97,11 @@ void http_reply_problem(struct http_request *request, int status, const char *de
 // for being HTTP_STREAM_UNSENT_MAX behind is closed by the loop, not within http_stream_send.
 struct http_stream *http_stream_start(struct http_request *request, void (*closed)(void *user), void *user);
 bool http_stream_send(struct http_stream *stream, const char *text, size_t len_bytes); // false: too far behind, was cut
+// The same text for many streams: held once, however many of them have yet to send it.
+struct http_frame;
+struct http_frame *http_frame_new(const char *text, size_t len_bytes) must_check; // NULL: out of memory
+void http_frame_free(struct http_frame *frame); // the caller's hold on it; streams keep theirs
+DEFINE_CLEANUP(struct http_frame, http_frame_free)
+bool http_stream_send_frame(struct http_stream *stream, struct http_frame *frame); // as http_stream_send
 void http_stream_close(struct http_stream *stream);
 const struct http_request *http_stream_request(const struct http_stream *stream);

@@ -12,6 +12,12 @@ enum { HTTP_PARAMS_MAX = 8, HTTP_REPLY_HEADERS_MAX = 16 * 1024 };
 
 struct http_connection;
 
+struct http_frame {
+	size_t holds; // whoever made it, and each stream that has yet to send it
+	size_t len_bytes;
+	char text[];
+};
+
 struct http_request {
 	struct http_connection *connection; // NULL once the client has gone
 	struct http_server *server;	    // NULL once the server is freed

@@ -14,3 +14,5 @@ http_handler campaigns_pause;
 http_handler campaigns_resume;
 http_handler campaigns_abort;
 http_handler campaigns_approve;
+
+extern const char campaigns_changed_sql[]; // for the live streams (feed.h)

@@ -57,5 +57,6 @@ struct dashboard {
 	struct resets *resets;
 	struct tags *tags;
 	struct streams *streams;
+	size_t streams_max;
 	struct log_fault database_fault, tls_fault;
 };

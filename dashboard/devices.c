@@ -139,11 +139,12 @@ static const char GET_SQL[] =
 
 // A device that is away does not change its state when it is revoked or restored: the latest of those count too.
 const char devices_changed_sql[] =
-	"select d.device, (extract(epoch from c.at) * 1000000)::bigint, " SUMMARY
+	"select d.device, (extract(epoch from c.at) * 1000000)::bigint, " SUMMARY ", d.device, d.tenant"
 	" from (select device, max(at) as at from (select device, changed_at as at from device_state"
 	"  where changed_slot >= $1::bigint / 10000000 union all select name, requested_at from"
 	"  (select * from revocation order by change desc limit $2::integer) r where kind = 'device') x"
 	"  where at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	"  and ($3::text[] is null or device = any ($3::text[]))"
 	"  group by device order by 2 desc limit $2::integer) c"
 	" join device d on d.device = c.device left join device_state s on s.device = c.device order by c.at desc";
 

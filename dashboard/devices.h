@@ -8,6 +8,5 @@ http_handler devices_list; // GET /api/v1/devices
 http_handler devices_get;  // GET /api/v1/devices/{id}
 http_handler devices_tag;  // POST /api/v1/devices/{id}/tags
 
-// What the live stream asks: summaries of devices changed, revoked or restored after $1 (microseconds since 1970), the
-// latest first, at most $2. Columns: key, when in microseconds, JSON.
+// For the live streams (feed.h): summaries of devices changed, revoked or restored.
 extern const char devices_changed_sql[];

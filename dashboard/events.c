@@ -23,6 +23,16 @@ static const char LIST_OF_TENANT_SQL[] =
 	LIST("e.device in (select d.device from device d where d.tenant = scope_tenant()) and ");
 static const char LIST_OF_GROUPS_SQL[] = LIST("e.device in (select scope_devices()) and ");
 
+// By arrival: an event may be sent long after it happened.
+const char events_changed_sql[] =
+	"select e.device || '.' || e.epoch || '.' || e.seq, (extract(epoch from e.received_at) * 1000000)::bigint,"
+	" json_build_object('device', e.device, 'epoch', e.epoch, 'seq', e.seq, 'ts', e.ts,"
+	" 'measured_at', e.measured_at, 'received_at', e.received_at, 'type', e.type, 'body', e.body),"
+	" e.device, d.tenant from (select * from event"
+	" where received_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	" and ($3::text[] is null or device = any ($3::text[])) order by received_at desc limit $2::integer) e"
+	" join device d on d.device = e.device order by e.received_at desc";
+
 enum { CURSOR_PARTS = 4 };
 
 void events_list(struct http_request *request, void *user)

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 extern const char dashboard_pack[], dashboard_pack_end[]; // embedded, see CMakeLists.txt
 
@@ -89,6 +90,29 @@ static bool prepare_parts(struct dashboard *dashboard, struct error *error)
 	return dashboard->tags || error_set(error, ERROR_FAILED, "out of memory");
 }
 
+#define STREAMS_MAX 4000
+#define DESCRIPTORS_SPARE 64	// of files, the database, the loop
+#define CONNECTIONS_MAX(streams) ((streams) / 4 * 5)
+
+// As many descriptors as the system grants, and of them so many for live streams that requests still come through.
+static size_t streams_max(void)
+{
+	struct rlimit limit = {0};
+	const rlim_t wanted = CONNECTIONS_MAX(STREAMS_MAX) + DESCRIPTORS_SPARE;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return STREAMS_MAX / 8;
+	if (limit.rlim_cur < wanted) {
+		limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= wanted)
+		return STREAMS_MAX;
+	log_warn("streams.few", "descriptors", log_number((int64_t)limit.rlim_cur), "cure", "raise LimitNOFILE");
+	return (size_t)limit.rlim_cur / 2;
+}
+
 static bool prepare(struct dashboard *dashboard, struct assets *assets, struct error *error)
 {
 	char secret[TOKEN_TEXT_BYTES];
@@ -112,7 +136,8 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 		return error_set(error, ERROR_FAILED, "out of memory");
 	pg_on_connect(dashboard->pg, api_on_connect, NULL);
 	pg_set_timeout(dashboard->pg, API_ANSWER_TIMEOUT_MS);
-	dashboard->streams = streams_new(dashboard, error);
+	dashboard->streams_max = streams_max();
+	dashboard->streams = streams_new(dashboard, dashboard->streams_max, error);
 	if (!dashboard->streams)
 		return false;
 	return prepare_parts(dashboard, error) && loop_stop_on_signals(dashboard->loop, error);
@@ -138,6 +163,7 @@ static bool serve(struct dashboard *dashboard, struct error *error)
 		.cert_file = dashboard->config.tls_cert_file,
 		.key_file = dashboard->config.tls_key_file,
 		.body_max_bytes = HTTP_BODY_MAX_BYTES,
+		.connections_max = (int)CONNECTIONS_MAX(dashboard->streams_max),
 		.routes = routes,
 		.route_count = routes_count,
 		.before = auth_before,

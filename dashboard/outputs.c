@@ -21,6 +21,17 @@ static const char LIST_SQL[] =
 static const char TEXT_SQL[] = "select coalesce(string_agg(o.data, '' order by o.n), '')" CHUNKS
 			       " and o.n <= $4::integer";
 
+// The text itself where it is short, as a program prints it little by little; of a long one only that it is there.
+const char outputs_changed_sql[] =
+	"select o.device || '.' || o.command || '.' || o.n, (extract(epoch from o.received_at) * 1000000)::bigint,"
+	" json_build_object('device', o.device, 'command', o.command, 'n', o.n, 'end', o.last, 'cut', o.cut,"
+	" 'data', case when octet_length(o.data) <= 8192 then o.data end), o.device, d.tenant"
+	" from (select * from command_output"
+	" where received_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	" and ($3::text[] is null or device = any ($3::text[]))"
+	" order by received_at desc, n desc limit $2::integer) o"
+	" join device d on d.device = o.device order by o.received_at desc, o.n desc";
+
 void outputs_get(struct http_request *request, void *user)
 {
 	const char *format = api_text(request, "format");

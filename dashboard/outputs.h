@@ -5,3 +5,5 @@
 #include "common/http.h"
 
 http_handler outputs_get;
+
+extern const char outputs_changed_sql[]; // for the live streams (feed.h)

@@ -1,72 +1,75 @@
-// How nothing is missed: changed_at is set when a transaction begins, so a later commit may carry an earlier time.
-// Each query therefore looks back OVERLAP_US behind the latest change seen, and what the query before it gave
-// already is left out. A client that reconnects is sent everything since its last id, less the same overlap.
+// A set of changes goes like this: each kind that somebody wants, and that may have changed, is asked for once; each
+// audience gets the text of what it may see and wants; then streams that came, or want something else, since the set
+// before are sent what changed since their Last-Event-ID, again with one statement a kind for all of them.
 #include "dashboard/stream.h"
 
 #include "common/clock.h"
 #include "common/limits.h"
 #include "dashboard/api.h"
+#include "dashboard/audience.h"
 #include "dashboard/auth.h"
-#include "dashboard/commands.h"
-#include "dashboard/devices.h"
+#include "dashboard/feed.h"
+#include "dashboard/interest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OVERLAP_US 1000000
-#define CHANGES_MAX 500 // of one kind in one set; above, browsers are told to ask again
-#define CHANGES_MAX_TEXT "501"
 #define SET_EVERY_MS 250
 #define SET_EVERY_BUSY_MS 1000
+#define RESYNC_EVERY_MS 5000 // of one audience: whoever is told asks for all that it shows
 #define RETRY_MS 500
-#define CHECK_EVERY_MS 5000 // sessions, and changes that nobody notified
-#define HEARTBEAT_EVERY_MS 15000
-#define STREAMS_MAX 512
-#define REPLAY_MAX_US (3600 * INT64_C(1000000))
-#define KEY_MAX 64
-#define FRAME_MAX_BYTES (HTTP_STREAM_UNSENT_MAX / 3) // of one kind: a set, or a replay, never cuts its stream by itself
+#define TICK_MS 5000 // a sign of life; sessions; changes that nobody notified
+// A row may be committed after the id that was sent meanwhile by so much: a tick, and the feed's own overlap.
+#define REPLAY_OVERLAP_US 6000000
+#define REPLAY_MAX_US (600 * INT64_C(1000000))
+#define RECENT_MAX_S 60
+#define CHANGED_US 10000000 // what changed before a change of interest and may be news to it
+#define ID_BYTES 16
+#define NAMES_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
-static const char NOW_SQL[] = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
 static const char VALID_SQL[] =
-	"select encode(t.token_hash, 'hex') from access_token t join user_account u on u.name = t.user_name"
+	"select encode(t.token_hash, 'hex'), u.role, coalesce(u.tenant, '') from access_token t"
+	" join user_account u on u.name = t.user_name"
 	" where t.token_hash in (select decode(hash, 'hex') from unnest($1::text[]) hash)"
 	" and t.revoked_at is null and t.expires_at > now() and u.enabled";
-
-enum kind { DEVICES, COMMANDS, KINDS };
-static const struct {
-	const char *event, *sql;
-} kinds[KINDS] = {{"devices", devices_changed_sql}, {"commands", commands_changed_sql}};
-
-struct sent {
-	char key[KEY_MAX];
-	int64_t changed_us;
-};
+static const char SCOPE_SQL[] = "select coalesce(tenant, '') from user_account where name = $1";
 
 struct stream {
-	struct stream *next, *previous;
+	struct stream *next, *previous; // of its audience
 	struct streams *streams;
+	struct audience *audience;
 	struct http_stream *http;
+	char id[2 * ID_BYTES + 1];
 	char token_hash[SHA256_HEX_BYTES];
 	int64_t expires_us;
+	enum role role;
+	bool greeted;
+	bool waits;	  // for what changed since after_us; the next set brings it
+	int64_t after_us; // 0: nothing of the past
 };
 
 struct streams {
 	struct dashboard *dashboard;
-	struct pg *pg;
-	struct loop_watch *watch; // of the connection's descriptor; NULL while there is none
-	struct loop_timer *set_timer, *check_timer, *heartbeat_timer;
-	struct stream *first;
-	size_t count;
-	int64_t cursor_us; // latest change sent
+	struct feed *feed;
+	struct loop_timer *set_timer, *tick_timer;
+	struct audience *first;
+	size_t count, max;
 	int64_t last_set_ms;
-	struct sent *sent[KINDS]; // the rows of the query before, by key
-	size_t sent_count[KINDS];
-	bool away, busy, scheduled;
-	struct log_fault fault;
+	int64_t full_us; // all that changed before was sent
+	bool full;	 // the next set asks for every kind
+	bool busy, scheduled;
 	struct metric *open_gauge, *events_counter;
 };
+
+// Of every stream: stream is the name of the variable; the body may end that one.
+#define FOR_EACH_AUDIENCE(name, streams) \
+	for (struct audience *name = (streams)->first, *name##_next = NULL; \
+	     name && (name##_next = name->next, true); name = name##_next)
+#define FOR_EACH_STREAM(name, audience) \
+	for (struct stream *name = (audience)->first, *name##_next = NULL; \
+	     name && (name##_next = name->next, true); name = name##_next)
 
 void stream_frame(struct buf *out, const char *event, int64_t id, const char *data)
 {
@@ -77,33 +80,9 @@ void stream_frame(struct buf *out, const char *event, int64_t id, const char *da
 	buf_add_str(out, "\n\n");
 }
 
-static void broadcast(struct streams *streams, const struct buf *frames)
-{
-	struct stream *next = NULL;
-
-	if (frames->len_bytes == 0 || frames->overflowed)
-		return;
-	for (struct stream *stream = streams->first; stream; stream = next) {
-		next = stream->next; // sending cuts a stream that is too far behind
-		(void)http_stream_send(stream->http, buf_str(frames), frames->len_bytes);
-	}
-	metric_add(streams->events_counter, (double)streams->count);
-}
-
-static void broadcast_event(struct streams *streams, const char *event, const char *data)
-{
-	auto_buf struct buf frame;
-
-	buf_init(&frame, 256);
-	stream_frame(&frame, event, streams->cursor_us, data);
-	broadcast(streams, &frame);
-}
-
-// ---- the database side ----
-
 static void schedule(struct streams *streams)
 {
-	int64_t every_ms = streams->away ? RETRY_MS : streams->busy ? SET_EVERY_BUSY_MS : SET_EVERY_MS;
+	int64_t every_ms = feed_is_away(streams->feed) ? RETRY_MS : streams->busy ? SET_EVERY_BUSY_MS : SET_EVERY_MS;
 	int64_t wait_ms = streams->last_set_ms + every_ms - clock_mono_ms();
 
 	if (streams->scheduled)
@@ -112,138 +91,266 @@ static void schedule(struct streams *streams)
 	loop_timer_once(streams->set_timer, wait_ms > 0 ? wait_ms : 0);
 }
 
-static void on_notification(void *user, const char *channel, const char *payload)
+// To those that have been told what they asked for; everybody: to the others too.
+static void broadcast(struct audience *audience, const struct buf *text, bool everybody)
 {
-	schedule(user);
-}
+	struct http_frame *frame cleanup(http_frame_free_cleanup) =
+		text->len_bytes > 0 && !text->overflowed ? http_frame_new(text->data, text->len_bytes) : NULL;
 
-static void lost(struct streams *streams, const struct error *error)
-{
-	log_fault(&streams->fault, "stream.database", error);
-	loop_watch_free(streams->watch);
-	streams->watch = NULL;
-	pg_disconnect(streams->pg);
-	if (!streams->away) {
-		streams->away = true;
-		broadcast_event(streams, "database", "{\"up\":false}");
+	if (!frame)
+		return;
+	FOR_EACH_STREAM(stream, audience) {
+		if (everybody || !stream->waits)
+			(void)http_stream_send_frame(stream->http, frame);
 	}
-	schedule(streams);
 }
 
-static void on_readable(int fd, int ready, void *user)
+static void tell_all(struct streams *streams, const char *event, int64_t id, const char *data)
 {
-	struct streams *streams = user;
-	struct error error = {0};
+	auto_buf struct buf text;
 
-	if (!pg_notifications(streams->pg, on_notification, streams, &error))
-		lost(streams, &error);
+	buf_init(&text, 256);
+	stream_frame(&text, event, id, data);
+	FOR_EACH_AUDIENCE(audience, streams)
+		broadcast(audience, &text, true);
 }
 
-static bool on_connect(struct pg *pg, void *user, struct error *error)
+// ---- sets ----
+
+// What all of them want of a kind together. names: the devices, where some want no others, as a text[].
+struct wish {
+	bool all;
+	struct buf names;
+};
+
+static void add_names(const struct interest *interest, struct buf *names)
 {
-	return api_on_connect(pg, user, error) && scope_enter_all(pg, error) &&
-	       pg_exec(pg, "listen muster_state", error) &&
-	       pg_exec(pg, "listen muster_command", error);
+	for (size_t i = 0; i < interest->device_count; i++)
+		buf_addf(names, "%c%s", names->len_bytes == 0 ? '{' : ',', interest->devices[i]);
 }
 
-static bool connect_database(struct streams *streams, struct error *error)
+static bool waits_in(const struct audience *audience)
 {
-	if (!pg_ready(streams->pg, error))
-		return false;
-	if (!streams->watch) {
-		streams->watch = loop_watch_new(streams->dashboard->loop, pg_fd(streams->pg), LOOP_READ, on_readable,
-						streams, error);
-		if (!streams->watch)
+	FOR_EACH_STREAM(stream, audience) {
+		if (stream->waits && stream->after_us > 0)
+			return true;
+	}
+	return false;
+}
+
+// waiting: of those alone that wait. Names may come twice, which costs the database nothing.
+static void gather(const struct streams *streams, enum feed_kind kind, bool waiting, struct wish *out)
+{
+	*out = (struct wish){0};
+	buf_init(&out->names, NAMES_MAX_BYTES);
+	FOR_EACH_AUDIENCE(audience, streams) {
+		bool all = audience->interest.all & (1U << kind), named = audience->interest.named & (1U << kind);
+
+		if ((!all && !named) || (waiting && !waits_in(audience)))
+			continue;
+		out->all |= all;
+		if (named)
+			add_names(&audience->interest, &out->names);
+	}
+	if (out->names.len_bytes > 0)
+		buf_add_str(&out->names, "}");
+}
+
+static void fill_frames(struct streams *streams, enum feed_kind kind, const struct feed_rows *rows, bool named,
+			int64_t id)
+{
+	FOR_EACH_AUDIENCE(audience, streams) {
+		unsigned bits = named ? audience->interest.named : audience->interest.all | audience->interest.named;
+
+		if (!(bits & (1U << kind)))
+			continue;
+		if (!audience_add(audience, kind, rows, true, 0, id, &audience->frames) ||
+		    (rows->more && (named || (audience->interest.all & (1U << kind)))))
+			audience->behind = true;
+	}
+}
+
+static bool ask(struct streams *streams, enum feed_kind kind, int64_t id, struct error *error)
+{
+	struct wish wish;
+	struct feed_rows any auto_feed_rows = {0}, named auto_feed_rows = {0};
+	bool ok = true;
+
+	gather(streams, kind, false, &wish);
+	if (!wish.all)
+		feed_skip(streams->feed, kind, false);
+	if (wish.all) {
+		ok = feed_changes(streams->feed, kind, NULL, &any, error);
+		if (ok && !any.more)
+			fill_frames(streams, kind, &any, false, id);
+		else if (ok)
+			streams->busy = true;
+	}
+	if (ok && wish.names.len_bytes > 0 && (!wish.all || any.more)) {
+		ok = feed_changes(streams->feed, kind, buf_str(&wish.names), &named, error);
+		if (ok)
+			fill_frames(streams, kind, &named, true, id);
+	} else {
+		feed_skip(streams->feed, kind, true); // none, or all were among the others
+	}
+	// Too many to be sent: whoever wants all is told so.
+	FOR_EACH_AUDIENCE(audience, streams)
+		audience->behind |= any.more && (audience->interest.all & (1U << kind));
+	buf_done(&wish.names);
+	return ok;
+}
+
+static void send_frames(struct streams *streams, int64_t id)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	FOR_EACH_AUDIENCE(audience, streams) {
+		if (audience->frames.overflowed)
+			audience->behind = true;
+		if (audience->behind && (audience->resync_ms == 0 || now_ms - audience->resync_ms >= RESYNC_EVERY_MS)) {
+			buf_clear(&audience->frames);
+			stream_frame(&audience->frames, "resync", id, "{}");
+			audience->behind = false;
+			audience->resync_ms = now_ms;
+		}
+		if (audience->frames.len_bytes > 0)
+			metric_add(streams->events_counter, (double)audience->count);
+		broadcast(audience, &audience->frames, false);
+		buf_done(&audience->frames);
+		buf_init(&audience->frames, HTTP_STREAM_UNSENT_MAX);
+		streams->busy |= audience->behind;
+	}
+}
+
+// ---- what was missed ----
+
+static void greet(struct stream *stream, struct buf *replay, bool replayed, int64_t id)
+{
+	auto_buf struct buf text;
+	char data[96];
+
+	buf_init(&text, HTTP_STREAM_UNSENT_MAX);
+	if (replayed)
+		buf_add(&text, buf_str(replay), replay->len_bytes);
+	(void)snprintf(data, sizeof(data), "{\"replayed\":%s,\"stream\":\"%s\"}", replayed ? "true" : "false",
+		       stream->id);
+	if (!stream->greeted)
+		stream_frame(&text, "ready", id, data);
+	else if (!replayed)
+		stream_frame(&text, "resync", id, "{}");
+	stream->greeted = true;
+	stream->waits = false;
+	(void)http_stream_send(stream->http, buf_str(&text), text.len_bytes);
+}
+
+// False when not all of it is there, or it is too large.
+static bool make_replay(const struct audience *audience, const struct feed_rows past[FEED_KINDS], int64_t after_us,
+			int64_t id, struct buf *out)
+{
+	int64_t since_us = after_us - REPLAY_OVERLAP_US;
+
+	buf_clear(out);
+	for (enum feed_kind kind = 0; kind < FEED_KINDS; kind++) {
+		if (!((audience->interest.all | audience->interest.named) & (1U << kind)))
+			continue;
+		if (past[kind].whole_us > since_us || !audience_add(audience, kind, &past[kind], false, since_us, id, out))
 			return false;
 	}
-	log_fault_over(&streams->fault, "stream.database");
-	if (streams->away) {
-		streams->away = false;
-		broadcast_event(streams, "database", "{\"up\":true}");
-	}
 	return true;
 }
 
-static bool query_changes(struct pg *pg, enum kind kind, int64_t since_us, struct pg_result **rows,
-			  struct error *error)
+static bool read_past(struct streams *streams, int64_t since_us, struct feed_rows past[FEED_KINDS],
+		      struct error *error)
 {
-	char since[24];
+	bool ok = true;
 
-	(void)snprintf(since, sizeof(since), "%" PRId64, since_us - OVERLAP_US);
-	return PG_QUERY(pg, rows, error, kinds[kind].sql, since, CHANGES_MAX_TEXT);
-}
+	for (enum feed_kind kind = 0; ok && kind < FEED_KINDS; kind++) {
+		struct wish wish;
 
-static int compare_sent(const void *a, const void *b)
-{
-	return strcmp(((const struct sent *)a)->key, ((const struct sent *)b)->key);
-}
-
-static bool was_sent(const struct streams *streams, enum kind kind, const struct sent *row)
-{
-	const struct sent *found = streams->sent_count[kind] == 0 ?
-					   NULL :
-					   bsearch(row, streams->sent[kind], streams->sent_count[kind], sizeof(*row),
-						   compare_sent);
-
-	return found && found->changed_us == row->changed_us;
-}
-
-// Adds the rows that were not sent before as one event, and remembers all of them. False when they are too large.
-static bool add_changes(struct streams *streams, enum kind kind, const struct pg_result *rows, struct buf *out)
-{
-	auto_buf struct buf data;
-	size_t count = pg_rows(rows), fresh = 0;
-	struct sent *seen = calloc(count + 1, sizeof(*seen));
-
-	buf_init(&data, FRAME_MAX_BYTES);
-	if (!seen)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		(void)snprintf(seen[i].key, sizeof(seen[i].key), "%s", pg_text(rows, i, 0));
-		seen[i].changed_us = pg_int(rows, i, 1);
-		if (was_sent(streams, kind, &seen[i]))
-			continue;
-		buf_add_str(&data, fresh++ == 0 ? "[" : ",");
-		buf_add_str(&data, pg_text(rows, i, 2));
-		if (seen[i].changed_us > streams->cursor_us)
-			streams->cursor_us = seen[i].changed_us;
+		gather(streams, kind, true, &wish);
+		if (wish.all || wish.names.len_bytes > 0)
+			ok = feed_again(streams->feed, kind, wish.all ? NULL : buf_str(&wish.names), since_us,
+					&past[kind], error);
+		buf_done(&wish.names);
 	}
-	qsort(seen, count, sizeof(*seen), compare_sent);
-	free(streams->sent[kind]);
-	streams->sent[kind] = seen;
-	streams->sent_count[kind] = count;
-	if (fresh == 0)
-		return true;
-	if (!buf_add_str(&data, "]"))
-		return false;
-	stream_frame(out, kinds[kind].event, streams->cursor_us, buf_str(&data));
-	return true;
+	return ok;
+}
+
+static int64_t first_waited_us(const struct streams *streams, bool *waits)
+{
+	int64_t first_us = INT64_MAX;
+
+	FOR_EACH_AUDIENCE(audience, streams) {
+		FOR_EACH_STREAM(stream, audience) {
+			*waits |= stream->waits;
+			if (stream->waits && stream->after_us > 0 && stream->after_us < first_us)
+				first_us = stream->after_us;
+		}
+	}
+	return first_us;
+}
+
+static bool replay(struct streams *streams, int64_t id, struct error *error)
+{
+	struct feed_rows past[FEED_KINDS] = {0};
+	auto_buf struct buf text;
+	bool waits = false, ok = true;
+	int64_t first_us = first_waited_us(streams, &waits);
+
+	buf_init(&text, HTTP_STREAM_UNSENT_MAX / 2);
+	if (waits && first_us < INT64_MAX)
+		ok = read_past(streams, first_us - REPLAY_OVERLAP_US, past, error);
+	FOR_EACH_AUDIENCE(audience, streams) {
+		int64_t made_us = 0; // text is for this one
+		bool whole = false;
+
+		FOR_EACH_STREAM(stream, audience) {
+			if (!ok || !stream->waits)
+				continue;
+			if (stream->after_us > 0 && stream->after_us != made_us) {
+				whole = make_replay(audience, past, stream->after_us, id, &text);
+				made_us = stream->after_us;
+			}
+			greet(stream, &text, stream->after_us > 0 && whole, id);
+		}
+	}
+	for (enum feed_kind kind = 0; kind < FEED_KINDS; kind++)
+		feed_rows_done(&past[kind]);
+	return ok;
+}
+
+static unsigned wanted_kinds(const struct streams *streams)
+{
+	unsigned wanted = 0;
+
+	FOR_EACH_AUDIENCE(audience, streams)
+		wanted |= audience->interest.all | audience->interest.named;
+	return wanted;
 }
 
 static bool send_set(struct streams *streams, struct error *error)
 {
-	auto_buf struct buf frames;
-	int64_t since_us = streams->cursor_us;
+	bool full = streams->full;
+	int64_t id = feed_now_us(streams->feed);
+	unsigned kinds = wanted_kinds(streams) & (full ? ~0U : feed_due_kinds(streams->feed));
 
-	buf_init(&frames, HTTP_STREAM_UNSENT_MAX);
-	streams->busy = false;
-	for (enum kind kind = DEVICES; kind < KINDS; kind++) {
-		auto_pg_result struct pg_result *rows = NULL;
-
-		if (!query_changes(streams->pg, kind, since_us, &rows, error))
+	streams->busy = streams->full = false;
+	for (enum feed_kind kind = 0; kind < FEED_KINDS; kind++) {
+		if (full && !(kinds & (1U << kind))) {
+			feed_skip(streams->feed, kind, false);
+			feed_skip(streams->feed, kind, true);
+		}
+		if ((kinds & (1U << kind)) && !ask(streams, kind, id, error))
 			return false;
-		if (pg_rows(rows) <= CHANGES_MAX && add_changes(streams, kind, rows, &frames))
-			continue;
-		streams->busy = true;
-		streams->sent_count[kind] = 0;
-		if (pg_rows(rows) > 0 && pg_int(rows, 0, 1) > streams->cursor_us)
-			streams->cursor_us = pg_int(rows, 0, 1);
 	}
+	if (full)
+		streams->full_us = id;
+	send_frames(streams, id);
+	if (!replay(streams, id, error))
+		return false;
 	if (streams->busy)
-		stream_frame(&frames, "resync", streams->cursor_us, "{}");
-	broadcast(streams, &frames);
-	// The query may have taken notifications off the socket, which then does not become readable for them.
-	return pg_notifications(streams->pg, on_notification, streams, error);
+		schedule(streams);
+	return feed_hear(streams->feed, error);
 }
 
 static void on_set(void *user)
@@ -253,8 +360,20 @@ static void on_set(void *user)
 
 	streams->scheduled = false;
 	streams->last_set_ms = clock_mono_ms();
-	if (!connect_database(streams, &error) || (streams->count > 0 && !send_set(streams, &error)))
-		lost(streams, &error);
+	if (feed_ready(streams->feed) && streams->count > 0 && !send_set(streams, &error)) {
+		streams->full = true;
+		feed_lost(streams->feed, &error);
+	}
+}
+
+static void on_due(void *user)
+{
+	schedule(user);
+}
+
+static void on_away(void *user, bool away)
+{
+	tell_all(user, "database", 0, away ? "{\"up\":false}" : "{\"up\":true}");
 }
 
 // ---- sessions ----
@@ -269,189 +388,346 @@ static void end(struct stream *stream)
 
 void streams_end_session(struct streams *streams, const char *token_hash)
 {
-	struct stream *next = NULL;
-
-	for (struct stream *stream = streams->first; stream; stream = next) {
-		next = stream->next;
-		if (strcmp(stream->token_hash, token_hash) == 0)
-			end(stream);
+	FOR_EACH_AUDIENCE(audience, streams) {
+		FOR_EACH_STREAM(stream, audience) {
+			if (strcmp(stream->token_hash, token_hash) == 0)
+				end(stream);
+		}
 	}
 }
 
-static bool is_valid(const struct stream *stream, const struct pg_result *valid)
+// Each stream's row among those found; NULL: its session is no more.
+static bool look(struct stream *stream, const struct pg_result *valid, bool *changed)
 {
-	if (stream->expires_us / 1000 <= clock_wall_ms())
-		return false;
-	for (size_t i = 0; valid && i < pg_rows(valid); i++) {
-		if (strcmp(stream->token_hash, pg_text(valid, i, 0)) == 0)
-			return true;
+	for (size_t i = 0; i < pg_rows(valid); i++) {
+		if (strcmp(stream->token_hash, pg_text(valid, i, 0)) != 0)
+			continue;
+		*changed = strcmp(auth_role_name(stream->role), pg_text(valid, i, 1)) != 0 ||
+			   strcmp(stream->audience->scope.tenant, pg_text(valid, i, 2)) != 0;
+		return true;
 	}
-	return !valid; // the database is away: what was valid stays so until it expires
+	return false;
 }
 
-static void on_check(void *user)
+// valid NULL: the database is away; what was valid stays so until it expires.
+static void check(struct stream *stream, const struct pg_result *valid)
+{
+	bool changed = false;
+
+	if (stream->expires_us / 1000 <= clock_wall_ms() || (valid && !look(stream, valid, &changed)))
+		end(stream);
+	else if (changed) // its page comes back, and is judged by what it may now
+		http_stream_close(stream->http);
+}
+
+static struct pg_result *valid_sessions(struct streams *streams)
+{
+	struct pg_result *valid = NULL;
+	const char *before = "";
+	auto_buf struct buf hashes;
+
+	buf_init(&hashes, NAMES_MAX_BYTES);
+	FOR_EACH_AUDIENCE(audience, streams) {
+		FOR_EACH_STREAM(stream, audience) {
+			if (strcmp(stream->token_hash, before) != 0)
+				buf_addf(&hashes, "%c%s", hashes.len_bytes == 0 ? '{' : ',', stream->token_hash);
+			before = stream->token_hash;
+		}
+	}
+	buf_add_str(&hashes, "}");
+	if (feed_is_away(streams->feed) || !PG_QUERY(feed_pg(streams->feed), &valid, NULL, VALID_SQL, buf_str(&hashes)))
+		return NULL;
+	return valid;
+}
+
+static void on_tick(void *user)
 {
 	struct streams *streams = user;
-	auto_pg_result struct pg_result *valid = NULL;
-	auto_buf struct buf hashes;
-	struct stream *next = NULL;
+	struct error error = {0};
 
-	buf_init(&hashes, STREAMS_MAX * (SHA256_HEX_BYTES + 1) + 2);
-	if (streams->count == 0)
-		return;
-	for (const struct stream *stream = streams->first; stream; stream = stream->next)
-		buf_addf(&hashes, "%c%s", stream == streams->first ? '{' : ',', stream->token_hash);
-	buf_add_str(&hashes, "}");
-	if (!streams->away && !PG_QUERY(streams->pg, &valid, NULL, VALID_SQL, buf_str(&hashes)))
-		valid = NULL;
-	for (struct stream *stream = streams->first; stream; stream = next) {
-		next = stream->next;
-		if (!is_valid(stream, valid))
-			end(stream);
+	if (streams->count > 0) {
+		auto_pg_result struct pg_result *valid = valid_sessions(streams);
+
+		FOR_EACH_AUDIENCE(audience, streams) {
+			FOR_EACH_STREAM(stream, audience)
+				check(stream, valid);
+		}
+		tell_all(streams, "beat", streams->full_us, "{}");
 	}
+	if (!feed_is_away(streams->feed) && streams->count > 0 && !feed_set_clock(streams->feed, &error))
+		feed_lost(streams->feed, &error);
+	streams->full = true;
 	schedule(streams);
 }
 
-static void on_heartbeat(void *user)
-{
-	auto_buf struct buf comment;
+// ---- opening, changing and closing ----
 
-	buf_init(&comment, 8);
-	buf_add_str(&comment, ":\n\n");
-	broadcast(user, &comment);
+static void leave(struct stream *stream)
+{
+	struct audience *audience = stream->audience;
+	struct streams *streams = stream->streams;
+
+	if (stream->previous)
+		stream->previous->next = stream->next;
+	else
+		audience->first = stream->next;
+	if (stream->next)
+		stream->next->previous = stream->previous;
+	stream->next = stream->previous = NULL;
+	stream->audience = NULL;
+	if (--audience->count > 0)
+		return;
+	if (audience->previous)
+		audience->previous->next = audience->next;
+	else
+		streams->first = audience->next;
+	if (audience->next)
+		audience->next->previous = audience->previous;
+	audience_free(audience);
 }
 
-// ---- opening and closing ----
+// The audience with this interest, made if there is none; takes interest over.
+static struct audience *find_audience(struct streams *streams, const struct audience_scope *scope,
+				      struct interest *interest)
+{
+	FOR_EACH_AUDIENCE(audience, streams) {
+		if (audience_is(audience, scope, interest))
+			return audience;
+	}
+	struct audience *audience = audience_new(scope, interest);
+
+	if (!audience)
+		return NULL;
+	audience->next = streams->first;
+	if (audience->next)
+		audience->next->previous = audience;
+	streams->first = audience;
+	return audience;
+}
+
+static void join(struct stream *stream, struct audience *audience)
+{
+	stream->audience = audience;
+	stream->next = audience->first;
+	if (stream->next)
+		stream->next->previous = stream;
+	audience->first = stream;
+	audience->count++;
+}
 
 static void on_closed(void *user)
 {
 	struct stream *stream = user;
 	struct streams *streams = stream->streams;
 
-	if (stream->previous)
-		stream->previous->next = stream->next;
-	else
-		streams->first = stream->next;
-	if (stream->next)
-		stream->next->previous = stream->previous;
+	leave(stream);
 	streams->count--;
 	metric_set(streams->open_gauge, (double)streams->count);
 	free(stream);
 }
 
-// Everything since after_us, for one stream alone. False when that is too much, so that the client must ask again.
-static bool add_replay(struct streams *streams, int64_t after_us, int64_t now_us, struct buf *out)
+// From where on the past is wanted; 0: not at all, or more than is kept in reach.
+static bool read_after(struct streams *streams, struct http_request *request, int64_t *after_us)
 {
-	if (after_us <= 0 || now_us - after_us > REPLAY_MAX_US)
-		return false;
-	for (enum kind kind = DEVICES; kind < KINDS; kind++) {
-		auto_pg_result struct pg_result *rows = NULL;
-		auto_buf struct buf data;
+	const char *last_id = http_header(request, "Last-Event-ID");
+	int64_t recent_s = 0, now_us = feed_now_us(streams->feed);
 
-		if (!query_changes(streams->dashboard->pg, kind, after_us, &rows, NULL) || pg_rows(rows) > CHANGES_MAX)
-			return false;
-		if (pg_rows(rows) == 0)
-			continue;
-		buf_init(&data, FRAME_MAX_BYTES);
-		for (size_t i = 0; i < pg_rows(rows); i++) {
-			buf_add_str(&data, i == 0 ? "[" : ",");
-			buf_add_str(&data, pg_text(rows, i, 2));
-		}
-		buf_add_str(&data, "]");
-		if (data.overflowed)
-			return false;
-		stream_frame(out, kinds[kind].event, pg_int(rows, 0, 1), buf_str(&data));
+	if (!last_id)
+		last_id = api_text(request, "after");
+	if (!api_int(request, "recent_s", 1, RECENT_MAX_S, &recent_s))
+		return false;
+	*after_us = recent_s > 0 ? now_us - recent_s * 1000000 : 0;
+	if (last_id && !api_parse_int(last_id, after_us)) {
+		http_reply_problem(request, 400, "Last-Event-ID must be the id of an earlier event.");
+		return false;
 	}
-	return !out->overflowed;
+	if (now_us - *after_us > REPLAY_MAX_US)
+		*after_us = 0;
+	return true;
 }
 
-static void greet(struct stream *stream, int64_t after_us, int64_t now_us)
+static bool read_scope(struct dashboard *dashboard, struct http_request *request, struct audience_scope *scope)
 {
-	struct streams *streams = stream->streams;
-	auto_buf struct buf frames;
+	auto_pg_result struct pg_result *rows = NULL;
+	const char *const params[] = {auth_of(request)->user};
 
-	buf_init(&frames, HTTP_STREAM_UNSENT_MAX);
-	buf_add_str(&frames, "retry: 2000\n\n");
-	bool replayed = add_replay(streams, after_us, now_us, &frames);
+	if (!api_query_again(dashboard, request, &rows, SCOPE_SQL, 1, params))
+		return false;
+	(void)snprintf(scope->tenant, sizeof(scope->tenant), "%s", pg_rows(rows) > 0 ? pg_text(rows, 0, 0) : "?");
+	return true;
+}
 
-	if (!replayed) {
-		buf_clear(&frames);
-		buf_add_str(&frames, "retry: 2000\n\n");
-	}
-	stream_frame(&frames, "ready", streams->cursor_us, replayed ? "{\"replayed\":true}" : "{\"replayed\":false}");
-	(void)http_stream_send(stream->http, buf_str(&frames), frames.len_bytes);
+static bool refuse_interest(struct http_request *request, const struct error *error)
+{
+	http_reply_problem(request, error->kind == ERROR_DENIED ? 403 : error->kind == ERROR_FAILED ? 503 : 400,
+			   error->what);
+	return false;
+}
+
+static bool read_interest(struct http_request *request, struct interest *interest)
+{
+	struct error error = {0};
+
+	return (interest_add_lists(interest, api_text(request, "topics"), api_text(request, "device"),
+				   (int)auth_of(request)->role, &error) &&
+		interest_finish(interest, &error)) ||
+	       refuse_interest(request, &error);
+}
+
+static struct stream *make_stream(struct streams *streams, const struct auth *auth)
+{
+	struct stream *stream = calloc(1, sizeof(*stream));
+	unsigned char id[ID_BYTES];
+
+	if (!stream)
+		return NULL;
+	crypto_random(id, sizeof(id));
+	crypto_hex(id, sizeof(id), stream->id);
+	stream->streams = streams;
+	(void)snprintf(stream->token_hash, sizeof(stream->token_hash), "%s", auth->token_hash);
+	stream->expires_us = auth->expires_us;
+	stream->role = auth->role;
+	stream->waits = true;
+	return stream;
 }
 
 void stream_open(struct http_request *request, void *user)
 {
+	static const char hello[] = "retry: 2000\n\n";
 	struct dashboard *dashboard = user;
 	struct streams *streams = dashboard->streams;
-	const char *last_id = http_header(request, "Last-Event-ID");
-	auto_pg_result struct pg_result *now = NULL;
+	struct interest interest auto_interest = {0};
+	struct audience_scope scope = {0};
 	int64_t after_us = 0;
 
-	if (streams->count >= STREAMS_MAX) {
+	if (streams->count >= streams->max) {
 		http_reply_header(request, "Retry-After", "30");
 		http_reply_problem(request, 503, "Too many live streams are open; close some pages.");
 		return;
 	}
-	if (!last_id)
-		last_id = api_text(request, "after");
-	if (last_id && !api_parse_int(last_id, &after_us)) {
-		http_reply_problem(request, 400, "Last-Event-ID must be the id of an earlier event.");
+	if (!read_after(streams, request, &after_us) || !read_interest(request, &interest) ||
+	    !read_scope(dashboard, request, &scope))
 		return;
-	}
-	if (!api_query(dashboard, request, &now, NOW_SQL, 0, NULL))
-		return;
-	struct stream *stream = calloc(1, sizeof(*stream));
+	struct stream *stream = make_stream(streams, auth_of(request));
+	struct audience *audience = stream ? find_audience(streams, &scope, &interest) : NULL;
 
-	if (!stream) {
+	if (!audience) {
+		free(stream);
 		http_reply_problem(request, 503, "Out of memory: try again later.");
 		return;
 	}
-	stream->streams = streams;
-	(void)snprintf(stream->token_hash, sizeof(stream->token_hash), "%s", auth_of(request)->token_hash);
-	stream->expires_us = auth_of(request)->expires_us;
+	stream->after_us = after_us;
+	join(stream, audience);
 	stream->http = http_stream_start(request, on_closed, stream);
 	if (!stream->http) { // the client is gone already
+		leave(stream);
 		free(stream);
 		return;
 	}
-	if (streams->count == 0) // nobody was served meanwhile: begin here
-		streams->cursor_us = pg_int(now, 0, 0);
-	stream->next = streams->first;
-	if (stream->next)
-		stream->next->previous = stream;
-	streams->first = stream;
-	streams->count++;
+	if (streams->count++ == 0) { // nobody was served meanwhile: begin here
+		for (enum feed_kind kind = 0; kind < FEED_KINDS; kind++) {
+			feed_skip(streams->feed, kind, false);
+			feed_skip(streams->feed, kind, true);
+		}
+	}
 	metric_set(streams->open_gauge, (double)streams->count);
-	greet(stream, after_us, pg_int(now, 0, 0));
+	(void)http_stream_send(stream->http, hello, sizeof(hello) - 1);
+	schedule(streams);
 }
 
-struct streams *streams_new(struct dashboard *dashboard, struct error *error)
+static struct stream *find_stream(struct streams *streams, const char *id, const char *token_hash)
+{
+	FOR_EACH_AUDIENCE(audience, streams) {
+		FOR_EACH_STREAM(stream, audience) {
+			if (strcmp(stream->id, id) == 0)
+				return strcmp(stream->token_hash, token_hash) == 0 ? stream : NULL;
+		}
+	}
+	return NULL;
+}
+
+static bool add_texts(const struct json *list, struct interest *interest, int roles, bool topics, struct error *error)
+{
+	for (size_t i = 0; i < json_array_length(list); i++) {
+		const char *text = NULL;
+
+		if (!json_as_string(json_array_at(list, i), &text))
+			return error_set(error, ERROR_INVALID, "\"topics\" and \"devices\" are lists of texts.");
+		if (!(topics ? interest_add_topic(interest, text, roles, error) :
+			       interest_add_device(interest, text, error)))
+			return false;
+	}
+	return true;
+}
+
+static bool read_change(struct http_request *request, struct interest *interest)
+{
+	auto_json struct json *body = http_body_json(request);
+	int roles = (int)auth_of(request)->role;
+	struct error error = {0};
+
+	if (!body)
+		return false;
+	return (add_texts(json_member(body, "topics"), interest, roles, true, &error) &&
+		add_texts(json_member(body, "devices"), interest, roles, false, &error) &&
+		interest_finish(interest, &error)) ||
+	       refuse_interest(request, &error);
+}
+
+// What the stream shall be sent from now on. What changed shortly before is sent again, for whoever asked for the rows
+// that it shows before it could say so here.
+void stream_change(struct http_request *request, void *user)
+{
+	struct streams *streams = ((struct dashboard *)user)->streams;
+	struct stream *stream = find_stream(streams, http_param(request, "id"), auth_of(request)->token_hash);
+	struct interest interest auto_interest = {0};
+
+	if (!stream) {
+		http_reply_problem(request, 404, "This stream is no more; open one with GET /api/v1/stream.");
+		return;
+	}
+	if (!read_change(request, &interest))
+		return;
+	struct audience_scope scope = stream->audience->scope;
+	struct audience *audience = find_audience(streams, &scope, &interest);
+
+	if (!audience) {
+		http_reply_problem(request, 503, "Out of memory: try again later.");
+		return;
+	}
+	if (audience != stream->audience) {
+		leave(stream);
+		join(stream, audience);
+		if (!stream->waits)
+			stream->after_us = feed_now_us(streams->feed) - CHANGED_US;
+		stream->waits = true;
+		schedule(streams);
+	}
+	http_reply(request, 204, NULL, NULL, 0);
+}
+
+struct streams *streams_new(struct dashboard *dashboard, size_t max, struct error *error)
 {
 	struct streams *streams = calloc(1, sizeof(*streams));
+	const struct feed_owner owner = {on_due, on_away, streams};
 
 	if (!streams) {
 		error_set(error, ERROR_FAILED, "out of memory");
 		return NULL;
 	}
 	streams->dashboard = dashboard;
+	streams->max = max;
 	streams->open_gauge = metrics_gauge(dashboard->metrics, "muster_dashboard_streams", NULL, "Open live streams.");
 	streams->events_counter = metrics_counter(dashboard->metrics, "muster_dashboard_stream_events_total", NULL,
 						  "Events sent to live streams.");
-	streams->pg = pg_new(dashboard->config.database_conninfo, "muster-dashboard stream", error);
+	streams->feed = feed_new(dashboard, &owner, error);
 	streams->set_timer = loop_timer_new(dashboard->loop, on_set, streams, error);
-	streams->check_timer = loop_timer_new(dashboard->loop, on_check, streams, error);
-	streams->heartbeat_timer = loop_timer_new(dashboard->loop, on_heartbeat, streams, error);
-	if (!streams->pg || !streams->set_timer || !streams->check_timer || !streams->heartbeat_timer) {
+	streams->tick_timer = loop_timer_new(dashboard->loop, on_tick, streams, error);
+	if (!streams->feed || !streams->set_timer || !streams->tick_timer) {
 		streams_free(streams);
 		return NULL;
 	}
-	pg_on_connect(streams->pg, on_connect, streams);
-	pg_set_timeout(streams->pg, API_ANSWER_TIMEOUT_MS);
-	loop_timer_every(streams->check_timer, CHECK_EVERY_MS);
-	loop_timer_every(streams->heartbeat_timer, HEARTBEAT_EVERY_MS);
+	loop_timer_every(streams->tick_timer, TICK_MS);
 	schedule(streams);
 	return streams;
 }
@@ -460,12 +736,8 @@ void streams_free(struct streams *streams)
 {
 	if (!streams)
 		return;
-	loop_watch_free(streams->watch);
 	loop_timer_free(streams->set_timer);
-	loop_timer_free(streams->check_timer);
-	loop_timer_free(streams->heartbeat_timer);
-	pg_free(streams->pg);
-	for (enum kind kind = DEVICES; kind < KINDS; kind++)
-		free(streams->sent[kind]);
+	loop_timer_free(streams->tick_timer);
+	feed_free(streams->feed);
 	free(streams);
 }

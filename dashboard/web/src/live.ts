@@ -1,27 +1,71 @@
-// One server-sent event stream for the whole page, and what is known of its health and the database's.
-import { type Command, type Device, get, onCall, type Session } from "./api";
+// One server-sent event stream for the whole page: what its parts want to hear of, and what is known of its health and
+// the database's. The server sends what is on screen and no more (docs/protocol.md, section 26).
+import { type Command, type Device, type DeviceEvent, get, type Json, onCall, post, type Registration, type Session } from "./api";
 
 export interface LiveState {
   connected: boolean;
-  lostAt: number | null; // Date.now() when live updates stopped; null while they run or before the first
+  lostAt: number | null; // Date.now() when the last sign of life came; null while they come or before the first
   databaseUp: boolean;
 }
 
-interface Handlers {
-  devices: (devices: Device[]) => void;
-  commands: (commands: Command[]) => void;
-  refresh: () => void; // more changed than was sent one by one: ask again for what is shown
+// A chunk of what a command prints; data is null where it is long: ask for it.
+export interface Printed {
+  device: string;
+  command: string;
+  n: number;
+  end: boolean;
+  cut: boolean;
+  data: string | null;
 }
+
+export interface Row {
+  [name: string]: Json;
+}
+
+interface Topics {
+  devices: Device[];
+  commands: Command[];
+  events: DeviceEvent[]; // only of devices that are named
+  outputs: Printed[]; // likewise
+  registrations: Registration[];
+  campaigns: Row[];
+  audit: Row[]; // administrators and auditors
+}
+
+// A handler for a topic is what asks for it.
+export type Handlers = { [Topic in keyof Topics]: (rows: Topics[Topic]) => void } & {
+  refresh: () => void; // more changed than was sent one by one: ask again for what is shown
+};
+
+const TOPICS: (keyof Topics)[] = ["devices", "commands", "events", "outputs", "registrations", "campaigns", "audit"];
+const OF_DEVICES = new Set<string>(["devices", "commands", "events", "outputs"]);
+const NAMED_ONLY = new Set<string>(["events", "outputs"]);
+const NAMES_MAX = 200; // beyond, all are asked for
 
 const RETRY_MS = [1000, 2000, 4000, 8000, 15000];
 const HIDDEN_MS = 30_000;
-const subscribers = new Set<Partial<Handlers>>();
+const SILENT_MS = 12_000; // the server gives a sign of life every 5 s
+const WATCH_MS = 1000;
+const SETTLE_MS = 50; // parts of the page come and go together
+const RECENT_S = 10; // what changed since the page's parts may have asked for their rows
+
+interface Subscriber {
+  handlers: Partial<Handlers>;
+  devices: readonly string[] | null; // null: all
+}
+
+const subscribers = new Set<Subscriber>();
 const stateListeners = new Set<() => void>();
 let state: LiveState = { connected: false, lostAt: null, databaseUp: true };
 let source: EventSource | null = null;
+let streamId = "";
 let lastId = "";
+let heardAt = 0;
 let attempt = 0;
 let retryTimer = 0;
+let watchTimer = 0;
+let settleTimer = 0;
+let told = ""; // the interest that the server knows of
 let onEnd: () => void = () => {};
 // The server's clock less ours, so that a device does not look stale because this computer's clock is off.
 let clockOffset = 0;
@@ -44,20 +88,79 @@ function change(next: Partial<LiveState>): void {
   stateListeners.forEach((listener) => listener());
 }
 
-export function subscribe(handlers: Partial<Handlers>): () => void {
-  subscribers.add(handlers);
-  return () => subscribers.delete(handlers);
+// ---- interest ----
+
+interface Interest {
+  topics: string[];
+  devices: string[];
+}
+
+// All subscribers together. A topic that somebody wants of all devices has a star where others name theirs.
+function interest(): Interest {
+  const topics: string[] = [];
+  const devices = new Set<string>();
+  for (const topic of TOPICS) {
+    const wanting = [...subscribers].filter(({ handlers }) => handlers[topic]);
+    const bound = OF_DEVICES.has(topic);
+    if (bound && wanting.some((one) => one.devices === null) && !NAMED_ONLY.has(topic)) topics.push(`${topic}*`);
+    else if (bound && wanting.some((one) => one.devices?.length)) {
+      topics.push(topic);
+      for (const one of wanting) one.devices?.forEach((device) => devices.add(device));
+    } else if (!bound && wanting.length > 0) topics.push(topic);
+  }
+  if (devices.size > NAMES_MAX) return { topics: topics.filter((topic) => !NAMED_ONLY.has(topic)), devices: [] };
+  // The page always asks for something, so that it hears from the server at all.
+  return { topics: topics.length > 0 ? topics : ["campaigns"], devices: [...devices].sort() };
+}
+
+function tell(): void {
+  clearTimeout(settleTimer);
+  settleTimer = window.setTimeout(() => {
+    const next = interest();
+    const text = JSON.stringify(next);
+    if (!streamId || text === told) return;
+    told = text;
+    const id = streamId;
+    post(`stream/${id}`, { topics: next.topics, devices: next.devices }).catch(() => {
+      if (streamId === id) told = ""; // it is told again with the next change, or when the stream is opened anew
+    });
+  }, SETTLE_MS);
+}
+
+// devices: those whose rows are shown; left out: all. What is returned ends it, and its show() changes the devices.
+export interface Subscription {
+  (): void;
+  show: (devices: readonly string[] | null) => void;
+}
+
+export function subscribe(handlers: Partial<Handlers>, devices: readonly string[] | null = null): Subscription {
+  const subscriber: Subscriber = { handlers, devices };
+  subscribers.add(subscriber);
+  tell();
+  const end = () => {
+    subscribers.delete(subscriber);
+    tell();
+  };
+  return Object.assign(end, {
+    show: (names: readonly string[] | null) => {
+      subscriber.devices = names;
+      tell();
+    },
+  });
 }
 
 function emit<K extends keyof Handlers>(name: K, ...args: Parameters<Handlers[K]>): void {
-  for (const subscriber of subscribers) {
-    const handler = subscriber[name] as ((...all: Parameters<Handlers[K]>) => void) | undefined;
+  for (const { handlers } of [...subscribers]) {
+    const handler = handlers[name] as ((...all: Parameters<Handlers[K]>) => void) | undefined;
     handler?.(...args);
   }
 }
 
+// ---- the connection ----
+
 function lost(): void {
-  change({ connected: false, lostAt: state.lostAt ?? Date.now() });
+  streamId = told = "";
+  change({ connected: false, lostAt: state.lostAt ?? (heardAt || Date.now()) });
 }
 
 async function reconnect(): Promise<void> {
@@ -77,37 +180,55 @@ async function reconnect(): Promise<void> {
   retryTimer = window.setTimeout(connect, wait * (0.75 + Math.random() / 2));
 }
 
+function address(): string {
+  const { topics, devices } = interest();
+  told = JSON.stringify({ topics, devices });
+  const query = new URLSearchParams({ topics: topics.join(",") });
+  if (devices.length > 0) query.set("device", devices.join(","));
+  if (lastId) query.set("after", lastId);
+  else query.set("recent_s", String(RECENT_S));
+  return `/api/v1/stream?${query}`;
+}
+
 function connect(): void {
   source?.close();
-  const stream = new EventSource(`/api/v1/stream${lastId ? `?after=${lastId}` : ""}`);
+  clearInterval(watchTimer);
+  const stream = new EventSource(address());
+  const opened = Date.now();
   source = stream;
+  // A connection may be dead without anybody being told: then no sign of life comes.
+  watchTimer = window.setInterval(() => {
+    if (source === stream && Date.now() - Math.max(heardAt, opened) >= SILENT_MS) void reconnect();
+  }, WATCH_MS);
   const on = <T>(name: string, handle: (data: T) => void) =>
     stream.addEventListener(name, (event) => {
+      heardAt = Date.now();
       if (event.lastEventId) lastId = event.lastEventId;
       handle(JSON.parse(event.data as string) as T);
     });
-  on<Device[]>("devices", (devices) => emit("devices", devices));
-  on<Command[]>("commands", (commands) => emit("commands", commands));
+  for (const topic of TOPICS) on<never>(topic, (rows) => emit(topic, rows));
+  on("beat", () => {});
   on("resync", () => emit("refresh"));
   on<{ up: boolean }>("database", ({ up }) => {
     change({ databaseUp: up });
     if (up) emit("refresh");
   });
-  on<{ replayed: boolean }>("ready", ({ replayed }) => {
+  on<{ replayed: boolean; stream: string }>("ready", ({ replayed, stream: id }) => {
     // What was asked for while the server or its database was away has failed: ask again.
     const missed = !replayed || state.lostAt !== null || !state.databaseUp;
     attempt = 0;
+    streamId = id;
     change({ connected: true, lostAt: null, databaseUp: true });
     if (missed) emit("refresh");
+    tell(); // parts that came meanwhile
   });
   on("end", () => {
     stop();
     onEnd();
   });
   stream.onerror = () => {
-    // The browser tries again by itself after a cut, but not after an error answer such as 503.
-    if (stream.readyState === EventSource.CLOSED) void reconnect();
-    else lost();
+    // The browser would try again by itself, but with the address, and so the interest, of before.
+    if (source === stream) void reconnect();
   };
 }
 
@@ -121,6 +242,7 @@ document.addEventListener("visibilitychange", () => {
       if (!source) return;
       source.close();
       source = null;
+      streamId = "";
       resting = true;
     }, HIDDEN_MS);
   } else if (resting) {
@@ -136,17 +258,18 @@ export function start(ended: () => void): void {
 
 export function stop(): void {
   clearTimeout(retryTimer);
+  clearInterval(watchTimer);
   resting = false;
   source?.close();
   source = null;
-  lastId = "";
+  lastId = streamId = told = "";
+  heardAt = 0;
   attempt = 0;
   change({ connected: false, lostAt: null, databaseUp: true });
 }
 
 onCall((error) => {
   if (error?.status === 503) change({ databaseUp: false });
-  else if (error?.status === 0 && state.connected) lost();
   else if (!error) change({ databaseUp: true });
   if (error?.status === 401 && source) {
     stop();

@@ -1,9 +1,9 @@
 // What a command prints on its device, while it prints it; and its cancelling.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, type Chunk, type Command, get, type Page, post } from "./api";
+import { type Printed, subscribe } from "./live";
 import { Bar, Fault, isOpen } from "./parts";
 
-const EVERY_MS = 1000;
 const NEAR_PX = 24; // of the end
 
 // Nothing for a command that has printed nothing.
@@ -15,26 +15,41 @@ export function Output({ command }: { command: Command }) {
   const going = isOpen(command.state);
   useEffect(() => {
     const abort = new AbortController();
-    let timer = 0;
     let after = chunks.at(-1)?.n ?? -1;
+    let asking = false;
+    let missing = false; // more came while it was asked
+    const add = (more: Chunk[]) => {
+      after = more.at(-1)?.n ?? after;
+      if (more.length > 0) setChunks((old) => [...old, ...more]);
+    };
     const ask = async () => {
+      missing = asking;
+      if (asking) return;
+      asking = true;
       try {
         const page = await get<Page<Chunk>>(`commands/${command.id}/output`, { after }, abort.signal);
-        if (abort.signal.aborted) return;
-        after = page.items.at(-1)?.n ?? after;
+        missing ||= page.next !== null;
         setError(null);
-        if (page.items.length > 0) setChunks((old) => [...old, ...page.items]);
-        if (page.next) return void ask();
+        add(page.items);
       } catch (thrown) {
-        if (abort.signal.aborted) return;
-        setError(thrown as ApiError);
+        if (!abort.signal.aborted) setError(thrown as ApiError);
       }
-      if (going) timer = window.setTimeout(() => void ask(), EVERY_MS);
+      asking = false;
+      if (missing && !abort.signal.aborted) void ask();
+    };
+    // What comes next is shown at once; behind a hole, or where only its coming is told, it is asked for.
+    const outputs = (printed: Printed[]) => {
+      for (const { command: of, n, data, end, cut } of printed) {
+        if (of !== command.id || n <= after) continue;
+        if (!asking && n === after + 1 && data !== null) add([{ n, data, end, cut }]);
+        else void ask();
+      }
     };
     void ask();
+    const unsubscribe = going ? subscribe({ outputs, refresh: () => void ask() }, [command.device]) : () => {};
     return () => {
+      unsubscribe();
       abort.abort();
-      clearTimeout(timer);
     };
   }, [command.id, going]);
   // The newest lines stay in sight, unless somebody has gone back to read.

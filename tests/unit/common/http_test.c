@@ -280,6 +280,46 @@ static void test_stream_too_far_behind(void **state)
 	(void)close(fd);
 }
 
+// Each of many streams gets it whole, also what is sent after the maker has let go of it; one that reads nothing holds
+// up nobody.
+static void test_frames_are_shared(void **state)
+{
+	enum { STREAMS = 3, FRAMES = 40 };
+	struct http_stream *streams[STREAMS];
+	struct buf answers[STREAMS];
+	int fds[STREAMS];
+	char text[8192];
+	memset(text, 'x', sizeof(text));
+	for (int i = 0; i < STREAMS; i++) {
+		held_stream = NULL;
+		fds[i] = start_stream(&answers[i]);
+		streams[i] = held_stream;
+	}
+	for (int n = 0; n < FRAMES; n++) {
+		struct http_frame *frame = http_frame_new(text, sizeof(text));
+		assert_non_null(frame);
+		for (int i = 0; i < STREAMS; i++)
+			(void)http_stream_send_frame(streams[i], frame);
+		http_frame_free(frame);
+		for (int i = 0; i < STREAMS - 1; i++)
+			(void)heard(fds[i], &answers[i], "none");
+		turn();
+	}
+	struct http_frame *last = http_frame_new("data: last\n\n", 12);
+	for (int i = 0; i < STREAMS - 1; i++)
+		assert_true(http_stream_send_frame(streams[i], last));
+	http_frame_free(last);
+	for (int i = 0; i < STREAMS - 1; i++) {
+		UNTIL(heard(fds[i], &answers[i], "data: last\n\n"));
+		assert_int_equal(strlen(strchr(body_of(&answers[i]), 'x')), FRAMES * sizeof(text) + 12);
+	}
+	for (int i = 0; i < STREAMS; i++) {
+		(void)close(fds[i]);
+		buf_done(&answers[i]);
+	}
+	UNTIL(closed_calls == STREAMS);
+}
+
 static void test_server_ends_with_a_stream(void **state)
 {
 	struct buf auto_buf answer;
@@ -494,6 +534,7 @@ int main(void)
 		TEST(test_stream),
 		TEST(test_stream_left_by_the_client),
 		TEST(test_stream_too_far_behind),
+		TEST(test_frames_are_shared),
 		TEST(test_server_ends_with_a_stream),
 		TEST(test_bad_options),
 		STRICT_TEST(test_slow_clients_are_cut),

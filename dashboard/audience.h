@@ -1,0 +1,41 @@
+// The live streams that get the same: the same rows, made into text once for all of them.
+#pragma once
+
+#include "common/buf.h"
+#include "common/http.h"
+#include "dashboard/feed.h"
+#include "dashboard/interest.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stream;
+
+// Whose rows a stream may be sent. Two with the same text see the same.
+#define AUDIENCE_SCOPE_MAX 512
+struct audience_scope {
+	char tenant[DEVICE_ID_MAX + 1]; // "": of all tenants
+};
+
+struct audience {
+	struct audience *next, *previous;
+	struct audience_scope scope;
+	struct interest interest;
+	struct stream *first; // its streams
+	size_t count;
+	struct buf frames;   // of the set that is being made
+	bool behind;	     // more changed than was sent: owed a resync
+	int64_t resync_ms; // monotonic: when the last one was sent; 0: never
+};
+
+// Takes interest over.
+struct audience *audience_new(const struct audience_scope *scope, struct interest *interest) must_check;
+void audience_free(struct audience *audience);
+
+bool audience_is(const struct audience *audience, const struct audience_scope *scope, const struct interest *interest);
+// May it see this row, and does it want it?
+bool audience_wants(const struct audience *audience, enum feed_kind kind, const struct feed_row *row);
+
+// Adds those of rows that it wants as one event; fresh_only: not those sent before. False when they are too large.
+bool audience_add(const struct audience *audience, enum feed_kind kind, const struct feed_rows *rows, bool fresh_only,
+		  int64_t since_us, int64_t id, struct buf *out);

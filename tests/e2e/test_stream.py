@@ -1,0 +1,245 @@
+"""The live stream: what is on screen and no more, nothing missed, and a thousand of them that cost the database no more
+than one. Read by asyncio; the page in a real browser is stream.mjs."""
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import time
+
+import pytest
+from live import Stream, api, token_of
+from page import browse
+from stack import Device, run, wait_for
+
+MANY = 1000
+
+
+@pytest.fixture(scope="module")
+def devices(stack):
+    with Device(stack, "live-1") as one, Device(stack, "live-2") as other:
+        yield one, other
+
+
+def together(work):
+    return asyncio.run(asyncio.wait_for(work, 90))
+
+
+def account(stack, name, role="viewer", tenant=None):
+    """A user with an API key: the key."""
+    token = secrets.token_urlsafe(32)
+    stack.rows("insert into user_account (name, role, tenant) values (%s, %s, %s) on conflict (name) do nothing"
+               " returning name", name, role, tenant)
+    stack.rows("insert into access_token (token_hash, kind, user_name, label, expires_at) values (%s, 'api', %s, 'test',"
+               " now() + interval '1 hour') returning 1", hashlib.sha256(token.encode()).digest(), name)
+    return token
+
+
+def names(stream, topic="devices"):
+    return {row["device"] for row in stream.rows(topic)}
+
+
+def test_a_stream_brings_what_was_asked_for(stack, devices):
+    async def work():
+        token = token_of(stack)
+        one, other = devices
+        everything = await Stream.open(stack, token, "topics=devices,commands,registrations,audit")
+        named = await Stream.open(stack, token, "topics=devices,events,outputs&device=live-1")
+        for stream in (everything, named):
+            assert (await stream.event("ready"))["replayed"] is False
+        for device in devices:
+            device.publish("telemetry", device.next(battery_pct=50))
+        one.publish("event", one.next(type="app.crashed", app="till"))
+        other.publish("event", other.next(type="app.crashed", app="other"))
+        await everything.until(lambda s: names(s) >= {"live-1", "live-2"}, "both devices")
+        await named.until(lambda s: [row for row in s.rows("events") if row["type"] == "app.crashed"], "the event")
+        assert names(named) == {"live-1"} and names(named, "events") == {"live-1"}
+        # Chunks that a program prints.
+        one.publish("stream/5b6fcd34-0001-4000-8000-000000000001", one.next(
+            command="5b6fcd34-0001-4000-8000-000000000001", n=0, data="first\n", end=False))
+        printed = await named.until(lambda s: s.rows("outputs"), "the output")
+        assert printed[0]["data"] == "first\n" and printed[0]["n"] == 0
+        # What is not of devices.
+        stack.rows("insert into registration (secret_hash, id, key_sha256, csr) values (decode(repeat('ab', 32), 'hex'),"
+                   " '0123456789abcdef', repeat('0', 64), '') returning 1")
+        await everything.until(lambda s: s.rows("registrations"), "the registration")
+        api(stack, token, "POST", "devices/live-1/tags", {"add": ["seen"]})
+        await everything.until(lambda s: [row for row in s.rows("audit") if row["action"] == "device.tag"], "the audit")
+        assert not named.rows("audit")
+        # Now it looks at the other device, and misses nothing of what happened while it changed its mind.
+        other.publish("telemetry", other.next(battery_pct=49))
+        other.wait_stored()
+        status, _ = api(stack, token, "POST", f"stream/{(await named.event('ready'))['stream']}",
+                        {"topics": ["devices"], "devices": ["live-2"]})
+        assert status == 204
+        await named.until(lambda s: "live-2" in names(s), "the other device")
+        for stream in (everything, named):
+            await stream.close()
+    together(work())
+
+
+def test_what_cannot_be_asked_for(stack):
+    async def work():
+        token = account(stack, "vera")
+        for query, status in (("topics=nothing", 400), ("topics=audit", 403), ("topics=events", 400), ("device=A", 400),
+                              ("after=x", 400), ("device=" + ",".join(f"d{n}" for n in range(201)), 400)):
+            stream = await Stream.open(stack, token, query)
+            assert stream.status == status, query
+            await stream.close()
+        mine = await Stream.open(stack, token)
+        other = await Stream.open(stack, token_of(stack))
+        id_of_other = (await other.event("ready"))["stream"]
+        # Whose stream it is is checked, not only that somebody knows its name.
+        assert api(stack, token, "POST", f"stream/{id_of_other}", {"topics": ["devices"]}, check=False)[0] == 404
+        assert api(stack, token, "POST", f"stream/{(await mine.event('ready'))['stream']}", {"topics": ["audit"]},
+                   check=False)[0] == 403
+        for stream in (mine, other):
+            await stream.close()
+    together(work())
+
+
+def test_what_was_missed_is_replayed(stack, devices):
+    async def work():
+        token, (one, other) = token_of(stack), devices
+        first = await Stream.open(stack, token)
+        await first.event("ready")
+        one.publish("telemetry", one.next(battery_pct=48))
+        await first.until(lambda s: "live-1" in names(s), "the first change")
+        await first.close()
+        other.publish("telemetry", other.next(battery_pct=47))
+        other.wait_stored()
+        again = await Stream.open(stack, token, "", Last_Event_ID=first.last_id)
+        assert (await again.event("ready"))["replayed"] is True
+        assert {row["device"]: row["latest"].get("battery_pct") for row in again.rows("devices")}["live-2"] == 47
+        # Also from another process, which has seen none of it.
+        await again.close()
+        stack.kill("dashboard")
+        wait_for(lambda: run("curl", "-s", "--cacert", stack.state / "ca/service.crt", check=False,
+                             *[f"https://localhost:{stack.ports['dashboard']}/ready"]).returncode == 0, "the dashboard")
+        restarted = await Stream.open(stack, token, f"after={first.last_id}")
+        assert (await restarted.event("ready"))["replayed"] is True
+        assert "live-2" in names(restarted)
+        await restarted.close()
+        # Too long ago: whoever comes asks for everything again.
+        late = await Stream.open(stack, token, f"after={int(first.last_id) - 3600 * 1000000}")
+        assert (await late.event("ready"))["replayed"] is False and not late.rows("devices")
+        await late.close()
+    together(work())
+
+
+def test_a_stream_ends_with_its_session(stack):
+    async def work():
+        keys = {name: account(stack, name) for name in ("disabled-1", "revoked-1", "promoted-1", "stays-1")}
+        streams = {name: await Stream.open(stack, key) for name, key in keys.items()}
+        for stream in streams.values():
+            await stream.event("ready")
+        stack.rows("update user_account set enabled = false where name = 'disabled-1' returning 1")
+        stack.rows("update access_token set revoked_at = now() where user_name = 'revoked-1' returning 1")
+        stack.rows("update user_account set role = 'operator' where name = 'promoted-1' returning 1")
+        for name in ("disabled-1", "revoked-1"):
+            await streams[name].until_end()
+            assert [event for event, _, _ in streams[name].events][-1] == "end"
+        await streams["promoted-1"].until_end()  # its page comes back as what it is now
+        assert "end" not in [event for event, _, _ in streams["promoted-1"].events]
+        assert not streams["stays-1"].ended
+        await streams["stays-1"].close()
+    together(work())
+
+
+def test_rows_of_another_tenant_are_not_sent(stack, devices):
+    async def work():
+        stack.rows("insert into tenant (name) values ('west') on conflict do nothing returning 1")
+        west = await Stream.open(stack, account(stack, "willa", "administrator", "west"))
+        everybody = await Stream.open(stack, token_of(stack))
+        for stream in (west, everybody):
+            await stream.event("ready")
+        devices[0].publish("telemetry", devices[0].next(battery_pct=46))
+        await everybody.until(lambda s: "live-1" in names(s), "the change")
+        stack.rows("update device set tenant = 'west' where device = 'live-2' returning 1")
+        devices[1].publish("telemetry", devices[1].next(battery_pct=45))
+        await west.until(lambda s: "live-2" in names(s), "its own device")
+        assert names(west) == {"live-2"}
+        stack.rows("update device set tenant = 'default' where device = 'live-2' returning 1")
+        for stream in (west, everybody):
+            await stream.close()
+    together(work())
+
+
+class Statements:
+    """What the stream's connection asked for, as PostgreSQL's log has it."""
+
+    def __init__(self, stack):
+        self.log = stack.state / "log/postgres.log"
+        self.stack = stack
+
+    def __enter__(self):
+        self.stack.rows("alter system set log_line_prefix = '%a|'")
+        self.stack.rows("alter role muster_dashboard set log_statement = 'all'")
+        self.stack.rows("select pg_reload_conf()")
+        self.stack.kill("dashboard")
+        return self
+
+    def __exit__(self, *_):
+        self.stack.rows("alter role muster_dashboard reset log_statement")
+        self.stack.rows("alter system reset log_line_prefix")
+        self.stack.rows("select pg_reload_conf()")
+
+    def count(self):
+        return len(re.findall(r"^muster-dashboard stream\|.*(?:execute|statement)", self.log.read_text(errors="replace"),
+                              re.M))
+
+
+async def rate(statements, device, seconds=3):
+    """Statements while the device reports ten times as often as sets are made."""
+    before, until = statements.count(), time.monotonic() + seconds
+    while time.monotonic() < until:
+        device.publish("telemetry", device.next(battery_pct=44))
+        await asyncio.sleep(0.025)
+    return statements.count() - before
+
+
+def resident_kb(stack):
+    with open(f"/proc/{stack.pid('dashboard')}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+
+
+def test_a_thousand_cost_the_database_no_more_than_one(stack, devices):
+    async def work(statements):
+        token, device = token_of(stack), devices[0]
+        streams = [await Stream.open(stack, token, "topics=devices,commands,campaigns")]
+        await streams[0].event("ready")
+        for_one, memory = await rate(statements, device), resident_kb(stack)
+        for _ in range(0, MANY, 50):
+            streams += await asyncio.gather(*[Stream.open(stack, token, "topics=devices,commands,campaigns")
+                                              for _ in range(50)])
+        # Some that take nothing in hold up nobody.
+        for stream in streams[:20]:
+            stream.writer.transport.pause_reading()
+        await asyncio.gather(*[stream.event("ready", 30) for stream in streams[20:]])
+        for_many = await rate(statements, device)
+        print(f"{for_one} statements for one stream, {for_many} for {MANY};"
+              f" {(resident_kb(stack) - memory) / MANY:.1f} kB each")
+        assert 8 <= for_one <= 60, "several in each of at most four sets a second"
+        assert for_many <= for_one * 1.25 + 4
+        mark = device.next(battery_pct=11)
+        device.publish("telemetry", mark)
+        await asyncio.gather(*[stream.until(lambda s: any(row["latest"].get("battery_pct") == 11
+                                                          for row in s.rows("devices")), "the mark", 30)
+                               for stream in streams[20:]])
+        for stream in streams:
+            await stream.close()
+    with Statements(stack) as statements:
+        wait_for(lambda: run("curl", "-s", "--cacert", stack.state / "ca/service.crt", check=False,
+                             *[f"https://localhost:{stack.ports['dashboard']}/ready"]).returncode == 0, "the dashboard")
+        together(work(statements))
+
+
+def test_the_page_says_what_it_hears(stack, devices):
+    """Restarted under an open page, over a slow network, and a connection that dies without a word."""
+    browse(stack, "stream.mjs", muster=str(stack.bin / "muster"), state=str(stack.state), device="live-1")
+
+
+def test_no_descriptor_is_left(stack):
+    """After all of that."""
+    pid = stack.pid("dashboard")
+    wait_for(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 60, "closed connections to be forgotten")
