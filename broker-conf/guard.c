@@ -4,11 +4,13 @@
 // The broker runs everything in one thread, so nothing here locks. Whatever goes wrong ends in "refused".
 
 #include "broker-conf/certificate.h"
+#include "broker-conf/consoles.h"
 #include "broker-conf/control.h"
 #include "broker-conf/identity.h"
 #include "broker-conf/revocations.h"
 
 #include "common/clock.h"
+#include "common/console.h"
 #include "common/json.h"
 #include "common/limiter.h"
 #include "common/topic.h"
@@ -26,7 +28,7 @@
 
 #define LIMITER_SWEEP_MS 60000
 #define LIMIT_MAX 1000000000 // of an option; products of it fit
-#define LOOK_EVERY_MS 1000   // at the list, besides at each login
+#define LOOK_EVERY_MS 1000   // at the list, besides at each login, and at the consoles
 
 // The plugin's only three names that the broker sees.
 #define exported __attribute__((visibility("default")))
@@ -51,6 +53,7 @@ struct guard {
 	mosquitto_plugin_id_t *id;
 	struct revocations *revocations;
 	struct authorities *authorities;
+	struct consoles *consoles;
 	void *sessions; // a tree of tsearch(3), by client
 	const void *letting_in; // from its login until the next event: its session is being taken up
 	struct incoming incoming;
@@ -143,6 +146,45 @@ static void end_staleness(struct guard *guard, const char *device, const void *c
 		mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: %s stays marked as stale: %s", device, error.what);
 }
 
+static int refuse_login(const struct mosquitto *client, const char *why)
+{
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: login from %s refused: %s", mosquitto_client_address(client), why);
+	return MOSQ_ERR_AUTH;
+}
+
+static bool has_certificate(const struct mosquitto *client)
+{
+	void *x509 = mosquitto_client_certificate(client); // ours to free
+
+	if (x509)
+		certificate_free(x509);
+	return x509;
+}
+
+// A browser, which has no certificate: what it brings was signed by the dashboard.
+static int let_console_in(struct guard *guard, const struct mosquitto_evt_basic_auth *login)
+{
+	struct mosquitto *client = login->client;
+	const struct console_login console = {
+		.client = client,
+		.client_id = mosquitto_client_id(client),
+		.token = login->password,
+		.websockets = mosquitto_client_protocol(client) == mp_websockets,
+		// What an MQTT 5 session leaves behind says its expiry, which a plugin is not told.
+		.leaves_nothing = mosquitto_client_protocol_version(client) == 4 && mosquitto_client_clean_session(client),
+	};
+	struct error error = {0};
+	char user[PRINCIPAL_MAX];
+
+	if (!look_at_list(guard, &error) ||
+	    !consoles_let_in(guard->consoles, &console, clock_wall_ms() / 1000, user, &error))
+		return refuse_login(client, error.what);
+	if (mosquitto_set_username(client, user) == MOSQ_ERR_SUCCESS)
+		return MOSQ_ERR_SUCCESS;
+	consoles_forget(guard->consoles, client);
+	return refuse_login(client, "out of memory");
+}
+
 static int on_login(int event, void *event_data, void *user_data)
 {
 	struct guard *guard = user_data;
@@ -152,11 +194,10 @@ static int on_login(int event, void *event_data, void *user_data)
 	char user[PRINCIPAL_MAX];
 
 	guard->letting_in = NULL;
-	if (!check_login(guard, login->client, user, &certificate, &error)) {
-		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: login from %s refused: %s",
-				     mosquitto_client_address(login->client), error.what);
-		return MOSQ_ERR_AUTH;
-	}
+	if (!has_certificate(login->client))
+		return let_console_in(guard, login);
+	if (!check_login(guard, login->client, user, &certificate, &error))
+		return refuse_login(login->client, error.what);
 	// Whatever user name the client sent is replaced: the ACL knows the CN only.
 	if (mosquitto_set_username(login->client, user) != MOSQ_ERR_SUCCESS ||
 	    !remember(guard, login->client, user, certificate.serial)) {
@@ -174,10 +215,29 @@ static bool is_command(const char *topic)
 	return topic_parse(topic, strlen(topic), &parsed) && parsed.kind == TOPIC_COMMAND;
 }
 
+// A console reads what its credential names, and writes nothing. The ACL file has no say in that.
+static bool console_may(const struct guard *guard, const struct mosquitto_evt_acl_check *check)
+{
+	switch (check->access) {
+	case MOSQ_ACL_READ:
+		return consoles_may_read(guard->consoles, check->client, check->topic);
+	case MOSQ_ACL_SUBSCRIBE:
+		return mosquitto_client_sub_count(check->client) < CONSOLES_SUBSCRIPTIONS_MAX &&
+		       console_may_subscribe(check->topic);
+	case MOSQ_ACL_UNSUBSCRIBE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int on_acl_check(int event, void *event_data, void *user_data)
 {
 	const struct guard *guard = user_data;
 	const struct mosquitto_evt_acl_check *check = event_data;
+
+	if (consoles_is_user(mosquitto_client_username(check->client)))
+		return console_may(guard, check) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 
 	// Subscribing is judged at delivery, message by message.
 	if (check->access == MOSQ_ACL_SUBSCRIBE || check->access == MOSQ_ACL_UNSUBSCRIBE)
@@ -259,6 +319,7 @@ static int on_disconnect(int event, void *event_data, void *user_data)
 	struct session **node = tfind(&key, &guard->sessions, compare_sessions);
 	struct session *session = node ? *node : NULL;
 
+	consoles_forget(guard->consoles, end->client);
 	if (session) {
 		(void)tdelete(session, &guard->sessions, compare_sessions);
 		free(session);
@@ -312,8 +373,16 @@ static void cut_revoked(const struct guard *guard)
 	free(cut.users);
 }
 
-// Somebody else may have changed the list, or lost it.
-static void watch_list(struct guard *guard)
+static void end_consoles(struct guard *guard)
+{
+	char client_id[CONSOLE_CLIENT_BYTES];
+
+	while (consoles_expired(guard->consoles, clock_wall_ms() / 1000, client_id, sizeof(client_id)))
+		(void)mosquitto_kick_client_by_clientid(client_id, false);
+}
+
+// Somebody else may have changed the list, or lost it; and the time of a console may be over.
+static void watch(struct guard *guard)
 {
 	struct error ignored = {0};
 
@@ -321,6 +390,7 @@ static void watch_list(struct guard *guard)
 		unsigned known = guard->generation;
 
 		guard->look_ms = clock_mono_ms();
+		end_consoles(guard);
 		if (look_at_list(guard, &ignored) && guard->generation != known)
 			cut_revoked(guard);
 	}
@@ -335,7 +405,7 @@ static int on_tick(int event, void *event_data, void *user_data)
 	char topic[TOPIC_MAX_BYTES];
 
 	guard->letting_in = NULL;
-	watch_list(guard);
+	watch(guard);
 	while (limiter_due(guard->limiter, clock_mono_ms(), &notice)) {
 		mosquitto_log_printf(MOSQ_LOG_WARNING,
 				     "guard: %s is over its limit: %" PRId64 " messages of %" PRId64 " bytes refused",
@@ -512,12 +582,20 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 	const char *revoked = option(options, count, "revoked");
 	const char *device_ca = option(options, count, "device_ca");
 	const char *service_ca = option(options, count, "service_ca");
+	int64_t per_user = 0;
+	int64_t total = 0;
 
 	if (!revoked || !device_ca || !service_ca)
 		return error_set(error, ERROR_INVALID,
 				 "plugin_opt_revoked, plugin_opt_device_ca and "
 				 "plugin_opt_service_ca are needed");
 	if (!read_limits(guard, options, count, error))
+		return false;
+	if (!read_number(options, count, "consoles_per_user", 10, &per_user, error) ||
+	    !read_number(options, count, "consoles", 200, &total, error))
+		return false;
+	guard->consoles = consoles_new(option(options, count, "console_keys"), per_user, total, error);
+	if (!guard->consoles)
 		return false;
 	guard->limiter = limiter_new(LIMITER_SWEEP_MS, clock_mono_ms());
 	if (!guard->limiter)
@@ -533,6 +611,7 @@ static void tear_down(struct guard *guard)
 	forget_incoming(&guard->incoming);
 	revocations_free(guard->revocations);
 	authorities_free(guard->authorities);
+	consoles_free(guard->consoles);
 	limiter_free(guard->limiter);
 	free(guard);
 }

@@ -1,5 +1,6 @@
 #include "broker-conf/identity.h"
 
+#include "common/console.h"
 #include "common/topic.h"
 
 #include <string.h>
@@ -43,7 +44,8 @@ static bool client_id_fits(enum identity_kind kind, const char *client_id, const
 	case IDENTITY_OPERATOR:
 		if (begins_with(client_id, "op."))
 			return is_name_or_dotted(client_id, name);
-		return client_id[0] != '\0' && !begins_with(client_id, "svc.") && !topic_is_device_id(client_id);
+		return client_id[0] != '\0' && !begins_with(client_id, "svc.") &&
+		       !begins_with(client_id, CONSOLE_CLIENT_PREFIX) && !topic_is_device_id(client_id);
 	case IDENTITY_NONE:
 		break;
 	}

@@ -49,9 +49,11 @@ static const char *port_of(const char *part, const struct json *ports, char out[
 {
 	static const struct {
 		const char *part;
-		const char *ports[3];
-		const char *labels[3];
-	} map[] = {{"broker", {"devices", "services", "websockets"}, {"devices ", "services ", "websockets "}},
+		const char *ports[4];
+		const char *labels[4];
+	} map[] = {{"broker",
+		    {"devices", "services", "websockets", "console"},
+		    {"devices ", "services ", "websockets ", "console "}},
 		   {"dashboard", {"dashboard"}, {""}},
 		   {"bridge", {"bridge"}, {""}},
 		   {"ingest", {"ingest_metrics"}, {"metrics "}},
@@ -62,7 +64,7 @@ static const char *port_of(const char *part, const struct json *ports, char out[
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
 		if (strcmp(map[i].part, part) != 0)
 			continue;
-		for (size_t k = 0; k < 3 && map[i].ports[k]; k++) {
+		for (size_t k = 0; k < 4 && map[i].ports[k]; k++) {
 			int64_t port = 0;
 			if (json_member_int(ports, map[i].ports[k], &port))
 				used += snprintf(out + used, PORTS_TEXT_BYTES - (size_t)used, "%s%s%d",

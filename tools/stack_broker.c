@@ -57,7 +57,7 @@ static void set_port(struct word *word, const char *name, int port)
 
 static bool write_main(const struct stack *stack, struct error *error)
 {
-	struct word words[] = {{.name = "STATE"}, {.name = "GUARD"}, {.name = "LISTEN"}, {0}, {0}, {0}};
+	struct word words[] = {{.name = "STATE"}, {.name = "GUARD"}, {.name = "LISTEN"}, {0}, {0}, {0}, {0}};
 	const size_t count = sizeof(words) / sizeof(words[0]);
 	auto_buf struct buf text = {0};
 	(void)snprintf(words[0].value, sizeof(words[0].value), "%s", stack->root);
@@ -68,6 +68,7 @@ static bool write_main(const struct stack *stack, struct error *error)
 	set_port(&words[3], "DEVICE_PORT", stack->ports[STACK_DEVICES]);
 	set_port(&words[4], "SERVICE_PORT", stack->ports[STACK_SERVICES]);
 	set_port(&words[5], "WEBSOCKETS_PORT", stack->ports[STACK_WEBSOCKETS]);
+	set_port(&words[6], "CONSOLE_PORT", stack->ports[STACK_CONSOLE]);
 	buf_init(&text, CONFIG_MAX_BYTES);
 	return fill(&text, broker_template, words, count, error) &&
 	       file_write(stack_path(stack, "broker/mosquitto.conf").text, text.data, text.len_bytes, 0600, error);

@@ -135,6 +135,10 @@ static void dashboard(struct conf *conf)
 	buf_addf(conf->text, "general_per_min = %d; admin_per_min = %d; ", STACK_REQUESTS_PER_MIN,
 		 STACK_REQUESTS_PER_MIN);
 	end(conf);
+	begin(conf, "console");
+	buf_addf(conf->text, "url = \"wss://localhost:%d\"; ", conf->stack->ports[STACK_CONSOLE]);
+	add_path(conf, "key_file", "keys/console.pem");
+	end(conf);
 	begin(conf, "enrollment");
 	buf_addf(conf->text, "bridge_url = \"https://localhost:%d\"; ", conf->stack->ports[STACK_BRIDGE]);
 	add_path(conf, "ca_file", "ca/service.crt");

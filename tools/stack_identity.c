@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/file.h"
+#include "common/jwk.h"
 #include "common/jws.h"
 #include "common/limits.h"
 #include "tools/account.h"
@@ -135,6 +136,23 @@ static bool signing_key(const struct stack *stack, struct error *error)
 	return file_exists(path.text) || jws_signer_create(path.text, error);
 }
 
+// The private key is the dashboard's; the broker has the public one alone.
+static bool console_key(const struct stack *stack, struct error *error)
+{
+	struct stack_path path = stack_path(stack, "keys/console.pem");
+	if (!file_exists(path.text) && !jws_signer_create(path.text, error))
+		return false;
+	struct jws_signer *signer cleanup(jws_signer_free_cleanup) = jws_signer_load(path.text, error);
+	if (!signer)
+		return false;
+	struct json *set auto_json = json_new_object();
+	struct json *keys = json_new_array();
+	json_append(keys, jwk_json(jws_signer_key(signer)));
+	json_set(set, "keys", keys);
+	const char *text = json_text(set);
+	return file_write(stack_path(stack, "broker/console.jwks").text, text, strlen(text), 0600, error);
+}
+
 static bool admin_key(const struct stack *stack, struct error *error)
 {
 	struct stack_path path = stack_path(stack, "keys/admin.key");
@@ -154,7 +172,7 @@ bool stack_identity_files(const struct stack *stack, struct error *error)
 	       stack_identity_client(stack, "svc.ingest", "certs/ingest", error) &&
 	       stack_identity_client(stack, "svc.commander", "certs/commander", error) &&
 	       stack_identity_client(stack, "svc.bridge", "certs/bridge", error) && operators(stack, error) &&
-	       signing_key(stack, error) && admin_key(stack, error);
+	       signing_key(stack, error) && admin_key(stack, error) && console_key(stack, error);
 }
 
 bool stack_identity_account(const struct stack *stack, struct pg *pg, struct error *error)

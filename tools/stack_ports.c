@@ -24,6 +24,7 @@ static const struct {
 	[STACK_DEVICES] = {"devices", 8883},
 	[STACK_SERVICES] = {"services", 8884},
 	[STACK_WEBSOCKETS] = {"websockets", 8083},
+	[STACK_CONSOLE] = {"console", 8084},
 	[STACK_DASHBOARD] = {"dashboard", 8443},
 	[STACK_BRIDGE] = {"bridge", 8444},
 	[STACK_INGEST_METRICS] = {"ingest_metrics", 8451},

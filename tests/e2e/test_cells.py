@@ -53,13 +53,13 @@ class Part:
 class SecondCell:
     def __init__(self, stack):
         self.stack = stack
-        self.devices, self.services, websockets, *http = free_ports(5)
+        self.devices, self.services, websockets, console, *http = free_ports(6)
         folder = stack.state / "broker-2"
         folder.mkdir()
         (folder / "revoked").write_text("")
         text = (stack.state / "broker/mosquitto.conf").read_text()
         for old, new in ((stack.ports["devices"], self.devices), (stack.ports["services"], self.services),
-                         (stack.ports["websockets"], websockets)):
+                         (stack.ports["websockets"], websockets), (stack.ports["console"], console)):
             text = re.sub(rf"^listener {old} ", f"listener {new} ", text, flags=re.M)
         text = text.replace(f"{stack.state.resolve()}/broker/", f"{folder.resolve()}/").replace(
             f"{folder.resolve()}/acl", f"{stack.state.resolve()}/broker/acl")

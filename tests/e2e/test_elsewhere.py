@@ -21,11 +21,11 @@ class Elsewhere:
         self.stack, self.folder = stack, stack.state / "elsewhere"
         (self.folder / "broker").mkdir(parents=True)
         (self.folder / "broker/revoked").write_text("")
-        self.devices, self.services, websockets = free_ports(3)
+        self.devices, self.services, websockets, console = free_ports(4)
         here, there = str(stack.state.resolve()), str(self.folder.resolve())
         text = (stack.state / "broker/mosquitto.conf").read_text().replace(here, there).replace(f"{there}/bin/", f"{here}/bin/")
         for old, new in ((stack.ports["devices"], self.devices), (stack.ports["services"], self.services),
-                         (stack.ports["websockets"], websockets)):
+                         (stack.ports["websockets"], websockets), (stack.ports["console"], console)):
             text = text.replace(f"listener {old} ", f"listener {new} ")
         (self.folder / "broker/mosquitto.conf").write_text(text)
         shutil.copy(stack.state / "broker/acl", self.folder / "broker/acl")

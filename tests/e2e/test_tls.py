@@ -8,7 +8,7 @@ import pytest
 from stack import Device, run, wait_for
 from x509 import PRINTABLE, forge
 
-TLS_PORTS = ("devices", "services", "websockets", "bridge", "dashboard")
+TLS_PORTS = ("devices", "services", "websockets", "console", "bridge", "dashboard")
 WITH_CERTIFICATES = ("devices", "services", "websockets", "bridge")
 
 

@@ -66,6 +66,7 @@ static void an_operator_takes_nobodys_id(void **state)
 	assert_false(login("op.alice", "kiosk-7", ISSUER_SERVICE_CA));
 	assert_false(login("op.alice", "svc.ingest", ISSUER_SERVICE_CA));
 	assert_false(login("op.alice", "svc.", ISSUER_SERVICE_CA));
+	assert_false(login("op.alice", "console.0123456789abcdef0123456789abcdef", ISSUER_SERVICE_CA));
 	assert_false(login("op.alice", "op.bob", ISSUER_SERVICE_CA));
 	assert_false(login("op.alice", "op.alice-2", ISSUER_SERVICE_CA)); // could be another operator
 	assert_false(login("op.alice", "op.bob.laptop", ISSUER_SERVICE_CA));
