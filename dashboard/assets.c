@@ -11,11 +11,12 @@
 
 #define HEADER_MAX_BYTES 256
 #define PAGE "index.html"
+#define HOST_MAX 200
 // Names of files in /assets hold a hash of their content, so they never change; the page itself is asked for anew.
 #define CACHE_FOR_EVER "public, max-age=31536000, immutable"
 #define CACHE_ASK_AGAIN "no-cache"
 #define CONTENT_SECURITY_POLICY \
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " \
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'%s%s; " \
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // "name type plain gzip\n"; returns the length of the line, 0 when it is malformed.
@@ -47,6 +48,14 @@ static size_t parse_header(struct asset *asset, const char *pack, size_t left_by
 	return length ? length + 1 : 0;
 }
 
+static void set_policy(struct assets *assets, const char *origin, size_t origin_bytes)
+{
+	char text[HOST_MAX + 16];
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)origin_bytes, origin);
+	(void)snprintf(assets->policy, sizeof(assets->policy), CONTENT_SECURITY_POLICY, text[0] ? " " : "", text);
+}
+
 bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, struct error *error)
 {
 	struct assets parsed = {.count = 0};
@@ -75,6 +84,22 @@ bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, st
 	if (!assets_find(&parsed, PAGE))
 		return error_set(error, ERROR_INVALID, "the packed page has no " PAGE);
 	*assets = parsed;
+	set_policy(assets, "", 0);
+	return true;
+}
+
+// What stands in the policy is an origin alone: scheme, host and port (CSP Level 3, section 2.3.1).
+bool assets_allow_console(struct assets *assets, const char *url, struct error *error)
+{
+	static const char scheme[] = "wss://", path[] = "/abcdefghijklmnopqrstuvwxyz";
+	static const char host[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-[]";
+	bool secure = strncmp(url, scheme, sizeof(scheme) - 1) == 0;
+	size_t host_bytes = secure ? strspn(url + sizeof(scheme) - 1, host) : 0;
+	const char *end = url + sizeof(scheme) - 1 + host_bytes;
+
+	if (host_bytes == 0 || host_bytes > HOST_MAX || end[strspn(end, path)] != '\0' || (*end && *end != '/'))
+		return error_set(error, ERROR_INVALID, "console.url must be wss://<host>:<port>, not %.100s", url);
+	set_policy(assets, url, sizeof(scheme) - 1 + host_bytes);
 	return true;
 }
 
@@ -104,7 +129,8 @@ bool assets_accepts_gzip(const char *accept_encoding)
 	return false;
 }
 
-static void reply(struct http_request *request, const struct asset *asset, const char *cache)
+static void reply(struct http_request *request, const struct assets *assets, const struct asset *asset,
+		  const char *cache)
 {
 	const char *known = http_header(request, "If-None-Match");
 	bool gzip = asset->gzip_bytes > 0 && assets_accepts_gzip(http_header(request, "Accept-Encoding"));
@@ -112,7 +138,7 @@ static void reply(struct http_request *request, const struct asset *asset, const
 	http_reply_header(request, "Cache-Control", cache);
 	http_reply_header(request, "ETag", asset->etag);
 	http_reply_header(request, "Vary", "Accept-Encoding");
-	http_reply_header(request, "Content-Security-Policy", CONTENT_SECURITY_POLICY);
+	http_reply_header(request, "Content-Security-Policy", assets->policy);
 	if (known && strstr(known, asset->etag)) {
 		http_reply(request, 304, NULL, NULL, 0);
 		return;
@@ -127,7 +153,7 @@ void assets_page(struct http_request *request, void *user)
 {
 	const struct dashboard *dashboard = user;
 
-	reply(request, assets_find(dashboard->assets, PAGE), CACHE_ASK_AGAIN);
+	reply(request, dashboard->assets, assets_find(dashboard->assets, PAGE), CACHE_ASK_AGAIN);
 }
 
 void assets_file(struct http_request *request, void *user)
@@ -138,5 +164,5 @@ void assets_file(struct http_request *request, void *user)
 	if (!asset)
 		http_reply_problem(request, 404, "There is no such file; reload the page to get the current ones.");
 	else
-		reply(request, asset, CACHE_FOR_EVER);
+		reply(request, dashboard->assets, asset, CACHE_FOR_EVER);
 }

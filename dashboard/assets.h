@@ -22,10 +22,13 @@ struct asset {
 struct assets {
 	struct asset items[ASSETS_MAX];
 	size_t count;
+	char policy[640]; // Content-Security-Policy
 };
 
 // The pack must outlive assets.
 bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, struct error *error) must_check;
+// Lets the page connect to this address besides the server's own: wss://<host>:<port>, with a path or without.
+bool assets_allow_console(struct assets *assets, const char *url, struct error *error) must_check;
 const struct asset *assets_find(const struct assets *assets, const char *name);
 // Whether an Accept-Encoding value takes gzip (RFC 9110 section 12.5.3); NULL takes none.
 bool assets_accepts_gzip(const char *accept_encoding);

@@ -10,12 +10,15 @@
 #define CHECK_DEFAULT 5000 // links looked at in one answer: some 20 us each
 #define CHECK_MAX 5000
 
+#define ENTRY                                                                                                          \
+	"json_build_object('position', l.position, 'id', a.id, 'at', a.at, 'actor', a.actor, 'action', a.action,"      \
+	" 'target', a.target, 'peer', a.peer, 'request_id', a.request_id, 'detail', a.detail,"                         \
+	" 'hash', encode(l.hash, 'hex'))"
+
 // $1 actor, $2 action, $3 what an action begins with, $4 target, $5 device, $6 from, $7 to (ms), $8 and $9 the time
 // (us) and id behind which to go on, $10 how many. Parameters that are null fall out when the statement is planned.
 static const char LIST_SQL[] =
-	"select json_build_object('position', l.position, 'id', a.id, 'at', a.at, 'actor', a.actor, 'action', a.action,"
-	" 'target', a.target, 'peer', a.peer, 'request_id', a.request_id, 'detail', a.detail,"
-	" 'hash', encode(l.hash, 'hex')), (extract(epoch from a.at) * 1000000)::bigint || '.' || a.id"
+	"select " ENTRY ", (extract(epoch from a.at) * 1000000)::bigint || '.' || a.id"
 	" from audit a left join audit_link l on l.audit = a.id"
 	" where ($1::text is null or a.actor = $1) and ($2::text is null or a.action = $2)"
 	" and ($3::text is null or starts_with(a.action, $3)) and ($4::text is null or a.target = $4)"
@@ -25,6 +28,11 @@ static const char LIST_SQL[] =
 	" and ($8::bigint is null or (a.at, a.id) < (timestamptz 'epoch' + $8::bigint * interval '1 microsecond', "
 	"$9::bigint))"
 	" order by a.at desc, a.id desc limit $10::integer + 1";
+const char audit_changed_sql[] =
+	"select a.id, (extract(epoch from a.at) * 1000000)::bigint, " ENTRY ", null, a.tenant"
+	" from audit a left join audit_link l on l.audit = a.id"
+	" where a.at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond' and $3::text[] is null"
+	" order by a.at desc, a.id desc limit $2::integer";
 static const char CHECK_SQL[] =
 	"select json_build_object('start', c.start, 'checked', c.checked, 'hash', c.hash, 'ok', c.fault is null,"
 	" 'wrong', c.wrong, 'fault', c.fault, 'head', json_build_object('position', coalesce(c.head, 0), 'hash', "

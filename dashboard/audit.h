@@ -5,3 +5,5 @@
 
 http_handler audit_list;   // GET /api/v1/audit
 http_handler audit_verify; // GET /api/v1/audit/verify
+
+extern const char audit_changed_sql[]; // for the live streams (feed.h)

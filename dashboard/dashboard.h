@@ -28,9 +28,12 @@ struct dashboard_config {
 	char *enrollment_bridge_url, *enrollment_ca_file, *enrollment_agents_dir;
 	char **enrollment_broker_addresses;
 	long enrollment_interval_s;
+	char *console_url, *console_key_file; // the broker's listener for browsers; NULL: no live console
+	long console_lifetime_s;
 	char *log_level;
 };
 
+struct jws_signer;
 struct packages;
 struct pieces;
 struct resets;
@@ -51,6 +54,7 @@ struct dashboard {
 	bool admin; // signed requests are taken, second factors can be sealed
 	uint8_t admin_master[CRYPTO_KEY_BYTES];
 	struct packages *packages; // of the agent
+	struct jws_signer *console_signer; // NULL: no live console
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct pieces *overview;
 	struct system *system;

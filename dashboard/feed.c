@@ -4,6 +4,7 @@
 #include "dashboard/feed.h"
 
 #include "dashboard/api.h"
+#include "dashboard/audit.h"
 #include "dashboard/auth.h"
 #include "dashboard/campaigns.h"
 #include "dashboard/commands.h"
@@ -24,12 +25,6 @@
 #define KEY_MAX 160
 
 static const char NOW_SQL[] = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
-static const char AUDIT_SQL[] =
-	"select a.id, (extract(epoch from a.at) * 1000000)::bigint, json_build_object('id', a.id, 'at', a.at,"
-	" 'actor', a.actor, 'action', a.action, 'target', a.target), null, null from audit a"
-	" where a.at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond' and $3::text[] is null"
-	" order by a.id desc limit $2::integer";
-
 const struct feed_source feed_sources[FEED_KINDS] = {
 	[FEED_DEVICES] = {"devices", devices_changed_sql, {"muster_state"}, FEED_BY_DEVICE, ACCESS_READ},
 	[FEED_COMMANDS] = {"commands", commands_changed_sql, {"muster_command"}, FEED_BY_DEVICE, ACCESS_READ},
@@ -39,7 +34,7 @@ const struct feed_source feed_sources[FEED_KINDS] = {
 				ACCESS_READ},
 	[FEED_CAMPAIGNS] = {"campaigns", campaigns_changed_sql, {"muster_campaign", "muster_command"}, FEED_UNBOUND,
 			    ACCESS_READ},
-	[FEED_AUDIT] = {"audit", AUDIT_SQL, {"muster_audit"}, FEED_UNBOUND, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
+	[FEED_AUDIT] = {"audit", audit_changed_sql, {"muster_audit"}, FEED_UNBOUND, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
 };
 
 struct sent {

@@ -1,4 +1,5 @@
 #include "common/config.h"
+#include "common/console.h"
 #include "common/crypto.h"
 #include "common/daemon.h"
 #include "common/limits.h"
@@ -8,6 +9,7 @@
 #include "dashboard/admin.h"
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
+#include "dashboard/console.h"
 #include "dashboard/dashboard.h"
 #include "dashboard/overview.h"
 #include "dashboard/quota.h"
@@ -55,6 +57,12 @@ static const struct config_option options[] = {
 	 "numeric addresses of the broker, where devices can't resolve its name"},
 	{"enrollment.interval_s", CONFIG_INT, OPTION(enrollment_interval_s), "30", 1, 86400, false,
 	 "seconds between two heartbeats of a device that a script enrols"},
+	{"console.url", CONFIG_STRING, OPTION(console_url), NULL, 0, 255, false,
+	 "the broker's listener for browsers, wss://<host>:<port>, of which live consoles read; unset: off"},
+	{"console.key_file", CONFIG_STRING, OPTION(console_key_file), NULL, 0, 4095, false,
+	 "Ed25519 key, PEM, mode 0600, that signs the credentials of live consoles; the broker has the public one"},
+	{"console.lifetime_s", CONFIG_INT, OPTION(console_lifetime_s), "300", 30, CONSOLE_LIFETIME_MAX_S, false,
+	 "how long such a credential counts, in seconds; pages renew theirs"},
 	{"log_level", CONFIG_STRING, OPTION(log_level), NULL, 0, 16, false, "error, warn, info or debug"},
 };
 static const struct config_table table = {"dashboard", options, sizeof(options) / sizeof(options[0])};
@@ -121,7 +129,7 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	if (!assets_parse(assets, dashboard_pack, (size_t)(dashboard_pack_end - dashboard_pack), error))
 		return false;
 	dashboard->assets = assets;
-	if (!admin_load(dashboard, error))
+	if (!admin_load(dashboard, error) || !console_load(dashboard, error))
 		return false;
 	dashboard->nobody_hash = password_hash(secret, error);
 	dashboard->metrics = metrics_new();
@@ -221,6 +229,7 @@ int main(int argc, char **argv)
 	throttle_free(dashboard.throttle);
 	packages_free(dashboard.packages);
 	metrics_free(dashboard.metrics);
+	jws_signer_free(dashboard.console_signer);
 	free(dashboard.nobody_hash);
 	config_done(&table, &dashboard.config);
 	return ok ? 0 : 1;

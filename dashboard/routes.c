@@ -10,6 +10,7 @@
 #include "dashboard/campaigns.h"
 #include "dashboard/certificates.h"
 #include "dashboard/commands.h"
+#include "dashboard/console.h"
 #include "dashboard/devices.h"
 #include "dashboard/enrollment.h"
 #include "dashboard/events.h"
@@ -133,6 +134,7 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/enrollment/script", enrollment_script_post, ROLE_ADMINISTRATOR},
 	{"GET", "/api/v1/audit", audit_list, ACCESS_AUDIT},
 	{"GET", "/api/v1/audit/verify", audit_verify, ACCESS_AUDIT},
+	{"POST", "/api/v1/console", console_create, ACCESS_READ},
 	{"GET", "/api/v1/stream", stream_open, ACCESS_READ},
 	{"POST", "/api/v1/stream/{id}", stream_change, ACCESS_READ},
 	{"GET", "/health", health_live, ACCESS_PUBLIC},

@@ -1,7 +1,6 @@
 -- What the live streams of the dashboard ask for: what changed since they last did, found by an index, after a notification.
 alter table registration add changed_at timestamptz not null default now();
 create index registration_changed on registration (changed_at);
-create index audit_by_time on audit (at);
 
 -- A device that asks how its registration stands changes nothing.
 create function registration_changes() returns trigger language plpgsql as $$

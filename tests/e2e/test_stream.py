@@ -172,17 +172,21 @@ class Statements:
         self.log = stack.state / "log/postgres.log"
         self.stack = stack
 
+    def run(self, sql):
+        with self.stack.connect() as connection:
+            connection.execute(sql)
+
     def __enter__(self):
-        self.stack.rows("alter system set log_line_prefix = '%a|'")
-        self.stack.rows("alter role muster_dashboard set log_statement = 'all'")
-        self.stack.rows("select pg_reload_conf()")
+        self.run("alter system set log_line_prefix = '%a|'")
+        self.run("alter role muster_dashboard set log_statement = 'all'")
+        self.run("select pg_reload_conf()")
         self.stack.kill("dashboard")
         return self
 
     def __exit__(self, *_):
-        self.stack.rows("alter role muster_dashboard reset log_statement")
-        self.stack.rows("alter system reset log_line_prefix")
-        self.stack.rows("select pg_reload_conf()")
+        self.run("alter role muster_dashboard reset log_statement")
+        self.run("alter system reset log_line_prefix")
+        self.run("select pg_reload_conf()")
 
     def count(self):
         return len(re.findall(r"^muster-dashboard stream\|.*(?:execute|statement)", self.log.read_text(errors="replace"),

@@ -35,6 +35,7 @@ export const views: View[] = [
   { path: /^\/commands\/([^/]+)$/, title: "Command", roles: ALL, load: () => import("./command") },
   { path: /^\/campaigns$/, title: "Campaigns", roles: ALL, link: "/campaigns", group: "Fleet", load: () => import("./campaigns") },
   { path: /^\/campaigns\/(\d+)$/, title: "Campaign", roles: ALL, load: () => import("./campaign") },
+  { path: /^\/console$/, title: "Console", roles: ALL, link: "/console", group: "Fleet", load: () => import("./console") },
 
   // Watch
   { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", group: "Watch", load: () => import("./events") },

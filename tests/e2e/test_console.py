@@ -1,0 +1,226 @@
+"""The live console: a credential that the page gets from the dashboard and shows to the broker, by which it reads what its
+person may see and nothing else. Attacked with paho over WebSocket; used by the page in console.mjs."""
+import secrets
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import paho.mqtt.client as paho
+import pytest
+from live import api, token_of
+from page import browse
+from signing import Key, b64, claims, compact, header
+from stack import Device, wait_for
+from test_stream import account
+
+TYP = "muster-console+jws"
+DENIED = 0x80
+
+
+class Console:
+    """A client that connects as the page does, unless told otherwise."""
+
+    def __init__(self, stack, credential, client_id=None, protocol=paho.MQTTv311, transport="websockets", port="console",
+                 will=None, **options):
+        clean = {} if protocol == paho.MQTTv5 else {"clean_session": options.pop("clean_session", True)}
+        self.client = paho.Client(client_id or credential["client_id"], protocol=protocol, transport=transport, **clean)
+        self.client.tls_set_context(ssl.create_default_context(cafile=str(stack.state / "ca/service.crt")))
+        self.client.username_pw_set(credential.get("username"), credential.get("password"))
+        if will:
+            self.client.will_set(will, "offline", qos=1, retain=True)
+        self.code, self.granted, self.messages, self.gone = None, {}, [], threading.Event()
+        self.client.on_connect = lambda *arguments: setattr(self, "code", int(getattr(arguments[3], "value", arguments[3])))
+        self.client.on_subscribe = lambda client, data, mid, granted, *_: self.granted.update({mid: granted[0]})
+        self.client.on_message = lambda client, data, message: self.messages.append((message.topic, message.payload))
+        self.client.on_disconnect = lambda *_: self.gone.set()
+        self.client.connect("localhost", stack.ports[port])
+        self.client.loop_start()
+        wait_for(lambda: self.code is not None or self.gone.is_set(), "the broker's answer", 10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.disconnect()
+        self.client.loop_stop(force=True)
+
+    def subscribe(self, filter_, qos=0):
+        """The granted QoS, or DENIED."""
+        _, mid = self.client.subscribe(filter_, qos)
+        return wait_for(lambda: [self.granted[mid]] if mid in self.granted else None, f"SUBACK of {filter_}")[0]
+
+    def topics(self):
+        return {topic for topic, _ in self.messages}
+
+
+@pytest.fixture(scope="module")
+def devices(stack):
+    with Device(stack, "con-1") as one, Device(stack, "con-2") as other:
+        yield one, other
+
+
+def credential(stack, token=None, **body):
+    return api(stack, token or token_of(stack), "POST", "console", body or {"device": "con-1"})[1]
+
+
+def signed(stack, key=None, head=None, **members):
+    """A credential of our own making, right but for what is given."""
+    now = int(time.time())
+    client_id = "console." + secrets.token_hex(16)
+    payload = {"sub": "eve", "client_id": client_id, "iat": now, "exp": now + 300, "devices": "con-1"} | members
+    key = key or Key(stack.state / "keys/console.pem")
+    return {"client_id": client_id, "username": "eve", "password": key.sign(payload, **{"typ": TYP} | (head or {}))}
+
+
+def test_it_reads_its_devices_and_nothing_else(stack, devices):
+    one, other = devices
+    answer = credential(stack)
+    assert answer["topics"] == ["fleet/v1/con-1/#"] and answer["url"] == f"wss://localhost:{stack.ports['console']}"
+    assert 200 < claims(answer["password"])["exp"] - time.time() <= 300
+    with Console(stack, answer) as console:
+        assert console.code == 0
+        assert console.subscribe("fleet/v1/#") == 0 and console.subscribe("fleet/v1/+/telemetry", 1) == 1
+        for filter_ in ("#", "+/#", "$SYS/#", "ops/v1/#", "svc/v1/#", "guard/v1/#", "$CONTROL/#", "$share/ingest/fleet/v1/#",
+                        "$share/x/fleet/v1/con-1/telemetry"):
+            assert console.subscribe(filter_) == DENIED, filter_
+        for device in devices:
+            device.publish("telemetry", device.next(battery_pct=50))
+            device.publish("event", device.next(type="app.crashed"))
+        for device in devices:
+            device.wait_stored()
+        wait_for(lambda: {"fleet/v1/con-1/telemetry", "fleet/v1/con-1/event", "fleet/v1/con-1/stored"} <= console.topics(),
+                 "what its device says")
+        assert not [topic for topic in console.topics() if "/con-1/" not in topic]
+    assert stack.value("select count(*) from audit where action = 'console.open' and target = 'con-1'") == 1
+
+
+def test_it_writes_nothing(stack, devices):
+    one, _ = devices
+    before = len(one.received("command"))
+    with Console(stack, credential(stack), will="fleet/v1/con-1/status") as console:
+        assert console.code == 0
+        for topic in ("fleet/v1/con-1/command", "fleet/v1/con-1/telemetry", "fleet/v1/con-1/status", "ops/v1/op.eve/request",
+                      "$CONTROL/muster/v1", "svc/v1/svc.ingest/x"):
+            console.client.publish(topic, '{"note":"by a console"}', qos=1, retain=True).wait_for_publish(5)
+        assert console.subscribe("fleet/v1/con-1/#") == 0
+        one.publish("telemetry", one.next(note="by the device"))
+        wait_for(lambda: any(b"by the device" in payload for _, payload in console.messages), "the device's own")
+        assert not [payload for _, payload in console.messages if b"by a console" in payload]
+        console.client._sock._socket.shutdown(socket.SHUT_RDWR)  # without a goodbye: its will would come
+    one.wait_stored()
+    assert len(one.received("command")) == before
+    assert not stack.rows("select from telemetry where custom->>'note' = 'by a console'")
+    assert stack.value("select presence from device_state where device = 'con-1'") != "offline"
+
+
+def forgeries(stack):
+    mine = Key.new(stack.state / f"forged-{secrets.token_hex(4)}.pem")
+    now = int(time.time())
+    good = signed(stack)
+    head, body, signature = good["password"].split(".")
+    changed = b64(compact(claims(good["password"]) | {"devices": "*"}))
+    none = b64(compact({"alg": "none", "typ": TYP})) + "." + body + "."
+    yield "another key", signed(stack, mine)
+    yield "another key by the known name", signed(stack, mine, {"kid": header(good["password"])["kid"]})
+    yield "changed", good | {"password": f"{head}.{changed}.{signature}"}
+    yield "not signed", good | {"password": none}
+    yield "alg none with its signature", good | {"password": f"{b64(compact({'alg': 'none', 'typ': TYP}))}.{body}.{signature}"}
+    yield "another typ", signed(stack, head={"typ": "muster-command+jws"})
+    yield "expired", signed(stack, iat=now - 600, exp=now - 1)
+    yield "of the future", signed(stack, iat=now + 600, exp=now + 900)
+    yield "for ever", signed(stack, exp=now + 86400)
+    yield "for another client id", signed(stack) | {"client_id": "console." + "0" * 32}
+    yield "as a device", signed(stack, client_id="con-2") | {"client_id": "con-2"}
+    yield "as a service", signed(stack, client_id="svc.ingest") | {"client_id": "svc.ingest"}
+    yield "no device", signed(stack, devices="")
+    yield "too many devices", signed(stack, devices=" ".join(f"d-{n}" for n in range(51)))
+    yield "a device that is none", signed(stack, devices="con-1 fleet/+")
+    yield "oversized", signed(stack, pad="x" * 9000)
+    yield "huge", good | {"password": "x" * 60000}
+    yield "no token", good | {"password": None}
+    yield "empty", good | {"password": ""}
+    yield "no JSON", good | {"password": Key(stack.state / "keys/console.pem").sign("[", typ=TYP)}
+    yield "an API key", good | {"password": token_of(stack)}
+
+
+def test_forged_credentials_are_refused(stack, devices):
+    def code(forged):
+        with Console(stack, forged) as console:
+            return console.code
+
+    labels, forged = zip(*forgeries(stack))
+    with ThreadPoolExecutor(len(labels)) as pool:
+        codes = dict(zip(labels, pool.map(code, forged)))
+    assert 0 not in codes.values(), codes
+    # Negative control: the same makers make one that holds.
+    with Console(stack, signed(stack)) as console:
+        assert console.code == 0
+
+
+def test_a_session_that_would_stay_is_refused(stack, devices):
+    for options in ({"clean_session": False}, {"protocol": paho.MQTTv5}):
+        with Console(stack, signed(stack), **options) as console:
+            assert console.code != 0, options
+
+
+def test_it_ends_with_its_time(stack, devices):
+    short = signed(stack, exp=int(time.time()) + 3)
+    with Console(stack, short) as console:
+        assert console.code == 0 and console.subscribe("fleet/v1/con-1/#") == 0
+        assert console.gone.wait(8), "it is cut when its time is over"
+    with Console(stack, short) as console:
+        assert console.code != 0, "and not let in again"
+
+
+def test_there_is_a_ceiling_for_each_person(stack, devices):
+    open_ = [Console(stack, signed(stack, sub="many")) for _ in range(10)]
+    assert [console.code for console in open_] == [0] * 10
+    with Console(stack, signed(stack, sub="many")) as one_more:
+        assert one_more.code != 0
+    with Console(stack, signed(stack, sub="somebody-else")) as other:
+        assert other.code == 0
+    open_.pop().__exit__()
+    wait_for(lambda: _opens(stack, open_), "room after one was closed", 10)
+    for console in open_:
+        console.__exit__()
+
+
+def _opens(stack, open_):
+    open_.append(Console(stack, signed(stack, sub="many")))
+    return open_[-1].code == 0
+
+
+def test_the_dashboard_gives_what_may_be_seen(stack, devices):
+    stack.rows("insert into tenant (name) values ('east') on conflict do nothing returning 1")
+    viewer, bound = account(stack, "vic"), account(stack, "tess", "administrator", "east")
+
+    def asked(token, **body):
+        return api(stack, token, "POST", "console", body, check=False)
+
+    assert asked(viewer, devices=["con-1", "con-2", "con-1"])[1]["topics"] == ["fleet/v1/con-1/#", "fleet/v1/con-2/#"]
+    for body, status in (({"device": "none-such"}, 404), ({"device": "con-1/#"}, 422), ({"devices": [7]}, 422), ({}, 422),
+                         ({"all": True, "device": "con-1"}, 422), ({"devices": [f"d-{n}" for n in range(51)]}, 422)):
+        assert asked(viewer, **body)[0] == status, body
+    assert asked(bound, all=True)[0] == 403
+    assert asked("", device="con-1")[0] == 401
+    stack.rows("delete from tenant where name not in (select tenant from device union select tenant from user_account"
+               " where tenant is not null union select 'default') returning 1")
+
+
+def test_the_page(stack, devices):
+    """In a browser, with real messages; its credential is renewed while it looks."""
+    stop = threading.Event()
+
+    def report():
+        while not stop.wait(0.2):
+            devices[0].publish("telemetry", devices[0].next(battery_pct=61, note="<img src=x onerror='window.injected=1'>"))
+
+    thread = threading.Thread(target=report)
+    thread.start()
+    try:
+        browse(stack, "console.mjs", device="con-1", other="con-2")
+    finally:
+        stop.set()
+        thread.join()
