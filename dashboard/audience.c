@@ -8,7 +8,7 @@
 
 #define FRAME_MAX_BYTES (HTTP_STREAM_UNSENT_MAX / 3) // of one kind: a set, or a replay, never cuts its stream by itself
 
-struct audience *audience_new(const struct audience_scope *scope, struct interest *interest)
+struct audience *audience_new(const struct scope *scope, struct interest *interest)
 {
 	struct audience *audience = calloc(1, sizeof(*audience));
 
@@ -30,14 +30,15 @@ void audience_free(struct audience *audience)
 	free(audience);
 }
 
-bool audience_is(const struct audience *audience, const struct audience_scope *scope, const struct interest *interest)
+bool audience_is(const struct audience *audience, const struct scope *scope, const struct interest *interest)
 {
-	return strcmp(audience->scope.tenant, scope->tenant) == 0 && interest_equal(&audience->interest, interest);
+	return strcmp(audience->scope.tenant, scope->tenant) == 0 &&
+	       strcmp(audience->scope.groups, scope->groups) == 0 && interest_equal(&audience->interest, interest);
 }
 
-static bool sees(const struct audience_scope *scope, const struct feed_row *row)
+static bool sees(const struct scope *scope, const struct feed_row *row)
 {
-	return !scope->tenant[0] || (row->tenant && strcmp(row->tenant, scope->tenant) == 0);
+	return scope_is_all(scope) || (row->tenant && scope_sees(scope, row->tenant, row->groups));
 }
 
 bool audience_wants(const struct audience *audience, enum feed_kind kind, const struct feed_row *row)

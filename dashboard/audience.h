@@ -5,21 +5,16 @@
 #include "common/http.h"
 #include "dashboard/feed.h"
 #include "dashboard/interest.h"
+#include "dashboard/scope.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct stream;
 
-// Whose rows a stream may be sent. Two with the same text see the same.
-#define AUDIENCE_SCOPE_MAX 512
-struct audience_scope {
-	char tenant[DEVICE_ID_MAX + 1]; // "": of all tenants
-};
-
 struct audience {
 	struct audience *next, *previous;
-	struct audience_scope scope;
+	struct scope scope;
 	struct interest interest;
 	struct stream *first; // its streams
 	size_t count;
@@ -29,10 +24,10 @@ struct audience {
 };
 
 // Takes interest over.
-struct audience *audience_new(const struct audience_scope *scope, struct interest *interest) must_check;
+struct audience *audience_new(const struct scope *scope, struct interest *interest) must_check;
 void audience_free(struct audience *audience);
 
-bool audience_is(const struct audience *audience, const struct audience_scope *scope, const struct interest *interest);
+bool audience_is(const struct audience *audience, const struct scope *scope, const struct interest *interest);
 // May it see this row, and does it want it?
 bool audience_wants(const struct audience *audience, enum feed_kind kind, const struct feed_row *row);
 

@@ -29,7 +29,7 @@ static const char LIST_SQL[] =
 	"$9::bigint))"
 	" order by a.at desc, a.id desc limit $10::integer + 1";
 const char audit_changed_sql[] =
-	"select a.id, (extract(epoch from a.at) * 1000000)::bigint, " ENTRY ", null, a.tenant"
+	"select a.id, (extract(epoch from a.at) * 1000000)::bigint, " ENTRY ", null, a.tenant, null"
 	" from audit a left join audit_link l on l.audit = a.id"
 	" where a.at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond' and $3::text[] is null"
 	" order by a.at desc, a.id desc limit $2::integer";

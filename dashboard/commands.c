@@ -7,6 +7,7 @@
 #include "dashboard/api.h"
 #include "dashboard/ask.h"
 #include "dashboard/auth.h"
+#include "dashboard/feed.h"
 #include "dashboard/wakes.h"
 
 #include <stdio.h>
@@ -54,7 +55,7 @@ static const char GET_SQL[] =
 	"'state', e.state, 'at', e.at, 'cause', e.cause, 'request_id', e.request_id) order by e.id)"
 	" from command_event e where e.command = c.id), '[]')) from command c where c.id = $1::uuid";
 const char commands_changed_sql[] =
-	"select c.id, " MICROS("c.changed_at") ", " COMMAND ", c.device, d.tenant from (select * from command"
+	"select c.id, " MICROS("c.changed_at") ", " COMMAND ", c.device, " FEED_SCOPE_SQL " from (select * from command"
 	" where changed_at > " TIME("$1") " and ($3::text[] is null or device = any ($3::text[]))"
 	" order by changed_at desc limit $2::integer) c left join device d on d.device = c.device"
 	" order by c.changed_at desc";

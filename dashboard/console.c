@@ -15,9 +15,8 @@
 // What of $1 is no device that may be seen.
 static const char MISSING_SQL[] = "select x from unnest($1::text[]) x"
 				  " where not exists (select from device d where d.device = x) limit 1";
-// Every device there is: only who is bound by nothing, where there is one tenant.
-static const char ALL_SQL[] = "select u.tenant is null and (select count(*) from tenant) = 1 from user_account u"
-			      " where u.name = $1";
+// Every device there is: only for who sees all, where there is one tenant.
+static const char TENANTS_SQL[] = "select count(*) from tenant";
 
 bool console_load(struct dashboard *dashboard, struct error *error)
 {
@@ -80,12 +79,12 @@ static bool may_see(struct dashboard *dashboard, struct http_request *request, c
 		buf_addf(&names, "%c%s", i == 0 ? '{' : ',', grant->devices[i]);
 	buf_add_str(&names, "}");
 
-	const char *const params[] = {grant->all ? grant->user : buf_str(&names)};
+	const char *const params[] = {buf_str(&names)};
 
-	if (!api_query_again(dashboard, request, &rows, grant->all ? ALL_SQL : MISSING_SQL, 1, params))
+	if (!api_query_again(dashboard, request, &rows, grant->all ? TENANTS_SQL : MISSING_SQL, grant->all ? 0 : 1, params))
 		return false;
 	if (grant->all) {
-		if (pg_rows(rows) > 0 && pg_bool(rows, 0, 0))
+		if (scope_is_all(&auth_of(request)->scope) && pg_int(rows, 0, 0) == 1)
 			return true;
 		http_reply_problem(request, 403, "You see only a part of all devices: name those that you want.");
 		return false;

@@ -2,6 +2,7 @@
 
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
+#include "dashboard/feed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@ const char events_changed_sql[] =
 	"select e.device || '.' || e.epoch || '.' || e.seq, (extract(epoch from e.received_at) * 1000000)::bigint,"
 	" json_build_object('device', e.device, 'epoch', e.epoch, 'seq', e.seq, 'ts', e.ts,"
 	" 'measured_at', e.measured_at, 'received_at', e.received_at, 'type', e.type, 'body', e.body),"
-	" e.device, d.tenant from (select * from event"
+	" e.device, " FEED_SCOPE_SQL " from (select * from event"
 	" where received_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
 	" and ($3::text[] is null or device = any ($3::text[])) order by received_at desc limit $2::integer) e"
 	" join device d on d.device = e.device order by e.received_at desc";

@@ -13,6 +13,7 @@
 #include "dashboard/events.h"
 #include "dashboard/outputs.h"
 #include "dashboard/registrations.h"
+#include "dashboard/scope.h"
 
 #include "common/clock.h"
 
@@ -114,7 +115,7 @@ static void on_readable(int fd, int ready, void *user)
 // Sees every row there is: who may see it is judged stream by stream.
 static bool on_connect(struct pg *pg, void *user, struct error *error)
 {
-	bool ok = api_on_connect(pg, user, error) && pg_exec(pg, "set muster.tenant to '*'", error);
+	bool ok = api_on_connect(pg, user, error) && scope_enter_all(pg, error);
 
 	for (enum feed_kind kind = 0; ok && kind < FEED_KINDS; kind++) {
 		for (size_t i = 0; ok && i < 2 && feed_sources[kind].channels[i]; i++) {
@@ -227,6 +228,7 @@ static bool read_rows(struct feed *feed, enum feed_kind kind, const char *device
 						 .json = pg_text(out->result, i, 2),
 						 .device = pg_text(out->result, i, 3),
 						 .tenant = pg_text(out->result, i, 4),
+						 .groups = pg_text(out->result, i, 5),
 						 .fresh = true};
 	out->more = out->count > (size_t)max;
 	out->whole_us = out->more ? out->rows[out->count - 1].changed_us : since_us;

@@ -14,6 +14,12 @@
 #define FEED_CHANGES_MAX 500 // of one kind in one set; beyond, whoever wants them all is told to ask again
 #define FEED_NAMED_MAX 2000  // the same of devices that are named, and of what is sent again
 
+// Of a device d: its tenant, and its groups as scope_sees takes them. A row of no device has its tenant (null: of none in
+// particular, for those who see all) and null.
+#define FEED_SCOPE_SQL \
+	"d.tenant, (select string_agg(m.group_name, ',') from device_group_member m" \
+	" where m.device = d.device and m.tenant = d.tenant)"
+
 enum feed_kind {
 	FEED_DEVICES,
 	FEED_COMMANDS,
@@ -34,7 +40,7 @@ enum feed_bound {
 struct feed_source {
 	const char *name; // the topic, and the event
 	// $1 changed after (microseconds since 1970), $2 at most, $3 of these devices (text[], null: any). Columns: key, when
-	// in microseconds, JSON, device, tenant (null: of no device or tenant in particular). The latest first.
+	// in microseconds, JSON, device (null: of none), and FEED_SCOPE_SQL or what stands for it. The latest first.
 	const char *sql;
 	const char *channels[2]; // notifications after which there may be something
 	enum feed_bound bound;
@@ -43,7 +49,7 @@ struct feed_source {
 extern const struct feed_source feed_sources[FEED_KINDS];
 
 struct feed_row {
-	const char *key, *json, *device, *tenant;
+	const char *key, *json, *device, *tenant, *groups;
 	int64_t changed_us;
 	bool fresh; // not sent before
 };

@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "dashboard/api.h"
+#include "dashboard/feed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ static const char TEXT_SQL[] = "select coalesce(string_agg(o.data, '' order by o
 const char outputs_changed_sql[] =
 	"select o.device || '.' || o.command || '.' || o.n, (extract(epoch from o.received_at) * 1000000)::bigint,"
 	" json_build_object('device', o.device, 'command', o.command, 'n', o.n, 'end', o.last, 'cut', o.cut,"
-	" 'data', case when octet_length(o.data) <= 8192 then o.data end), o.device, d.tenant"
+	" 'data', case when octet_length(o.data) <= 8192 then o.data end), o.device, " FEED_SCOPE_SQL
 	" from (select * from command_output"
 	" where received_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
 	" and ($3::text[] is null or device = any ($3::text[]))"

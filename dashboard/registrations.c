@@ -41,7 +41,7 @@ static const char LIST_SQL[] =
 	" and " MATCHES("r.peer", "$9") " and " MATCHES("r.fingerprint", "$10")
 	" order by r.created_at desc, r.id limit $2::integer + 1";
 const char registrations_changed_sql[] =
-	"select r.id, " MICROS("r.changed_at") ", " REGISTRATION ", null, null from registration r"
+	"select r.id, " MICROS("r.changed_at") ", " REGISTRATION ", null, r.tenant, null from registration r"
 	" where r.changed_at > " TIME("$1") " and $3::text[] is null order by r.changed_at desc limit $2::integer";
 static const char *const patterns[] = {"serial", "device", "model", "os", "peer", "fingerprint"};
 enum { PATTERNS = sizeof(patterns) / sizeof(patterns[0]), FIXED_PARAMS = 4 };

@@ -27,14 +27,16 @@
 #define RECENT_MAX_S 60
 #define CHANGED_US 10000000 // what changed before a change of interest and may be news to it
 #define ID_BYTES 16
+#define MD5_TEXT_BYTES 33
 #define NAMES_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
+// Of each session that counts, all that its rights come from: who has others is judged anew.
 static const char VALID_SQL[] =
-	"select encode(t.token_hash, 'hex'), u.role, coalesce(u.tenant, '') from access_token t"
-	" join user_account u on u.name = t.user_name"
+	"select encode(t.token_hash, 'hex'), md5((to_jsonb(t) - 'last_used')::text || u.role || coalesce(u.tenant, '*')"
+	" || coalesce((select string_agg(r.group_name || ':' || r.role, ',' order by r.group_name) from user_right r"
+	"  where r.user_name = u.name), '')) from access_token t join user_account u on u.name = t.user_name"
 	" where t.token_hash in (select decode(hash, 'hex') from unnest($1::text[]) hash)"
 	" and t.revoked_at is null and t.expires_at > now() and u.enabled";
-static const char SCOPE_SQL[] = "select coalesce(tenant, '') from user_account where name = $1";
 
 struct stream {
 	struct stream *next, *previous; // of its audience
@@ -44,7 +46,7 @@ struct stream {
 	char id[2 * ID_BYTES + 1];
 	char token_hash[SHA256_HEX_BYTES];
 	int64_t expires_us;
-	enum role role;
+	char rights[MD5_TEXT_BYTES]; // as VALID_SQL had them when it was opened
 	bool greeted;
 	bool waits;	  // for what changed since after_us; the next set brings it
 	int64_t after_us; // 0: nothing of the past
@@ -402,8 +404,7 @@ static bool look(struct stream *stream, const struct pg_result *valid, bool *cha
 	for (size_t i = 0; i < pg_rows(valid); i++) {
 		if (strcmp(stream->token_hash, pg_text(valid, i, 0)) != 0)
 			continue;
-		*changed = strcmp(auth_role_name(stream->role), pg_text(valid, i, 1)) != 0 ||
-			   strcmp(stream->audience->scope.tenant, pg_text(valid, i, 2)) != 0;
+		*changed = strcmp(stream->rights, pg_text(valid, i, 1)) != 0;
 		return true;
 	}
 	return false;
@@ -487,7 +488,7 @@ static void leave(struct stream *stream)
 }
 
 // The audience with this interest, made if there is none; takes interest over.
-static struct audience *find_audience(struct streams *streams, const struct audience_scope *scope,
+static struct audience *find_audience(struct streams *streams, const struct scope *scope,
 				      struct interest *interest)
 {
 	FOR_EACH_AUDIENCE(audience, streams) {
@@ -546,15 +547,24 @@ static bool read_after(struct streams *streams, struct http_request *request, in
 	return true;
 }
 
-static bool read_scope(struct dashboard *dashboard, struct http_request *request, struct audience_scope *scope)
+// False: the request is answered.
+static bool read_rights(struct streams *streams, struct http_request *request, char rights[MD5_TEXT_BYTES])
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {auth_of(request)->user};
+	struct error error = {0};
+	char list[SHA256_HEX_BYTES + 2];
 
-	if (!api_query_again(dashboard, request, &rows, SCOPE_SQL, 1, params))
+	(void)snprintf(list, sizeof(list), "{%s}", auth_of(request)->token_hash);
+	if (!feed_ready(streams->feed) || !PG_QUERY(feed_pg(streams->feed), &rows, &error, VALID_SQL, list)) {
+		error.kind = ERROR_UNREACHABLE;
+		api_reply_error(streams->dashboard, request, &error);
 		return false;
-	(void)snprintf(scope->tenant, sizeof(scope->tenant), "%s", pg_rows(rows) > 0 ? pg_text(rows, 0, 0) : "?");
-	return true;
+	}
+	if (pg_rows(rows) == 0)
+		http_reply_problem(request, 401, "This session has just ended; log in again.");
+	else
+		(void)snprintf(rights, MD5_TEXT_BYTES, "%s", pg_text(rows, 0, 1));
+	return pg_rows(rows) > 0;
 }
 
 static bool refuse_interest(struct http_request *request, const struct error *error)
@@ -586,7 +596,6 @@ static struct stream *make_stream(struct streams *streams, const struct auth *au
 	stream->streams = streams;
 	(void)snprintf(stream->token_hash, sizeof(stream->token_hash), "%s", auth->token_hash);
 	stream->expires_us = auth->expires_us;
-	stream->role = auth->role;
 	stream->waits = true;
 	return stream;
 }
@@ -597,7 +606,7 @@ void stream_open(struct http_request *request, void *user)
 	struct dashboard *dashboard = user;
 	struct streams *streams = dashboard->streams;
 	struct interest interest auto_interest = {0};
-	struct audience_scope scope = {0};
+	char rights[MD5_TEXT_BYTES];
 	int64_t after_us = 0;
 
 	if (streams->count >= streams->max) {
@@ -606,16 +615,17 @@ void stream_open(struct http_request *request, void *user)
 		return;
 	}
 	if (!read_after(streams, request, &after_us) || !read_interest(request, &interest) ||
-	    !read_scope(dashboard, request, &scope))
+	    !read_rights(streams, request, rights))
 		return;
 	struct stream *stream = make_stream(streams, auth_of(request));
-	struct audience *audience = stream ? find_audience(streams, &scope, &interest) : NULL;
+	struct audience *audience = stream ? find_audience(streams, &auth_of(request)->scope, &interest) : NULL;
 
 	if (!audience) {
 		free(stream);
 		http_reply_problem(request, 503, "Out of memory: try again later.");
 		return;
 	}
+	memcpy(stream->rights, rights, sizeof(rights));
 	stream->after_us = after_us;
 	join(stream, audience);
 	stream->http = http_stream_start(request, on_closed, stream);
@@ -688,8 +698,7 @@ void stream_change(struct http_request *request, void *user)
 	}
 	if (!read_change(request, &interest))
 		return;
-	struct audience_scope scope = stream->audience->scope;
-	struct audience *audience = find_audience(streams, &scope, &interest);
+	struct audience *audience = find_audience(streams, &stream->audience->scope, &interest);
 
 	if (!audience) {
 		http_reply_problem(request, 503, "Out of memory: try again later.");

@@ -149,18 +149,30 @@ def test_a_stream_ends_with_its_session(stack):
 def test_rows_of_another_tenant_are_not_sent(stack, devices):
     async def work():
         stack.rows("insert into tenant (name) values ('west') on conflict do nothing returning 1")
+        bound = account(stack, "bo", "administrator", "default")
+        stack.rows("insert into device_group (tenant, name, created_by) values ('default', 'shelf', 'x') returning 1")
+        stack.rows("insert into device_group_member (tenant, group_name, device, added_by)"
+                   " values ('default', 'shelf', 'live-2', 'x') returning 1")
+        stack.rows("insert into user_right (user_name, tenant, group_name, role, given_by)"
+                   " values ('bo', 'default', 'shelf', 'viewer', 'x') returning 1")
         west = await Stream.open(stack, account(stack, "willa", "administrator", "west"))
         everybody = await Stream.open(stack, token_of(stack))
-        for stream in (west, everybody):
+        bound = await Stream.open(stack, bound, "topics=devices,registrations,audit,campaigns")
+        assert bound.status == 403, "a viewer of one group has no part in the audit"
+        bound = await Stream.open(stack, account(stack, "bo"), "topics=devices,registrations,campaigns")
+        for stream in (west, everybody, bound):
             await stream.event("ready")
-        devices[0].publish("telemetry", devices[0].next(battery_pct=46))
-        await everybody.until(lambda s: "live-1" in names(s), "the change")
+        for device in devices:
+            device.publish("telemetry", device.next(battery_pct=46))
+        await everybody.until(lambda s: names(s) >= {"live-1", "live-2"}, "the changes")
+        await bound.until(lambda s: "live-2" in names(s), "its own device")
+        assert names(bound) == {"live-2"}
         stack.rows("update device set tenant = 'west' where device = 'live-2' returning 1")
         devices[1].publish("telemetry", devices[1].next(battery_pct=45))
         await west.until(lambda s: "live-2" in names(s), "its own device")
         assert names(west) == {"live-2"}
         stack.rows("update device set tenant = 'default' where device = 'live-2' returning 1")
-        for stream in (west, everybody):
+        for stream in (west, everybody, bound):
             await stream.close()
     together(work())
 

@@ -323,6 +323,8 @@ RULES = {
     "GET /api/v1/enrollment/script": admin(404, 404, query="?os=bash"),  # this stack has no package to give out
     "POST /api/v1/enrollment/script": admin(404, 404, body={"os": "bash"}),
     "GET /api/v1/stream": Rule(LISTED),
+    "POST /api/v1/stream/{id}": Rule("401" + " 404" * 9, "device", body={"topics": ["devices"]}),
+    "POST /api/v1/console": Rule("401 201 201 201 201 404 201 201 201 404", "device", body=lambda name: {"device": name}),
     "GET /api/v1/audit": Rule("401 403 403 200 200 200 403 403 200", query="?limit=500"),
     "GET /api/v1/audit/verify": Rule("401 403 403 200 200 200 403 403 200"),
 }

@@ -6,25 +6,28 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 static struct feed_row table[] = {
-	{.key = "3", .device = "kiosk-9", .tenant = "west", .json = "{\"c\":3}", .changed_us = 300, .fresh = true},
+	{.key = "3", .device = "kiosk-9", .tenant = "west", .groups = "shelf,shop", .json = "{\"c\":3}", .changed_us = 300, .fresh = true},
 	{.key = "2", .device = "kiosk-7", .tenant = "east", .json = "{\"c\":2}", .changed_us = 200, .fresh = true},
 	{.key = "1", .device = "kiosk-7", .tenant = "east", .json = "{\"c\":1}", .changed_us = 100, .fresh = false},
 };
 static const struct feed_rows rows = {.rows = table, .count = 3};
 
+// tenant: or "tenant/groups".
 static struct audience *made(const char *tenant, const char *topics, const char *devices)
 {
-	struct audience_scope scope = {0};
+	struct scope scope = {0};
 	struct interest interest auto_interest = {0};
 	struct error error = {0};
 
-	strcpy(scope.tenant, tenant);
+	(void)snprintf(scope.tenant, sizeof(scope.tenant), "%.*s", (int)strcspn(tenant, "/"), tenant);
+	(void)snprintf(scope.groups, sizeof(scope.groups), "%s", strchr(tenant, '/') ? strchr(tenant, '/') + 1 : "");
 	assert_true(interest_add_lists(&interest, topics, devices, ROLE_VIEWER, &error) &&
 		    interest_finish(&interest, &error));
 	struct audience *audience = audience_new(&scope, &interest);
@@ -48,16 +51,16 @@ static void expect(const char *tenant, const char *devices, bool fresh_only, int
 
 static void the_oldest_come_first_and_old_ones_once(void **state)
 {
-	expect("", NULL, true, 0, EVENT("{\"c\":2},{\"c\":3}"));
-	expect("", NULL, false, 0, EVENT("{\"c\":1},{\"c\":2},{\"c\":3}"));
-	expect("", NULL, false, 200, EVENT("{\"c\":3}"));
-	expect("", NULL, false, 300, "");
+	expect("*", NULL, true, 0, EVENT("{\"c\":2},{\"c\":3}"));
+	expect("*", NULL, false, 0, EVENT("{\"c\":1},{\"c\":2},{\"c\":3}"));
+	expect("*", NULL, false, 200, EVENT("{\"c\":3}"));
+	expect("*", NULL, false, 300, "");
 }
 
 static void only_devices_on_screen(void **state)
 {
-	expect("", "kiosk-7", true, 0, EVENT("{\"c\":2}"));
-	expect("", "kiosk-8", true, 0, "");
+	expect("*", "kiosk-7", true, 0, EVENT("{\"c\":2}"));
+	expect("*", "kiosk-8", true, 0, "");
 }
 
 static void rows_of_another_tenant_do_not_exist(void **state)
@@ -65,11 +68,15 @@ static void rows_of_another_tenant_do_not_exist(void **state)
 	expect("west", NULL, false, 0, EVENT("{\"c\":3}"));
 	expect("west", "kiosk-7", false, 0, "");
 	expect("north", NULL, false, 0, "");
+	expect("", NULL, false, 0, ""); // nobody's
+	expect("west/shop", NULL, false, 0, EVENT("{\"c\":3}"));
+	expect("west/office", NULL, false, 0, "");
+	expect("east/shop", NULL, false, 0, "");
 }
 
 static void what_was_not_asked_for_is_not_sent(void **state)
 {
-	struct audience *audience = made("", "commands", NULL);
+	struct audience *audience = made("*", "commands", NULL);
 
 	assert_false(audience_wants(audience, FEED_DEVICES, &table[0]));
 	assert_true(audience_wants(audience, FEED_COMMANDS, &table[0]));
@@ -78,7 +85,7 @@ static void what_was_not_asked_for_is_not_sent(void **state)
 
 static void too_much_is_seen(void **state)
 {
-	struct audience *audience = made("", "devices", NULL);
+	struct audience *audience = made("*", "devices", NULL);
 	auto_buf struct buf out;
 	char *large = calloc(1, HTTP_STREAM_UNSENT_MAX);
 	struct feed_row row = {.key = "1", .device = "kiosk-7", .json = large, .changed_us = 1, .fresh = true};
