@@ -140,7 +140,7 @@ bool consoles_let_in(struct consoles *consoles, const struct console_login *logi
 	struct console_grant grant;
 
 	if (!login->websockets || !login->token || !login->client_id)
-		return error_set(error, ERROR_DENIED, "there is neither a client certificate nor a console's credential");
+		return error_set(error, ERROR_DENIED, "there is neither a certificate nor a console's credential");
 	if (!login->leaves_nothing)
 		return error_set(error, ERROR_DENIED, "a console must use MQTT 3.1.1 with a clean session");
 	if (!refresh_keys(consoles, error) ||

@@ -15,8 +15,8 @@
 
 struct consoles;
 
-// keys_path: a JSON Web Key Set (RFC 7517) of the dashboard's public keys, read anew when it changes. NULL: nobody is let
-// in. per_user and total: how many may be connected at once.
+// keys_path: a JSON Web Key Set (RFC 7517) of the dashboard's public keys, read anew when it changes. NULL: nobody is
+// let in. per_user and total: how many may be connected at once.
 struct consoles *consoles_new(const char *keys_path, int64_t per_user, int64_t total, struct error *error) must_check;
 void consoles_free(struct consoles *consoles);
 DEFINE_CLEANUP(struct consoles, consoles_free)

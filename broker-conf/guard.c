@@ -148,7 +148,8 @@ static void end_staleness(struct guard *guard, const char *device, const void *c
 
 static int refuse_login(const struct mosquitto *client, const char *why)
 {
-	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: login from %s refused: %s", mosquitto_client_address(client), why);
+	mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: login from %s refused: %s", mosquitto_client_address(client),
+			     why);
 	return MOSQ_ERR_AUTH;
 }
 
@@ -171,7 +172,8 @@ static int let_console_in(struct guard *guard, const struct mosquitto_evt_basic_
 		.token = login->password,
 		.websockets = mosquitto_client_protocol(client) == mp_websockets,
 		// What an MQTT 5 session leaves behind says its expiry, which a plugin is not told.
-		.leaves_nothing = mosquitto_client_protocol_version(client) == 4 && mosquitto_client_clean_session(client),
+		.leaves_nothing =
+			mosquitto_client_protocol_version(client) == 4 && mosquitto_client_clean_session(client),
 	};
 	struct error error = {0};
 	char user[PRINCIPAL_MAX];

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RANDOM_BYTES 16
+#define RANDOM_BYTES ((size_t)16)
 #define FLEET "fleet/v1/"
 
 void console_client_id(char out[CONSOLE_CLIENT_BYTES])

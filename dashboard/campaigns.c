@@ -31,7 +31,8 @@ static const char LIST_SQL[] =
 	"select " CAMPAIGN ", c.id from campaign c where ($1::text is null or c.state = $1)"
 	" and ($2::bigint is null or c.id < $2) order by c.id desc limit $3::integer + 1";
 const char campaigns_changed_sql[] =
-	"select c.id, (extract(epoch from c.changed_at) * 1000000)::bigint, " CAMPAIGN ", null, c.tenant, null from campaign c"
+	"select c.id, (extract(epoch from c.changed_at) * 1000000)::bigint, " CAMPAIGN ","
+	" null, c.tenant, null from campaign c"
 	" where c.changed_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond' and $3::text[] is null"
 	" order by c.changed_at desc limit $2::integer";
 static const char GET_SQL[] = "select " CAMPAIGN " from campaign c where c.id = $1";

@@ -25,7 +25,7 @@ bool console_load(struct dashboard *dashboard, struct error *error)
 	if (!config->console_url)
 		return true;
 	if (!config->console_key_file)
-		return error_set(error, ERROR_INVALID, "console.url needs console.key_file, whose public key the broker has");
+		return error_set(error, ERROR_INVALID, "console.url needs console.key_file");
 	dashboard->console_signer = jws_signer_load(config->console_key_file, error);
 	return dashboard->console_signer && assets_allow_console(dashboard->assets, config->console_url, error);
 }
@@ -81,7 +81,8 @@ static bool may_see(struct dashboard *dashboard, struct http_request *request, c
 
 	const char *const params[] = {buf_str(&names)};
 
-	if (!api_query_again(dashboard, request, &rows, grant->all ? TENANTS_SQL : MISSING_SQL, grant->all ? 0 : 1, params))
+	if (!api_query_again(dashboard, request, &rows, grant->all ? TENANTS_SQL : MISSING_SQL, grant->all ? 0 : 1,
+			     params))
 		return false;
 	if (grant->all) {
 		if (scope_is_all(&auth_of(request)->scope) && pg_int(rows, 0, 0) == 1)

@@ -137,7 +137,8 @@ bool feed_ready(struct feed *feed)
 		return false;
 	}
 	if (!feed->watch) {
-		feed->watch = loop_watch_new(feed->dashboard->loop, pg_fd(feed->pg), LOOP_READ, on_readable, feed, &error);
+		feed->watch =
+			loop_watch_new(feed->dashboard->loop, pg_fd(feed->pg), LOOP_READ, on_readable, feed, &error);
 		if (!feed->watch || !feed_set_clock(feed, &error)) {
 			feed_lost(feed, &error);
 			return false;
@@ -254,14 +255,15 @@ static bool remember(struct past *past, struct feed_rows *rows, struct error *er
 	return true;
 }
 
-bool feed_changes(struct feed *feed, enum feed_kind kind, const char *devices, struct feed_rows *out, struct error *error)
+bool feed_changes(struct feed *feed, enum feed_kind kind, const char *devices, struct feed_rows *out,
+		  struct error *error)
 {
 	struct past *past = &feed->pasts[kind][devices ? OF_NAMED : OF_ANY];
 	int64_t now_us = feed_now_us(feed);
+	int max = devices ? FEED_NAMED_MAX : FEED_CHANGES_MAX;
 
 	feed->due &= ~(1U << kind);
-	if (!read_rows(feed, kind, devices, past->asked_us - OVERLAP_US, devices ? FEED_NAMED_MAX : FEED_CHANGES_MAX, out,
-		       error) ||
+	if (!read_rows(feed, kind, devices, past->asked_us - OVERLAP_US, max, out, error) ||
 	    !remember(past, out, error))
 		return false;
 	past->asked_us = now_us;

@@ -14,8 +14,8 @@
 #define FEED_CHANGES_MAX 500 // of one kind in one set; beyond, whoever wants them all is told to ask again
 #define FEED_NAMED_MAX 2000  // the same of devices that are named, and of what is sent again
 
-// Of a device d: its tenant, and its groups as scope_sees takes them. A row of no device has its tenant (null: of none in
-// particular, for those who see all) and null.
+// Of a device d: its tenant, and its groups as scope_sees takes them. A row of no device has its tenant (null: of none
+// in particular, for those who see all) and null.
 #define FEED_SCOPE_SQL \
 	"d.tenant, (select string_agg(m.group_name, ',') from device_group_member m" \
 	" where m.device = d.device and m.tenant = d.tenant)"
@@ -39,8 +39,9 @@ enum feed_bound {
 
 struct feed_source {
 	const char *name; // the topic, and the event
-	// $1 changed after (microseconds since 1970), $2 at most, $3 of these devices (text[], null: any). Columns: key, when
-	// in microseconds, JSON, device (null: of none), and FEED_SCOPE_SQL or what stands for it. The latest first.
+	// $1 changed after (microseconds since 1970), $2 at most, $3 of these devices (text[], null: any). Columns:
+	// key, when in microseconds, JSON, device (null: of none), and FEED_SCOPE_SQL or its like. The latest
+	// first.
 	const char *sql;
 	const char *channels[2]; // notifications after which there may be something
 	enum feed_bound bound;
@@ -92,8 +93,8 @@ void feed_skip(struct feed *feed, enum feed_kind kind, bool named);
 unsigned feed_due_kinds(const struct feed *feed);
 
 // What changed since the last call; devices (a text[]) NULL: of any. Notes what it gave.
-bool feed_changes(struct feed *feed, enum feed_kind kind, const char *devices, struct feed_rows *out, struct error *error)
-	must_check;
+bool feed_changes(struct feed *feed, enum feed_kind kind, const char *devices, struct feed_rows *out,
+		  struct error *error) must_check;
 // What changed after since_us, whatever was given before.
 bool feed_again(struct feed *feed, enum feed_kind kind, const char *devices, int64_t since_us, struct feed_rows *out,
 		struct error *error) must_check;

@@ -255,7 +255,8 @@ static bool make_replay(const struct audience *audience, const struct feed_rows 
 	for (enum feed_kind kind = 0; kind < FEED_KINDS; kind++) {
 		if (!((audience->interest.all | audience->interest.named) & (1U << kind)))
 			continue;
-		if (past[kind].whole_us > since_us || !audience_add(audience, kind, &past[kind], false, since_us, id, out))
+		if (past[kind].whole_us > since_us ||
+		    !audience_add(audience, kind, &past[kind], false, since_us, id, out))
 			return false;
 	}
 	return true;

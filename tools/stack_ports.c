@@ -24,12 +24,12 @@ static const struct {
 	[STACK_DEVICES] = {"devices", 8883},
 	[STACK_SERVICES] = {"services", 8884},
 	[STACK_WEBSOCKETS] = {"websockets", 8083},
-	[STACK_CONSOLE] = {"console", 8084},
 	[STACK_DASHBOARD] = {"dashboard", 8443},
 	[STACK_BRIDGE] = {"bridge", 8444},
 	[STACK_INGEST_METRICS] = {"ingest_metrics", 8451},
 	[STACK_COMMANDER_METRICS] = {"commander_metrics", 8452},
 	[STACK_CANARY_METRICS] = {"canary_metrics", 8453},
+	[STACK_CONSOLE] = {"console", 8084},
 };
 
 const char *stack_port_name(enum stack_port port)
