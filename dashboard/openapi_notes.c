@@ -200,6 +200,11 @@ const struct openapi_note openapi_notes[] = {
 	 NULL, NULL},
 	{"GET", "/api/v1/audit/verify", "Whether the chain of the audit is whole, in steps",
 	 "after: checked of the step before|limit: rows of a step", NULL, NULL},
+	{"POST", "/api/v1/console", "A credential to read what passes the broker, by MQTT over WebSocket", NULL,
+	 "device: its messages|devices: or those of up to 50|all: or true, where one may",
+	 "403: all, where one may not"},
+	{"POST", "/api/v1/stream/{id}", "Change what an open stream brings", NULL,
+	 "topics: as in GET|devices: ids that bound them", NULL},
 	{"GET", "/api/v1/stream", "What changes, as server-sent events", "after: id of the last event known", NULL,
 	 NULL},
 };

@@ -136,7 +136,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/audit/verify", audit_verify, ACCESS_AUDIT},
 	{"POST", "/api/v1/console", console_create, ACCESS_READ},
 	{"GET", "/api/v1/stream", stream_open, ACCESS_READ},
-	{"POST", "/api/v1/stream/{id}", stream_change, ACCESS_READ},
+	{"POST", "/api/v1/stream/{id}", stream_change, ACCESS_READ | ROUTE_CHANGES_NOTHING},
 	{"GET", "/health", health_live, ACCESS_PUBLIC},
 	{"GET", "/ready", health_ready, ACCESS_PUBLIC},
 	{"GET", "/metrics", health_metrics, ACCESS_LOOPBACK},
