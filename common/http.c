@@ -4,7 +4,8 @@
 //
 // A connection works on one request at a time:
 //
-//   READING_HEAD -> READING_BODY -> ANSWERING -> READING_HEAD (keep-alive) | STREAMING | CLOSING -> LINGERING
+//   READING_HEAD -> READING_BODY -> ANSWERING [-> SENDING] -> READING_HEAD (keep-alive) | STREAMING | CLOSING ->
+//   LINGERING
 //
 // Bufferevent callbacks are deferred, so nothing that a handler calls can free the connection under it: that happens
 // only in the four callbacks at the end of this file and in http_server_free. A request outlives its connection until
@@ -13,6 +14,7 @@
 
 #include "common/http_internal.h"
 #include "common/http_tls.h"
+#include "common/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,40 +34,12 @@
 
 enum {
 	INPUT_MAX_BYTES = 64 * 1024,   // read ahead of the request at work
-	OUTPUT_MAX_BYTES = 256 * 1024, // unread answers beyond which a pipelining client's next request waits
 	LINGER_MS = 2000,
 	ACCEPT_PAUSE_MS = 1000, // after running out of descriptors
 	BODY_MIN_RATE = 4096,	// bytes per second: a body may take timeout_ms and its size over this
 	STREAM_NOTSENT_BYTES = 64 * 1024,
 	BACKLOG = 512,
 	FRAME_SHARED_MIN_BYTES = 512, // a reference takes about as much
-};
-
-enum connection_state { READING_HEAD, READING_BODY, ANSWERING, STREAMING, CLOSING, LINGERING };
-
-struct http_stream {
-	struct http_connection *connection;
-	struct http_request *request;
-	void (*closed)(void *user);
-	void *user;
-	bool cut;     // too far behind
-	bool closing; // inside closed()
-};
-
-struct http_connection {
-	struct http_server *server;
-	struct http_connection *next, **link;
-	struct bufferevent *bev;
-	struct event *timer;
-	enum connection_state state;
-	struct http_request *request; // READING_BODY, ANSWERING
-	struct http_stream stream;    // STREAMING
-	struct http_chunks chunks;
-	char peer[INET6_ADDRSTRLEN];
-	bool head_started;   // a byte of the next request has come
-	bool processing;     // inside process()
-	bool half_closed;    // the client sends no more
-	size_t unsent_bytes; // when the timer was last set
 };
 
 struct http_server {
@@ -80,8 +54,6 @@ struct http_server {
 	int port;
 };
 
-static void finish_answer(struct http_connection *connection, bool close);
-
 static int64_t now_us(void)
 {
 	struct timespec now;
@@ -94,7 +66,7 @@ static struct evbuffer *output_of(const struct http_connection *connection)
 	return bufferevent_get_output(connection->bev);
 }
 
-static void set_deadline(struct http_connection *connection, int64_t ms)
+void http_deadline(struct http_connection *connection, int64_t ms)
 {
 	struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	connection->unsent_bytes = evbuffer_get_length(output_of(connection));
@@ -125,6 +97,8 @@ static void connection_free(struct http_connection *connection)
 	struct http_server *server = connection->server;
 	if (connection->state == STREAMING)
 		end_stream(&connection->stream);
+	if (connection->state == SENDING)
+		(void)close(connection->piece.fd);
 	if (connection->request)
 		connection->request->connection = NULL; // its handler answers it into the void
 	*connection->link = connection->next;
@@ -146,7 +120,7 @@ static void start_linger(struct http_connection *connection)
 		(void)SSL_shutdown(ssl);
 	ERR_clear_error();
 	(void)shutdown(bufferevent_getfd(connection->bev), SHUT_WR);
-	set_deadline(connection, connection->half_closed ? 0 : LINGER_MS);
+	http_deadline(connection, connection->half_closed ? 0 : LINGER_MS);
 }
 
 static void close_gracefully(struct http_connection *connection)
@@ -155,12 +129,12 @@ static void close_gracefully(struct http_connection *connection)
 	if (evbuffer_get_length(output_of(connection)) == 0)
 		start_linger(connection);
 	else
-		set_deadline(connection, connection->server->options.timeout_ms);
+		http_deadline(connection, connection->server->options.timeout_ms);
 }
 
 // --- answering -----------------------------------------------------------------------------------------------------
 
-static void report(struct http_request *request, int status)
+void http_report(struct http_request *request, int status)
 {
 	const struct http_server *server = request->server;
 	if (server && server->options.after)
@@ -233,16 +207,20 @@ static void reply_with(struct http_request *request, int status, const char *con
 	}
 	if (body->release && !taken)
 		body->release(body->user);
-	report(request, status);
+	http_report(request, status);
 	bool close = request->close;
 	http_request_free(request);
 	if (connection)
-		finish_answer(connection, close);
+		http_finish_answer(connection, close);
 }
 
 void http_reply(struct http_request *request, int status, const char *content_type, const void *body, size_t len_bytes)
 {
-	const struct answer_body copied = {.data = body, .len_bytes = len_bytes};
+	auto_buf struct buf packed = {0};
+	struct answer_body copied = {.data = body, .len_bytes = len_bytes};
+	if (request->server && request->server->options.compress &&
+	    http_compress(request, content_type, body, len_bytes, &packed))
+		copied = (struct answer_body){.data = packed.data, .len_bytes = packed.len_bytes};
 	reply_with(request, status, content_type, &copied);
 }
 
@@ -310,7 +288,7 @@ static void start_body(struct http_connection *connection)
 	connection->state = READING_BODY;
 	connection->chunks = (struct http_chunks){0};
 	int64_t expected_bytes = request->head.chunked ? body_max_bytes : request->head.content_length;
-	set_deadline(connection, connection->server->options.timeout_ms + expected_bytes * 1000 / BODY_MIN_RATE);
+	http_deadline(connection, connection->server->options.timeout_ms + expected_bytes * 1000 / BODY_MIN_RATE);
 	if (request->head.expect_continue && evbuffer_get_length(bufferevent_get_input(connection->bev)) == 0)
 		(void)evbuffer_add_printf(output_of(connection), "HTTP/1.1 100 Continue\r\n\r\n");
 }
@@ -331,7 +309,7 @@ static void refuse_early(struct http_connection *connection, int status, const c
 static bool read_head(struct http_connection *connection)
 {
 	struct evbuffer *input = bufferevent_get_input(connection->bev);
-	if (evbuffer_get_length(output_of(connection)) > OUTPUT_MAX_BYTES)
+	if (evbuffer_get_length(output_of(connection)) > HTTP_OUTPUT_MAX)
 		return false; // on_written goes on
 	char first[2];
 	while (evbuffer_copyout(input, first, 2) == 2 && memcmp(first, "\r\n", 2) == 0)
@@ -339,7 +317,7 @@ static bool read_head(struct http_connection *connection)
 	size_t waiting_bytes = evbuffer_get_length(input);
 	if (waiting_bytes > 0 && !connection->head_started) {
 		connection->head_started = true;
-		set_deadline(connection, connection->server->options.timeout_ms);
+		http_deadline(connection, connection->server->options.timeout_ms);
 	}
 	struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
 	size_t head_bytes = end.pos >= 0 ? (size_t)end.pos + 4 : waiting_bytes;
@@ -418,8 +396,8 @@ static bool read_chunked_body(struct http_connection *connection)
 	}
 }
 
-// Works through what has been read. Handlers that answer at once come back here through finish_answer, and the loop
-// goes on with the next request instead of nesting.
+// Works through what has been read. Handlers that answer at once come back here through http_finish_answer, and the
+// loop goes on with the next request instead of nesting.
 static void process(struct http_connection *connection)
 {
 	if (connection->processing)
@@ -451,7 +429,7 @@ static void process(struct http_connection *connection)
 	connection->processing = false;
 }
 
-static void finish_answer(struct http_connection *connection, bool close)
+void http_finish_answer(struct http_connection *connection, bool close)
 {
 	if (close) {
 		close_gracefully(connection);
@@ -459,7 +437,7 @@ static void finish_answer(struct http_connection *connection, bool close)
 	}
 	connection->state = READING_HEAD;
 	connection->head_started = false;
-	set_deadline(connection, connection->server->options.timeout_ms);
+	http_deadline(connection, connection->server->options.timeout_ms);
 	process(connection);
 }
 
@@ -476,7 +454,7 @@ struct http_stream *http_stream_start(struct http_request *request, void (*close
 	buf_init(&head, HTTP_REPLY_HEADERS_MAX + 2048);
 	http_reply_head(request, &head, 200, "text/event-stream", -1, true);
 	(void)evbuffer_add(output_of(connection), buf_str(&head), head.len_bytes);
-	report(request, 200);
+	http_report(request, 200);
 
 	// Without this the kernel would take megabytes for a client that does not read.
 	int unsent_bytes = STREAM_NOTSENT_BYTES;
@@ -500,7 +478,7 @@ static bool has_room(const struct http_stream *stream, size_t len_bytes)
 static bool cut(struct http_stream *stream)
 {
 	if (!stream->cut && !stream->closing)
-		set_deadline(stream->connection, 0);
+		http_deadline(stream->connection, 0);
 	stream->cut = true;
 	return false;
 }
@@ -555,6 +533,8 @@ static void on_written(struct bufferevent *bev, void *user)
 	struct http_connection *connection = user;
 	if (connection->state == CLOSING && evbuffer_get_length(output_of(connection)) == 0)
 		start_linger(connection);
+	else if (connection->state == SENDING)
+		http_send_piece(connection);
 	else
 		process(connection);
 }
@@ -566,7 +546,7 @@ static void on_end(struct bufferevent *bev, short what, void *user)
 		return;
 	bool unsent = evbuffer_get_length(output_of(connection)) > 0;
 	bool awaited = connection->state == ANSWERING || (unsent && connection->state != STREAMING);
-	if (!(what & BEV_EVENT_EOF) || connection->server->tls || !awaited) {
+	if (!(what & BEV_EVENT_EOF) || connection->server->tls || !awaited || connection->state == SENDING) {
 		connection_free(connection);
 		return;
 	}
@@ -583,7 +563,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *user)
 	switch (connection->state) {
 	case READING_HEAD:
 		if (unsent_bytes > 0 && unsent_bytes < connection->unsent_bytes) {
-			set_deadline(connection, connection->server->options.timeout_ms); // slowly taking a long answer
+			http_deadline(connection,
+				      connection->server->options.timeout_ms); // slowly taking a long answer
 			return;
 		}
 		if (connection->head_started && unsent_bytes == 0) {
@@ -594,9 +575,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *user)
 	case READING_BODY:
 		refuse(connection->request, 408, "The body took too long.");
 		return;
+	case SENDING:
 	case CLOSING:
 		if (unsent_bytes < connection->unsent_bytes) {
-			set_deadline(connection, connection->server->options.timeout_ms);
+			http_deadline(connection, connection->server->options.timeout_ms);
 			return;
 		}
 		break;
@@ -637,22 +619,6 @@ static struct bufferevent *make_bufferevent(struct http_server *server, evutil_s
 	return bev;
 }
 
-static void set_socket_options(evutil_socket_t fd)
-{
-	static const struct {
-		int level, name, value;
-	} settings[] = {
-		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{SOL_SOCKET, SO_KEEPALIVE, 1}, // so that a stream to a vanished client
-					       // ends
-		{IPPROTO_TCP, TCP_KEEPIDLE, 30},
-		{IPPROTO_TCP, TCP_KEEPINTVL, 10},
-		{IPPROTO_TCP, TCP_KEEPCNT, 3},
-	};
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		(void)setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value, sizeof(int));
-}
-
 static void format_peer(const struct sockaddr *address, socklen_t address_bytes, char out[INET6_ADDRSTRLEN])
 {
 	static const char mapped[] = "::ffff:";
@@ -683,9 +649,10 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		free(connection);
 		return;
 	}
-	set_socket_options(fd);
+	socket_tune(fd);
 	format_peer(address, (socklen_t)address_bytes, connection->peer);
 	connection->server = server;
+	connection->timeout_ms = server->options.timeout_ms;
 	connection->next = server->connections;
 	connection->link = &server->connections;
 	if (connection->next)
@@ -697,7 +664,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 	bufferevent_setcb(connection->bev, on_read, on_written, on_end, connection);
 	bufferevent_setwatermark(connection->bev, EV_READ, 0, INPUT_MAX_BYTES);
-	set_deadline(connection, connection->server->options.timeout_ms);
+	http_deadline(connection, connection->server->options.timeout_ms);
 	if (bufferevent_enable(connection->bev, EV_READ | EV_WRITE) < 0)
 		connection_free(connection);
 }

@@ -48,6 +48,10 @@ struct http_options {
 	void *user;
 	int timeout_ms;      // for a head, for a body above its size over 4 kB/s, idle; 0: HTTP_TIMEOUT_S
 	int connections_max; // more wait in the kernel's queue; 0: HTTP_CONNECTIONS_MAX
+	// Answers in JSON to GET are compressed where the client takes gzip. Others are not: those to changes are what
+	// holds fresh secrets, whose length in compressed form could tell them to who chooses what stands beside them
+	// (BREACH).
+	bool compress;
 };
 
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options, struct error *error)
@@ -87,6 +91,9 @@ void http_reply(struct http_request *request, int status, const char *content_ty
 // happens once in any case.
 void http_reply_shared(struct http_request *request, int status, const char *content_type, const void *body,
 		       size_t len_bytes, void (*release)(void *user), void *user);
+// Answers with a file, read as the client takes it, however large it is. Takes fd. etag, in quotation marks, names its
+// content: Range and If-Range (RFC 9110, section 14) continue a download that was cut, If-None-Match spares it.
+void http_reply_file(struct http_request *request, const char *content_type, int fd, const char *etag);
 void http_reply_json(struct http_request *request, int status, struct json *json); // takes json
 // {"type":"about:blank","title":..,"status":..,"detail":..,"request_id":..}; detail says what to do.
 void http_reply_problem(struct http_request *request, int status, const char *detail);

@@ -16,6 +16,7 @@ struct http_client {
 	char *ca_file;
 	char *key, *certificate, *ca; // PEM
 	struct curl_slist *headers;
+	char range[48]; // "": all
 	char message[CURL_ERROR_SIZE];
 };
 
@@ -61,6 +62,11 @@ bool http_client_header(struct http_client *client, const char *name, const char
 	}
 	return (asprintf(&line, "%s: %s", name, value) > 0 && add_header(client, line)) ||
 	       error_set(error, ERROR_FAILED, "out of memory");
+}
+
+void http_client_range(struct http_client *client, int64_t first, int64_t last)
+{
+	(void)snprintf(client->range, sizeof(client->range), "%lld-%lld", (long long)first, (long long)last);
 }
 
 static bool fill(struct http_client *client, const char *base_url, const char *ca_file, const char *bearer_token)
@@ -177,6 +183,8 @@ static CURLcode set_request(struct http_client *client, const char *method, cons
 	CURL *curl = client->curl;
 	curl_easy_reset(curl); // keeps the connection
 	CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, url);
+	if (code == CURLE_OK && client->range[0])
+		code = curl_easy_setopt(curl, CURLOPT_RANGE, client->range);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http");
 	if (code == CURLE_OK && client->ca_file) {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct http_client; // keeps its connection between requests
 
@@ -24,6 +25,9 @@ DEFINE_CLEANUP(struct http_client, http_client_free)
 // A header of all requests from now on; value: printable, without line breaks.
 bool http_client_header(struct http_client *client, const char *name, const char *value, struct error *error)
 	must_check;
+
+// Of what is asked for from now on only the bytes first to last, where the server can do so (status 206).
+void http_client_range(struct http_client *client, int64_t first, int64_t last);
 
 // body NULL: none; otherwise sent as application/json. *status is the HTTP status; the answer's body (at most
 // response->max_bytes) is appended to response. True for any HTTP answer; false only when none was had.

@@ -1,4 +1,5 @@
-// Between http.c (sockets, connections) and http_request.c (one request and its answer); for nobody else.
+// Between http.c (sockets, connections), http_request.c (one request and its answer), http_file.c (answers read from
+// files) and http_gzip.c; for nobody else.
 #pragma once
 
 #include "common/buf.h"
@@ -8,9 +9,47 @@
 
 #include <netinet/in.h>
 
-enum { HTTP_PARAMS_MAX = 8, HTTP_REPLY_HEADERS_MAX = 16 * 1024 };
+enum {
+	HTTP_PARAMS_MAX = 8,
+	HTTP_REPLY_HEADERS_MAX = 16 * 1024,
+	HTTP_OUTPUT_MAX = 256 * 1024, // unread answers beyond which a pipelining client's next request waits
+};
 
-struct http_connection;
+enum connection_state { READING_HEAD, READING_BODY, ANSWERING, SENDING, STREAMING, CLOSING, LINGERING };
+
+// What is left to send of a file.
+struct http_piece {
+	int fd;
+	int64_t at, end;
+	bool close; // the connection, after it
+};
+
+struct http_stream {
+	struct http_connection *connection;
+	struct http_request *request;
+	void (*closed)(void *user);
+	void *user;
+	bool cut;     // too far behind
+	bool closing; // inside closed()
+};
+
+struct http_connection {
+	struct http_server *server;
+	struct http_connection *next, **link;
+	struct bufferevent *bev;
+	struct event *timer;
+	enum connection_state state;
+	struct http_request *request; // READING_BODY, ANSWERING
+	struct http_piece piece;      // SENDING
+	struct http_stream stream;    // STREAMING
+	struct http_chunks chunks;
+	char peer[INET6_ADDRSTRLEN];
+	bool head_started;   // a byte of the next request has come
+	bool processing;     // inside process()
+	bool half_closed;    // the client sends no more
+	int timeout_ms;	     // of the server
+	size_t unsent_bytes; // when the timer was last set
+};
 
 struct http_frame {
 	size_t holds; // whoever made it, and each stream that has yet to send it
@@ -55,9 +94,18 @@ struct http_request {
 struct http_request *http_request_new(char *text, size_t len_bytes, size_t body_max_bytes,
 				      struct http_refusal *refusal);
 void http_request_free(struct http_request *request);
+// The body in gzip's form, where it is worth that and may be; false: as it is.
+bool http_compress(struct http_request *request, const char *content_type, const void *body, size_t len_bytes,
+		   struct buf *out);
 // Finds the route; when there is none answers 404 or 405 and returns NULL.
 const struct http_route *http_request_route(struct http_request *request, const struct http_route *routes,
 					    size_t count);
+// Tells the server that the answer is on its way, and goes on with the connection after it.
+void http_report(struct http_request *request, int status);
+void http_finish_answer(struct http_connection *connection, bool close);
+void http_deadline(struct http_connection *connection, int64_t ms);
+// The next of the file, as much as the client may be behind.
+void http_send_piece(struct http_connection *connection);
 // Status line and header lines. content_type NULL: none. length_bytes < 0: a stream without Content-Length.
 void http_reply_head(struct http_request *request, struct buf *out, int status, const char *content_type,
 		     int64_t length_bytes, bool close);

@@ -343,3 +343,71 @@ bool http_decode(char *text, bool plus)
 	*to = '\0';
 	return true;
 }
+
+// Digits at *at, which moves behind them; -1 when there are none. What no file has counts as the largest.
+static int64_t range_number(const char **at)
+{
+	int64_t value = -1;
+	for (; **at >= '0' && **at <= '9'; (*at)++) {
+		value = value < 0 ? 0 : value;
+		value = value > INT64_MAX / 10 - 1 ? INT64_MAX - 9 : value * 10 + (**at - '0');
+	}
+	return value;
+}
+
+enum http_range http_range_parse(const char *text, int64_t size_bytes, int64_t *first, int64_t *last)
+{
+	static const char unit[] = "bytes=";
+	if (!text || strncasecmp(text, unit, sizeof(unit) - 1) != 0)
+		return HTTP_RANGE_WHOLE;
+	const char *at = text + sizeof(unit) - 1;
+	int64_t from = range_number(&at);
+	if (*at++ != '-')
+		return HTTP_RANGE_WHOLE;
+	int64_t to = range_number(&at);
+	if (*at || (from < 0 && to < 0) || (from >= 0 && to >= 0 && to < from))
+		return HTTP_RANGE_WHOLE;
+	if (from < 0) { // the last so many
+		if (to == 0 || size_bytes == 0)
+			return HTTP_RANGE_NONE;
+		*first = to < size_bytes ? size_bytes - to : 0;
+		*last = size_bytes - 1;
+		return HTTP_RANGE_PART;
+	}
+	if (from >= size_bytes)
+		return HTTP_RANGE_NONE;
+	*first = from;
+	*last = to < 0 || to >= size_bytes ? size_bytes - 1 : to;
+	return HTTP_RANGE_PART;
+}
+
+bool http_etag_matches(const char *header, const char *etag)
+{
+	size_t length = strlen(etag);
+	if (header && strcmp(header, "*") == 0)
+		return true;
+	for (const char *at = header; at && (at = strstr(at, etag)); at += length) {
+		char before = at == header ? ',' : at[-1], after = at[length];
+		if ((before == ',' || before == ' ' || before == '/') &&
+		    (after == '\0' || after == ',' || after == ' '))
+			return true;
+	}
+	return false;
+}
+
+bool http_accepts_gzip(const char *accept_encoding)
+{
+	for (const char *at = accept_encoding; at && *at;) {
+		at += strspn(at, " \t,");
+		size_t length = strcspn(at, ",");
+		size_t name_length = strcspn(at, " \t,;");
+
+		if ((name_length == 4 && strncasecmp(at, "gzip", 4) == 0) || (name_length == 1 && *at == '*')) {
+			const char *quality = memmem(at, length, "q=", 2);
+
+			return !quality || strtod(quality + 2, NULL) > 0;
+		}
+		at += length;
+	}
+	return false;
+}

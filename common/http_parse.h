@@ -50,3 +50,12 @@ enum http_chunk_result http_chunks_next(struct http_chunks *chunks, const char *
 
 // Decodes %XX, and "+" as a space if plus, in place. False for a malformed escape, and for %00.
 bool http_decode(char *text, bool plus);
+
+// A Range header (RFC 9110, section 14.2) of something of size_bytes. One range of bytes is served; of several, of
+// other units and of what is malformed nothing is, so that the whole is answered.
+enum http_range { HTTP_RANGE_WHOLE, HTTP_RANGE_PART, HTTP_RANGE_NONE };
+enum http_range http_range_parse(const char *text, int64_t size_bytes, int64_t *first, int64_t *last);
+// Whether an If-None-Match or If-Range header names this entity tag, which is a strong one ("*" counts).
+bool http_etag_matches(const char *header, const char *etag);
+// Whether an Accept-Encoding header allows gzip.
+bool http_accepts_gzip(const char *accept_encoding);

@@ -49,6 +49,7 @@ static const char *reason_phrase(int status)
 		{412, "Precondition Failed"},
 		{413, "Content Too Large"},
 		{415, "Unsupported Media Type"},
+		{416, "Range Not Satisfiable"},
 		{417, "Expectation Failed"},
 		{422, "Unprocessable Content"},
 		{428, "Precondition Required"},

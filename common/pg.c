@@ -453,6 +453,33 @@ bool pg_query(struct pg *pg, struct pg_result **out, struct error *error, const 
 	return finish(pg, sent, out, error);
 }
 
+bool pg_each(struct pg *pg, pg_row_fn *fn, void *user, struct error *error, const char *sql, size_t count,
+	     const char *const *params)
+{
+	if (!pg->conn)
+		return not_connected(error);
+	if (!PQsendQueryParams(pg->conn, sql, (int)count, NULL, params, NULL, NULL, 0) || !PQsetSingleRowMode(pg->conn))
+		return lost_error(pg, error, ERROR_UNREACHABLE, "sending");
+	if (!flush_all(pg, deadline(pg), error))
+		return false;
+	for (bool ok = true;;) {
+		auto_result PGresult *result = NULL;
+		if (!next_result(pg, deadline(pg), &result, error))
+			return false;
+		if (!result)
+			return ok;
+		if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
+			if (fn((const struct pg_result *)result, user, error))
+				continue;
+			pg_disconnect(pg);
+			return false;
+		}
+		ok = succeeded(pg, result, error) && ok;
+		if (!pg->conn)
+			return false;
+	}
+}
+
 bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct error *error)
 {
 	if (!pg->conn)

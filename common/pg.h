@@ -42,6 +42,11 @@ bool pg_query(struct pg *pg, struct pg_result **out, struct error *error, const 
 #define PG_QUERY(pg, out, error, sql, ...)                                                                  \
 	pg_query(pg, out, error, sql, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), \
 		 (const char *const[]){__VA_ARGS__})
+// As pg_query, for any number of rows in little memory: fn is called with each, as row 0 of a result that is gone
+// afterwards. When fn returns false (having filled error) the rest is not read, and the connection is closed.
+typedef bool pg_row_fn(const struct pg_result *row, void *user, struct error *error);
+bool pg_each(struct pg *pg, pg_row_fn *fn, void *user, struct error *error, const char *sql, size_t count,
+	     const char *const *params) must_check;
 bool pg_prepare(struct pg *pg, const char *name, const char *sql, struct error *error) must_check;
 bool pg_run(struct pg *pg, struct pg_result **out, struct error *error, const char *name, size_t count,
 	    const char *const *params) must_check; // a prepared statement

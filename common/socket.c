@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -44,4 +46,16 @@ void socket_await_close(int fd, int64_t deadline_ms)
 		if (ready <= 0 || recv(fd, ignored, sizeof(ignored), MSG_DONTWAIT) <= 0)
 			return;
 	}
+}
+
+void socket_tune(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} settings[] = {
+		{IPPROTO_TCP, TCP_NODELAY, 1},	  {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 30},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 10}, {IPPROTO_TCP, TCP_KEEPCNT, 3},
+	};
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		(void)setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value, sizeof(int));
 }

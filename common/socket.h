@@ -6,6 +6,8 @@
 
 // Does host have IPv4 and IPv6 addresses? False also when it does not resolve.
 bool socket_has_both_families(const char *host);
+// Small answers leave at once, and a connection to a peer that has vanished ends.
+void socket_tune(int fd);
 // Nothing more will come, and what is written is refused.
 bool socket_peer_gone(int fd);
 // Says that nothing more will be written, and lets the peer close first: until deadline_ms, of the monotonic clock.

@@ -1,13 +1,13 @@
 #include "dashboard/assets.h"
 
 #include "common/crypto.h"
+#include "common/http_parse.h"
 #include "dashboard/dashboard.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define HEADER_MAX_BYTES 256
 #define PAGE "index.html"
@@ -112,28 +112,11 @@ const struct asset *assets_find(const struct assets *assets, const char *name)
 	return NULL;
 }
 
-bool assets_accepts_gzip(const char *accept_encoding)
-{
-	for (const char *at = accept_encoding; at && *at;) {
-		at += strspn(at, " \t,");
-		size_t length = strcspn(at, ",");
-		size_t name_length = strcspn(at, " \t,;");
-
-		if ((name_length == 4 && strncasecmp(at, "gzip", 4) == 0) || (name_length == 1 && *at == '*')) {
-			const char *quality = memmem(at, length, "q=", 2);
-
-			return !quality || strtod(quality + 2, NULL) > 0;
-		}
-		at += length;
-	}
-	return false;
-}
-
 static void reply(struct http_request *request, const struct assets *assets, const struct asset *asset,
 		  const char *cache)
 {
 	const char *known = http_header(request, "If-None-Match");
-	bool gzip = asset->gzip_bytes > 0 && assets_accepts_gzip(http_header(request, "Accept-Encoding"));
+	bool gzip = asset->gzip_bytes > 0 && http_accepts_gzip(http_header(request, "Accept-Encoding"));
 
 	http_reply_header(request, "Cache-Control", cache);
 	http_reply_header(request, "ETag", asset->etag);

@@ -30,8 +30,6 @@ bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, st
 // Lets the page connect to this address besides the server's own: wss://<host>:<port>, with a path or without.
 bool assets_allow_console(struct assets *assets, const char *url, struct error *error) must_check;
 const struct asset *assets_find(const struct assets *assets, const char *name);
-// Whether an Accept-Encoding value takes gzip (RFC 9110 section 12.5.3); NULL takes none.
-bool assets_accepts_gzip(const char *accept_encoding);
 
 http_handler assets_page;  // every path of the page itself: index.html
 http_handler assets_file;  // /assets/{name}

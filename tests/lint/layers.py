@@ -18,7 +18,7 @@ OWNERS = {
     r"libpq-fe\.h": ["common/pg.c"],
     r"json-c/.*|json\.h": ["common/json.c"],
     r"libconfig\.h": ["common/config.c"],
-    r"event2/.*|event\.h|evhttp\.h": ["common/loop.c", "common/http.c"],
+    r"event2/.*|event\.h|evhttp\.h": ["common/loop.c", "common/http.c", "common/http_file.c"],
     r"curl/.*": ["common/http_client.c", "common/curl_loop.h"],
     r"common/curl_loop\.h": ["common/curl_loop.c", "common/http_multi.c", "common/smtp.c"],
     r"openssl/.*": ["common/crypto.c", "common/jws.c", "common/key.c", "common/pki.c", "common/signature.c", "common/tls.c",
@@ -26,6 +26,7 @@ OWNERS = {
     r"sqlite3\.h": ["agent/outbox.c"],
     r"libsmartcols.*": ["tools/table.c"],
     r"crypt\.h": ["common/password.c"],
+    r"zlib\.h": ["common/http_gzip.c"],
 }
 LINES_MAX = 800
 COLUMNS_MAX = 120  # a tab is 8

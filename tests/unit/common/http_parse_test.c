@@ -222,9 +222,51 @@ static void test_decode(void **state)
 	}
 }
 
+static void check_range(const char *text, int64_t size_bytes, enum http_range expected, int64_t from, int64_t to)
+{
+	int64_t first = -1, last = -1;
+	assert_int_equal(http_range_parse(text, size_bytes, &first, &last), expected);
+	if (expected == HTTP_RANGE_PART) {
+		assert_int_equal(first, from);
+		assert_int_equal(last, to);
+	}
+}
+
+static void test_range(void **state)
+{
+	check_range(NULL, 100, HTTP_RANGE_WHOLE, 0, 0);
+	check_range("bytes=0-9", 100, HTTP_RANGE_PART, 0, 9);
+	check_range("Bytes=90-", 100, HTTP_RANGE_PART, 90, 99);
+	check_range("bytes=90-5000", 100, HTTP_RANGE_PART, 90, 99);
+	check_range("bytes=-7", 100, HTTP_RANGE_PART, 93, 99);
+	check_range("bytes=-700", 100, HTTP_RANGE_PART, 0, 99);
+	check_range("bytes=99999999999999999999999-", 100, HTTP_RANGE_NONE, 0, 0);
+	check_range("bytes=0-99999999999999999999999", 100, HTTP_RANGE_PART, 0, 99);
+	check_range("bytes=100-", 100, HTTP_RANGE_NONE, 0, 0);
+	check_range("bytes=-0", 100, HTTP_RANGE_NONE, 0, 0);
+	check_range("bytes=0-", 0, HTTP_RANGE_NONE, 0, 0);
+	static const char *const none[] = {"bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=1-2,5-6", "bytes=1 -2",
+					   "items=0-1", "bytes 0-1", "bytes=--1", ""};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		check_range(none[i], 100, HTTP_RANGE_WHOLE, 0, 0);
+}
+
+static void test_etag(void **state)
+{
+	assert_true(http_etag_matches("\"a\"", "\"a\""));
+	assert_true(http_etag_matches("W/\"a\"", "\"a\""));
+	assert_true(http_etag_matches("\"b\", \"a\"", "\"a\""));
+	assert_true(http_etag_matches("*", "\"a\""));
+	assert_false(http_etag_matches("\"ab\"", "\"a\""));
+	assert_false(http_etag_matches("", "\"a\""));
+	assert_false(http_etag_matches(NULL, "\"a\""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_range),
+		cmocka_unit_test(test_etag),
 		cmocka_unit_test(test_good),	      cmocka_unit_test(test_variants), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_field_ceiling), cmocka_unit_test(test_chunks),   cmocka_unit_test(test_decode),
 	};

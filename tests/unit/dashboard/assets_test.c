@@ -1,5 +1,7 @@
 #include "dashboard/assets.h"
 
+#include "common/http_parse.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,14 +59,14 @@ static void malformed_headers_are_refused(void **state)
 
 static void accept_encoding_is_understood(void **state)
 {
-	assert_true(assets_accepts_gzip("gzip, deflate, br"));
-	assert_true(assets_accepts_gzip("br, GZIP;q=0.5"));
-	assert_true(assets_accepts_gzip("*"));
-	assert_false(assets_accepts_gzip(NULL));
-	assert_false(assets_accepts_gzip(""));
-	assert_false(assets_accepts_gzip("br, x-gzip2"));
-	assert_false(assets_accepts_gzip("gzip;q=0, br"));
-	assert_false(assets_accepts_gzip(",,, "));
+	assert_true(http_accepts_gzip("gzip, deflate, br"));
+	assert_true(http_accepts_gzip("br, GZIP;q=0.5"));
+	assert_true(http_accepts_gzip("*"));
+	assert_false(http_accepts_gzip(NULL));
+	assert_false(http_accepts_gzip(""));
+	assert_false(http_accepts_gzip("br, x-gzip2"));
+	assert_false(http_accepts_gzip("gzip;q=0, br"));
+	assert_false(http_accepts_gzip(",,, "));
 }
 
 int main(void)
