@@ -30,9 +30,12 @@ struct dashboard_config {
 	long enrollment_interval_s;
 	char *console_url, *console_key_file; // the broker's listener for browsers; NULL: no live console
 	long console_lifetime_s;
+	char *exports_dir; // NULL: no exports
+	long exports_hours, exports_max_rows, exports_max_mb, exports_folder_mb, exports_per_person;
 	char *log_level;
 };
 
+struct export_work;
 struct jws_signer;
 struct packages;
 struct pieces;
@@ -60,6 +63,7 @@ struct dashboard {
 	struct system *system;
 	struct resets *resets;
 	struct tags *tags;
+	struct export_work *exports; // NULL: off
 	struct streams *streams;
 	size_t streams_max;
 	struct log_fault database_fault, tls_fault;

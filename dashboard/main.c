@@ -11,6 +11,7 @@
 #include "dashboard/auth.h"
 #include "dashboard/console.h"
 #include "dashboard/dashboard.h"
+#include "dashboard/export_work.h"
 #include "dashboard/overview.h"
 #include "dashboard/quota.h"
 #include "dashboard/reset.h"
@@ -63,6 +64,17 @@ static const struct config_option options[] = {
 	 "Ed25519 key, PEM, mode 0600, that signs the credentials of live consoles; the broker has the public one"},
 	{"console.lifetime_s", CONFIG_INT, OPTION(console_lifetime_s), "300", 30, CONSOLE_LIFETIME_MAX_S, false,
 	 "how long such a credential counts, in seconds; pages renew theirs"},
+	{"exports.dir", CONFIG_STRING, OPTION(exports_dir), NULL, 0, 4000, false,
+	 "folder for exported files, for its owner only; dashboards that share a database share it; unset: no exports"},
+	{"exports.hours", CONFIG_INT, OPTION(exports_hours), "24", 1, 720, false,
+	 "how long an exported file stays, in hours"},
+	{"exports.max_rows", CONFIG_INT, OPTION(exports_max_rows), "5000000", 1, 1000000000, false,
+	 "rows of one export"},
+	{"exports.max_mb", CONFIG_INT, OPTION(exports_max_mb), "1024", 1, 1048576, false, "size of one export, in MiB"},
+	{"exports.folder_mb", CONFIG_INT, OPTION(exports_folder_mb), "10240", 1, 16777216, false,
+	 "what all exported files together may take, in MiB"},
+	{"exports.per_person", CONFIG_INT, OPTION(exports_per_person), "20", 1, 1000, false,
+	 "exports of one person that wait, run or have a file"},
 	{"log_level", CONFIG_STRING, OPTION(log_level), NULL, 0, 16, false, "error, warn, info or debug"},
 };
 static const struct config_table table = {"dashboard", options, sizeof(options) / sizeof(options[0])};
@@ -93,6 +105,9 @@ static bool prepare_parts(struct dashboard *dashboard, struct error *error)
 	dashboard->system = dashboard->overview ? system_new(dashboard, error) : NULL;
 	dashboard->resets = dashboard->system ? resets_new(dashboard, error) : NULL;
 	if (!dashboard->resets)
+		return false;
+	dashboard->exports = dashboard->config.exports_dir ? export_work_new(&dashboard->config, error) : NULL;
+	if (dashboard->config.exports_dir && !dashboard->exports)
 		return false;
 	dashboard->tags = tags_new();
 	return dashboard->tags || error_set(error, ERROR_FAILED, "out of memory");
@@ -177,6 +192,7 @@ static bool serve(struct dashboard *dashboard, struct error *error)
 		.before = auth_before,
 		.after = after_request,
 		.tls_changed = on_tls_changed,
+		.compress = true,
 		.user = dashboard,
 	};
 	struct http_server *server cleanup(http_server_free_cleanup) = http_server_new(dashboard->loop, &http, error);
@@ -218,6 +234,7 @@ int main(int argc, char **argv)
 		log_error("failed", "error", error.what, "where", error.where);
 	else
 		log_info("stopped");
+	export_work_free(dashboard.exports);
 	system_free(dashboard.system);
 	pieces_free(dashboard.overview);
 	resets_free(dashboard.resets);

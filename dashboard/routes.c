@@ -14,6 +14,7 @@
 #include "dashboard/devices.h"
 #include "dashboard/enrollment.h"
 #include "dashboard/events.h"
+#include "dashboard/exports.h"
 #include "dashboard/filters.h"
 #include "dashboard/groups.h"
 #include "dashboard/health.h"
@@ -116,6 +117,12 @@ const struct http_route routes[] = {
 	{"POST", "/api/v1/campaigns/{id}/abort", campaigns_abort, ACCESS_ACT},
 	{"POST", "/api/v1/campaigns/{id}/approve", campaigns_approve, ACCESS_ACT},
 	{"GET", "/api/v1/events", events_list, ACCESS_READ},
+	{"GET", "/api/v1/exports", exports_list, ACCESS_READ},
+	{"POST", "/api/v1/exports", exports_create, ACCESS_READ},
+	{"GET", "/api/v1/exports/kinds", exports_kinds, ACCESS_READ},
+	{"GET", "/api/v1/exports/{id}", exports_get, ACCESS_READ},
+	{"GET", "/api/v1/exports/{id}/file", exports_file, ACCESS_READ},
+	{"DELETE", "/api/v1/exports/{id}", exports_remove, ACCESS_READ},
 	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},
 	{"POST", "/api/v1/registrations/{id}/approve", registrations_approve, ROLE_ADMINISTRATOR},

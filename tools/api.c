@@ -4,15 +4,19 @@
 #include "common/http_client.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ANSWER_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define TOKEN_MAX_BYTES 256
 #define PAGE 500 // the API's largest
 #define LIST_PATH_MAX_BYTES 16384
 #define CURSOR_MAX_BYTES 300
+#define PIECE_BYTES ((size_t)4 * 1024 * 1024) // of a download
+#define HTTP_RANGE_PAST_END 416
 
 struct api {
 	struct http_client *client;
@@ -99,6 +103,35 @@ bool api_fetch(struct api *api, const char *method, const char *path, const char
 	auto_json struct json *problem = json_parse(buf_str(out), out->len_bytes, NULL);
 	set_problem(problem, status, error);
 	return false;
+}
+
+// Piece by piece, so that it takes little memory and a connection that breaks costs one of them.
+bool api_download(struct api *api, const char *path, int fd, int64_t have_bytes, struct error *error)
+{
+	for (;;) {
+		auto_buf struct buf piece = {0};
+		struct error why = {0};
+		buf_init(&piece, PIECE_BYTES + 1);
+		http_client_range(api->client, have_bytes, have_bytes + (int64_t)PIECE_BYTES - 1);
+		if (!api_fetch(api, "GET", path, NULL, &piece, &why)) {
+			if (why.code == HTTP_RANGE_PAST_END)
+				return true;
+			if (error)
+				*error = why;
+			return false;
+		}
+		for (size_t done = 0; done < piece.len_bytes;) {
+			ssize_t wrote = write(fd, piece.data + done, piece.len_bytes - done);
+			if (wrote < 0 && errno == EINTR)
+				continue;
+			if (wrote < 0)
+				return error_errno(error, errno, "cannot write the file");
+			done += (size_t)wrote;
+		}
+		have_bytes += (int64_t)piece.len_bytes;
+		if (piece.len_bytes < PIECE_BYTES)
+			return true;
+	}
 }
 
 void api_add_encoded(struct buf *out, const char *text, size_t length)

@@ -9,6 +9,7 @@
 #include "tools/stack.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct api;
 
@@ -27,6 +28,8 @@ struct json *api_request(struct api *api, const char *method, const char *path, 
 // As api_request, for an answer that is no JSON: appended to out.
 bool api_fetch(struct api *api, const char *method, const char *path, const char *body, struct buf *out,
 	       struct error *error) must_check;
+// Appends the file at path to that of the descriptor, which holds its first have_bytes already.
+bool api_download(struct api *api, const char *path, int fd, int64_t have_bytes, struct error *error) must_check;
 // Follows the pages of a listing and appends all that they hold to items, an array. filter: "" or "&name=value...", for
 // URLs.
 bool api_list(struct api *api, const char *path, const char *filter, struct json *items,

@@ -30,6 +30,7 @@ static const struct cli_verb *const tables[] = {
 	cmd_signing_key,
 	cmd_db,
 	cmd_bench,
+	cmd_export,
 	// clang-format on
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

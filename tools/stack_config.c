@@ -139,6 +139,9 @@ static void dashboard(struct conf *conf)
 	buf_addf(conf->text, "url = \"wss://localhost:%d\"; ", conf->stack->ports[STACK_CONSOLE]);
 	add_path(conf, "key_file", "keys/console.pem");
 	end(conf);
+	begin(conf, "exports");
+	add_path(conf, "dir", "exports");
+	end(conf);
 	begin(conf, "enrollment");
 	buf_addf(conf->text, "bridge_url = \"https://localhost:%d\"; ", conf->stack->ports[STACK_BRIDGE]);
 	add_path(conf, "ca_file", "ca/service.crt");

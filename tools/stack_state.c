@@ -23,7 +23,7 @@
 #define STATUS_MAX_BYTES ((size_t)64 * 1024)
 
 static const char *const folders[] = {"conf", "ca",  "certs", "operators", "keys", "broker",
-				      "run",  "log", "agent", "agents",	   "sim",  NULL};
+				      "run",  "log", "agent", "agents",	   "sim",  "exports", NULL};
 
 struct stack_path stack_path(const struct stack *stack, const char *format, ...)
 {
