@@ -4,6 +4,7 @@
 #include "dashboard/actions.h"
 #include "dashboard/admin.h"
 #include "dashboard/api_keys.h"
+#include "dashboard/analytics.h"
 #include "dashboard/assets.h"
 #include "dashboard/audit.h"
 #include "dashboard/auth.h"
@@ -123,6 +124,12 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/exports/{id}", exports_get, ACCESS_READ},
 	{"GET", "/api/v1/exports/{id}/file", exports_file, ACCESS_READ},
 	{"DELETE", "/api/v1/exports/{id}", exports_remove, ACCESS_READ},
+	{"GET", "/api/v1/analytics/trends", analytics_trends, ACCESS_READ},
+	{"GET", "/api/v1/analytics/compare", analytics_compare, ACCESS_READ},
+	{"GET", "/api/v1/analytics/events", analytics_events, ACCESS_READ},
+	{"GET", "/api/v1/analytics/uptime", analytics_uptime, ACCESS_READ},
+	{"GET", "/api/v1/analytics/reporters", analytics_reporters, ACCESS_READ},
+	{"GET", "/api/v1/analytics/scopes", analytics_scopes, ACCESS_READ},
 	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},
 	{"POST", "/api/v1/registrations/{id}/approve", registrations_approve, ROLE_ADMINISTRATOR},
