@@ -46,6 +46,13 @@ const struct args_option bench_commands_options[] = {
 	{NULL, NULL, NULL},
 };
 
+const struct args_option bench_dashboard_options[] = {
+	{"devices", "N", "of the fleet (default: 100000)"},
+	{"streams", "N", "open pages that are told of changes; 0: leave them out (default: 1000)"},
+	{"json", NULL, "for programs: JSON on stdout"},
+	{NULL, NULL, NULL},
+};
+
 // verb NULL: none is handed over.
 static int hand_over(struct cli *cli, const char *verb)
 {
@@ -81,6 +88,11 @@ static int enroll_run(struct cli *cli)
 	return hand_over(cli, "enroll");
 }
 
+static int dashboard_run(struct cli *cli)
+{
+	return hand_over(cli, "dashboard");
+}
+
 static int commands_run(struct cli *cli)
 {
 	return hand_over(cli, "commands");
@@ -95,5 +107,7 @@ const struct cli_verb cmd_bench[] = {
 	 bench_enroll_options, enroll_run},
 	{"bench", "commands", NULL, 0, 0, "measure commands from the request to the stored result on this machine",
 	 bench_commands_options, commands_run},
+	{"bench", "dashboard", NULL, 0, 0, "measure the page with a large fleet on this machine",
+	 bench_dashboard_options, dashboard_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -7,3 +7,4 @@ extern const struct args_option bench_options[];
 extern const struct args_option bench_revoke_options[];
 extern const struct args_option bench_enroll_options[];
 extern const struct args_option bench_commands_options[];
+extern const struct args_option bench_dashboard_options[];

@@ -1,6 +1,7 @@
 // muster bench: see docs/performance.md.
 #include "tools/args.h"
 #include "tools/bench/commands.h"
+#include "tools/bench/dashboard.h"
 #include "tools/bench/enroll.h"
 #include "tools/bench/machine.h"
 #include "tools/bench/report.h"
@@ -99,6 +100,8 @@ int main(int argc, char **argv)
 		return revoke_main(argc - 2, argv + 2);
 	if (argc > 1 && strcmp(argv[1], "commands") == 0)
 		return commands_main(argc - 2, argv + 2);
+	if (argc > 1 && strcmp(argv[1], "dashboard") == 0)
+		return dashboard_main(argc - 2, argv + 2);
 	if (argc > 1 && strcmp(argv[1], "enroll") == 0)
 		return enroll_main(argc - 2, argv + 2);
 	if (!args_parse(&args, tables, 1, argc - 1, argv + 1, &error) || !make_plan(&args, &plan, &error)) {

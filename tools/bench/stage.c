@@ -36,7 +36,7 @@ enum { PLAIN_PORT = STACK_BRIDGE, SINK_PORT = STACK_DASHBOARD };
 struct stage {
 	struct stack stack;
 	struct process_keeper keeper;
-	pid_t postgres, broker, commander, bridge, peer; // 0: none
+	pid_t postgres, broker, commander, bridge, dashboard, peer; // 0: none
 	pid_t ingests[STAGE_INGESTS_MAX];
 	struct pg *pg;
 	struct peer_board *board;
@@ -402,6 +402,40 @@ char *stage_csr(const struct stage *stage, struct error *error)
 	return pki_csr_create(stack_path(&stage->stack, "certs/devices.key").text, "bench", error);
 }
 
+// ---- dashboard ----
+
+static bool dashboard_answers(struct stage *stage)
+{
+	return connects(stage_dashboard_port(stage));
+}
+
+bool stage_dashboard_start(struct stage *stage, struct error *error)
+{
+	struct stack_path config = stack_path(&stage->stack, "conf/dashboard.conf");
+	char program[STACK_PATH_MAX + 32];
+	char *argv[] = {program, (char *)"--config", config.text, NULL};
+	(void)snprintf(program, sizeof(program), "%s/muster-dashboard", stage->stack.bin);
+	if (!stack_config_write(&stage->stack, error))
+		return false;
+	stage->dashboard = process_start(&stage->stack, "dashboard", argv, SIGKILL, error);
+	return stage->dashboard > 0 && wait_until(stage, &stage->dashboard, "dashboard", dashboard_answers, error);
+}
+
+int stage_dashboard_port(const struct stage *stage)
+{
+	return stage->stack.ports[STACK_DASHBOARD];
+}
+
+struct stack_path stage_dashboard_ca(const struct stage *stage)
+{
+	return stack_path(&stage->stack, "ca/service.crt");
+}
+
+int64_t stage_dashboard_peak(const struct stage *stage)
+{
+	return process_peak_bytes(stage->dashboard);
+}
+
 struct pg *stage_database(struct stage *stage)
 {
 	return stage->pg;
@@ -560,6 +594,7 @@ void stage_free(struct stage *stage)
 		return;
 	process_stop(&stage->peer, SIGKILL, 0);
 	process_stop(&stage->commander, SIGKILL, 0);
+	process_stop(&stage->dashboard, SIGKILL, 0);
 	process_stop(&stage->bridge, SIGKILL, 0);
 	for (size_t i = 0; i < stage->ingest_count; i++)
 		process_stop(&stage->ingests[i], SIGKILL, 0);

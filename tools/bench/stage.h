@@ -45,6 +45,11 @@ bool stage_bridge_start(struct stage *stage, struct error *error) must_check;
 void stage_bridge_stop(struct stage *stage);
 int stage_bridge_port(const struct stage *stage);
 char *stage_csr(const struct stage *stage, struct error *error) must_check; // PEM of the devices' key; malloc'd
+// With TLS only.
+bool stage_dashboard_start(struct stage *stage, struct error *error) must_check;
+int stage_dashboard_port(const struct stage *stage);
+struct stack_path stage_dashboard_ca(const struct stage *stage); // of whoever signed its certificate
+int64_t stage_dashboard_peak(const struct stage *stage);	 // of its memory
 struct pg *stage_database(struct stage *stage);
 const struct stack *stage_stack(const struct stage *stage); // its folder, programs and ports
 
