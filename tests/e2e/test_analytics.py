@@ -5,6 +5,7 @@ import json
 import statistics
 
 import pytest
+from page import browse
 from stack import run, wait_for
 
 STACK_ARGS = ["--sims", "0", "--no-agent"]
@@ -145,3 +146,8 @@ def test_uptime_and_reporters(stack):
     assert {one["device"] for one in busiest} == {"dev-1", "dev-2"} or NOW.hour == 0
     assert get(stack, f"reporters?day={today}")["items"][0]["readings"] == HOUR.hour + 1
     get(stack, "reporters?day=yesterday", 400)
+
+
+def test_pages(stack):
+    rolled(stack)
+    browse(stack, "analytics.mjs")

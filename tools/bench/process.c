@@ -50,7 +50,8 @@ static bool copy_program(const char *from_folder, const char *to_folder, const c
 static bool leave_root(struct stack *stack, struct error *error)
 {
 	static const char *const programs[] = {"muster-ingest", "muster-commander", "muster-bridge",
-					       "muster-guard.so", "muster-agent",     "muster-agent-enroll"};
+					       "muster-guard.so", "muster-agent",     "muster-agent-enroll",
+					       "muster-dashboard"};
 	const struct passwd *user = getpwnam(SYSTEM_USER); // NOLINT(concurrency-mt-unsafe): one thread
 	if (!user)
 		user = getpwnam(OTHER_USER); // NOLINT(concurrency-mt-unsafe): one thread

@@ -84,7 +84,7 @@ export function draw(element: HTMLElement, readout: HTMLElement, series: Series)
   };
 }
 
-function axisTimes(_: uPlot, ticks: number[], __: number, ___: number, increment: number): string[] {
+export function axisTimes(_: uPlot, ticks: number[], __: number, ___: number, increment: number): string[] {
   const days = increment >= 86400;
   let lastDay = "";
   return ticks.map((tick) => {

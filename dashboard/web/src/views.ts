@@ -39,6 +39,8 @@ export const views: View[] = [
 
   // Watch
   { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", group: "Watch", load: () => import("./events") },
+  { path: /^\/analytics$/, title: "Analytics", roles: ALL, link: "/analytics", group: "Watch", load: () => import("./analytics") },
+  { path: /^\/exports$/, title: "Exports", roles: ALL, link: "/exports", group: "Watch", load: () => import("./exports") },
 
   // Access
   { path: /^\/enrolment$/, title: "Enrolment", roles: ALL, link: "/enrolment", group: "Access", load: () => import("./enrolment") },
