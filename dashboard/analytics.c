@@ -100,12 +100,9 @@ static const char UPTIME_DEVICES_SQL[] =
 	" select json_build_object('device', s.device, 'display_name', s.display_name, 'presence', s.presence,"
 	"  'since', s.presence_since, 'possible_s', round(possible), 'online_s', round(online),"
 	"  'online_pct', rounded(100 * least(1, online / nullif(possible, 0)))), s.device from shown s,"
-	" lateral (select extract(epoch from s.ended - s.begun)::float8 as possible, coalesce((select"
-	"  sum(r.online_s) from"
-	"  generate_series(($1::timestamptz at time zone 'UTC')::date, (s.ended at time zone 'UTC')::date, interval"
-	"  '1 day')"
-	"  t cross join lateral (select online_s from rollup_day r where r.day = t::date and r.device = s.device)"
-	"  r), 0)"
+	" lateral (select extract(epoch from s.ended - s.begun)::float8 as possible, coalesce((select sum(r.online_s)"
+	"  from rollup_day r where r.device = s.device and r.day >= ($1::timestamptz at time zone 'UTC')::date"
+	"  and r.day <= (s.ended at time zone 'UTC')::date), 0)"
 	"  + case when s.presence = 'online' then greatest(0, extract(epoch from s.ended - greatest(s.presence_since,"
 	"  $1::timestamptz)))::float8 else 0 end as online) x order by s.device";
 enum { UPTIME_QUERY_PARAM = 5 };

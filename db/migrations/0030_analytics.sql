@@ -55,15 +55,16 @@ create table rollup_event_type (
     primary key (tenant, type)
 );
 
--- Per device and day, UTC; the day first, for the busiest of a day.
+-- Per device and day, UTC.
 create table rollup_day (
     day      date not null,
     device   text not null,
     readings bigint not null default 0,
     events   bigint not null default 0,
     online_s double precision not null default 0, -- of sessions that have ended; the present one: device_state
-    primary key (day, device)
+    primary key (device, day)
 ) with (fillfactor = 70);
+create index rollup_day_by_day on rollup_day (day); -- for the busiest of a day
 
 -- Since when a device is online, as far as its events have been rolled up.
 create table rollup_online (

@@ -19,7 +19,7 @@
 #define TIMES 60    // of each request; the first is left out
 #define ANSWER_MAX_BYTES ((size_t)8 * 1024 * 1024)
 #define TOKEN_S 3600
-#define TAKES 20 // changes that the streams are told
+#define TAKES 10 // changes that the streams are told
 
 extern const char bench_seed[]; // seed.sql, see CMakeLists.txt
 
