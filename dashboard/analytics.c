@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-// Rows of the tenants whose things are seen: of one, or of all.
-#define SEEN " and (coalesce(current_setting('muster.tenant', true), '') in ('', '*') or tenant = current_tenant())"
 // In its place comes what a query says.
 #define CONDITION "/*query*/true"
 #define STATEMENT_MAX_BYTES 131072
@@ -25,7 +23,7 @@ static const char TRENDS_SQL[] =
 	"with point as (select date_bin($5::interval, hour, $3::timestamptz) as b, sum(n) as n, sum(sum) as s,"
 	"  min(min) as l, max(max) as h, rollup_bins_sum(bins) as bins from rollup_fleet where metric = $1 and scope"
 	"  = $2"
-	"  and hour >= $3::timestamptz and hour < $4::timestamptz" SEEN " group by 1)"
+	"  and hour >= $3::timestamptz and hour < $4::timestamptz group by 1)"
 	" select m.unit, coalesce((select json_agg(json_build_array(epoch_ms(b), rounded(s / n), rounded(l),"
 	"  rounded(h),"
 	"  rounded(rollup_quantile(m, bins, 0.95, l, h)), n) order by b) from point), '[]')"
@@ -54,7 +52,7 @@ static const char SCOPES_SQL[] =
 	"select json_build_object('metrics', (select json_agg(json_build_object('metric', metric, 'unit', unit))"
 	"  from rollup_fleet_metric), 'scopes', coalesce((select json_agg(scope order by scope) from (select"
 	"  distinct scope"
-	"  from rollup_fleet where metric = 'online_pct' and scope <> '' and hour > now() - interval '2 days'" SEEN
+	"  from rollup_fleet where metric = 'online_pct' and scope <> '' and hour > now() - interval '2 days'"
 	"  and (coalesce(current_setting('muster.groups', true), '') = '' or scope = any (array(select 'group:' || g"
 	"   from unnest(string_to_array(current_setting('muster.groups', true), ',')) g)))) x), '[]'))";
 
@@ -73,7 +71,7 @@ static const char COMPARE_SQL[] =
 static const char EVENTS_SQL[] =
 	"with point as (select date_bin($4::interval, hour, $2::timestamptz) as b, type, sum(n) as n from"
 	"  rollup_event"
-	"  where scope = $1 and hour >= $2::timestamptz and hour < $3::timestamptz" SEEN " group by 1, 2),"
+	"  where scope = $1 and hour >= $2::timestamptz and hour < $3::timestamptz group by 1, 2),"
 	" total as (select type, sum(n) as n from point group by 1),"
 	" shown as (select * from total order by n desc, type limit " TYPES_MAX ")"
 	" select json_build_object('total', (select coalesce(sum(n), 0) from total), 'types', coalesce((select"
@@ -89,7 +87,7 @@ static const char UPTIME_SCOPES_SQL[] =
 	"  hour,"
 	"  'UTC') as day, sum(sum) as sum, sum(n) as n from rollup_fleet where metric = 'online_pct' and (scope = $1"
 	"  or"
-	"  $1 = '') and hour >= $2::timestamptz and hour < $3::timestamptz" SEEN " group by 1, 2) x"
+	"  $1 = '') and hour >= $2::timestamptz and hour < $3::timestamptz group by 1, 2) x"
 	" group by scope order by scope limit 100";
 // $1 from, $2 to: whole days of UTC; $3 limit, $4 after; the query's from $5 on. What is online now adds its session.
 static const char UPTIME_DEVICES_SQL[] =

@@ -5,6 +5,7 @@
 #include "common/query_pg.h"
 #include "dashboard/export_kinds.h"
 #include "dashboard/export_work.h"
+#include "dashboard/scope.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +28,6 @@ static const char TAKE_SQL[] =
 	" array_to_json(columns), query, device, (extract(epoch from since) * 1000)::bigint,"
 	" (extract(epoch from until) * 1000)::bigint";
 enum taken { ID, ASKER, TENANT, GROUPS, KIND, FORMAT, COLUMNS, QUERY, DEVICE, SINCE, UNTIL };
-static const char SCOPE_SQL[] = "select set_config('muster.user', $1, false), set_config('muster.tenant', $2, false),"
-				" set_config('muster.groups', $3, false)";
 // No row: it was taken away. True: it is to end.
 static const char TELL_SQL[] = "update export set rows = $2, bytes = $3, estimate = $4, changed_at = now()"
 			       " where id = $1 and state = 'running' returning cancel";
@@ -163,12 +162,15 @@ static bool copy_rows(struct making *making, struct error *error)
 		pg_text(row, 0, DEVICE), pg_text(row, 0, SINCE), pg_text(row, 0, UNTIL)};
 	auto_buf struct buf sql = {0};
 	auto_query struct query query = {0};
+	struct scope scope;
+
+	(void)snprintf(scope.tenant, sizeof(scope.tenant), "%s", pg_text(row, 0, TENANT));
+	(void)snprintf(scope.groups, sizeof(scope.groups), "%s", pg_text(row, 0, GROUPS));
 
 	if (!kind || !export_format_parse(pg_text(row, 0, FORMAT), &making->format))
 		return error_set(error, ERROR_INVALID, "this kind or format is not known any more");
 	if (!choose_columns(making, kind, error) || !pg_ready(pg, error) ||
-	    !PG_QUERY(pg, NULL, error, SCOPE_SQL, pg_text(row, 0, ASKER), pg_text(row, 0, TENANT),
-		      pg_text(row, 0, GROUPS)) ||
+	    !scope_enter(pg, pg_text(row, 0, ASKER), &scope, error) ||
 	    (kind->by_device && !query_compile(pg_text(row, 0, QUERY), &options, &query, error)))
 		return false;
 	if (!export_statement(kind, making->columns, making->column_count, kind->by_device ? &query : NULL, &sql))

@@ -32,5 +32,10 @@ create index export_of_person on export (requested_by, created_at desc, id);
 create index export_open on export (created_at) where state in ('queued', 'running');
 create index export_expiring on export (expires_at) where state = 'done';
 
+-- Each is its asker's own; the thread that makes them sees all.
+alter table export enable row level security;
+create policy own on export to muster_dashboard using (requested_by = (select current_setting('muster.user', true))
+    or (select current_setting('muster.tenant', true) = '*' and current_setting('muster.user', true) = ''));
+
 grant select, insert, update, delete on export to muster_dashboard;
 grant select on export to muster_admin;

@@ -337,4 +337,21 @@ from scoped group by 1, 2, 3, 4;
 
 -- ---- grants ----
 revoke all on function rollup_fleet_range(bigint, bigint), rollup_event_range(bigint, bigint), rollup_sample() from public;
+-- ---- who sees what: the scope of docs/protocol.md, section 20 ----
+-- Of a tenant all, or, bound to groups, what is kept for these.
+create function rollup_seen(of_tenant text, of_scope text) returns boolean language sql stable parallel safe as $$
+    select (current_setting('muster.tenant', true) = '*' or of_tenant = current_setting('muster.tenant', true))
+        and (coalesce(current_setting('muster.groups', true), '') = '' or (of_scope like 'group:%'
+             and substr(of_scope, 7) = any (string_to_array(current_setting('muster.groups', true), ','))))
+$$;
+alter table rollup_fleet enable row level security;
+alter table rollup_event enable row level security;
+create policy seen on rollup_fleet for select to muster_dashboard using (rollup_seen(tenant, scope));
+create policy seen on rollup_event for select to muster_dashboard using (rollup_seen(tenant, scope));
+-- A device's rows exist where the device does.
+alter table rollup_day enable row level security;
+create policy seen on rollup_day for select to muster_dashboard using (
+    (select current_setting('muster.tenant', true) = '*' and coalesce(current_setting('muster.groups', true), '') = '')
+    or exists (select from device d where d.device = rollup_day.device));
+
 grant select on rollup_fleet, rollup_fleet_metric, rollup_event, rollup_day to muster_dashboard, muster_admin;

@@ -110,6 +110,10 @@ class Things:
                  " from command where id = %s", (command,))
         return command
 
+    def export(self, side):
+        return str(self.value("insert into export (tenant, requested_by, kind, format, columns, state) values ('acme',"
+                              " 'mkin-maker', 'devices', 'csv', '{device}', 'done') returning id"))
+
     def group(self, side):
         name = f"mkout-group-{next(numbers)}"
         self.run("insert into device_group (tenant, name, description, created_by) values ('acme', %s, %s, 'x')", (name, name))
@@ -306,6 +310,18 @@ RULES = {
     "POST /api/v1/campaigns/{id}/abort": act(200, thing="campaign", body={}),
     "POST /api/v1/campaigns/{id}/approve": act(200, thing="campaign", body={}),
     "GET /api/v1/events": Rule(LISTED, query="?limit=500"),
+    "GET /api/v1/exports": Rule(LISTED),
+    "POST /api/v1/exports": Rule("401 202 202 202 202 202 202 202 202", body={"kind": "devices"}),
+    "GET /api/v1/exports/kinds": Rule(LISTED),
+    "GET /api/v1/exports/{id}": Rule("401 404 404 404 404 404 404 404 404", "export"),  # each is its asker's own
+    "GET /api/v1/exports/{id}/file": Rule("401 404 404 404 404 404 404 404 404", "export"),
+    "DELETE /api/v1/exports/{id}": Rule("401 404 404 404 404 404 404 404 404", "export"),
+    "GET /api/v1/analytics/trends": Rule(LISTED),
+    "GET /api/v1/analytics/compare": Rule(LISTED, "device", query="?metric=battery_pct&devices={}"),
+    "GET /api/v1/analytics/events": Rule(LISTED),
+    "GET /api/v1/analytics/uptime": Rule(LISTED, query="?limit=500"),
+    "GET /api/v1/analytics/reporters": Rule(LISTED, query="?limit=500"),
+    "GET /api/v1/analytics/scopes": Rule(LISTED),
     "GET /api/v1/registrations": Rule(LISTED),
     "GET /api/v1/registrations/{id}": Rule("401 200 200 200 200 404 404 404 200", "registration"),
     "POST /api/v1/registrations/{id}/approve": admin(200, thing="registration", body={}),
@@ -413,6 +429,7 @@ NO_POLICY = {
     "audit_link": "hashes and positions of the audit's rows, which say nothing of them",
     "audit_checkpoint": "as audit_link",
     "authority": "certificates of the installation's authorities, which every device has",
+    "rollup_fleet_metric": "names, units and bins of metrics",
     "rollup_state": "one row: how far the installation's rollups are",
     "signer_set": "announcements of signers, which every device gets",
 }

@@ -24,7 +24,8 @@ static bool begins(const struct http_route *route, const char *prefix)
 static bool is_own(const struct http_route *route)
 {
 	return begins(route, "/api/v1/session") || begins(route, "/api/v1/account") ||
-	       begins(route, "/api/v1/api-keys") || begins(route, "/api/v1/password-reset");
+	       begins(route, "/api/v1/api-keys") || begins(route, "/api/v1/password-reset") ||
+	       begins(route, "/api/v1/exports"); // which only read
 }
 
 // What is asked for by POST and changes nothing but what its asker is told.
