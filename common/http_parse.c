@@ -387,7 +387,8 @@ bool http_etag_matches(const char *header, const char *etag)
 	if (header && strcmp(header, "*") == 0)
 		return true;
 	for (const char *at = header; at && (at = strstr(at, etag)); at += length) {
-		char before = at == header ? ',' : at[-1], after = at[length];
+		char before = (char)(at == header ? ',' : at[-1]);
+		char after = at[length];
 		if ((before == ',' || before == ' ' || before == '/') &&
 		    (after == '\0' || after == ',' || after == ' '))
 			return true;

@@ -17,6 +17,7 @@
 
 #define OPEN_MAX "3" // exports of one person that wait or run
 #define DETAIL_MAX_BYTES 16384
+#define COLUMN_BYTES 32 // of one name, quoted
 #define TIME_MAX_MS INT64_C(253402300799999) // the end of the year 9999
 
 #define EXPORT                                                                                                         \
@@ -65,6 +66,11 @@ struct asked {
 	const char *query, *device;
 	char since[24], until[24]; // "": any
 };
+
+static void asked_done(struct asked *asked)
+{
+	buf_done(&asked->columns);
+}
 
 static bool is_off(struct dashboard *dashboard, struct http_request *request)
 {
@@ -205,16 +211,14 @@ static void create(struct dashboard *dashboard, struct http_request *request, co
 void exports_create(struct http_request *request, void *user)
 {
 	auto_json struct json *body = http_body_json(request);
-	struct asked asked = {.query = ""};
-	auto_buf struct buf columns = {0};
+	struct asked asked cleanup(asked_done) = {.query = ""};
 	struct error error = {0};
 
 	if (!body || is_off(user, request))
 		return;
-	buf_init(&asked.columns, EXPORT_COLUMNS_MAX * 32);
+	buf_init(&asked.columns, (size_t)EXPORT_COLUMNS_MAX * COLUMN_BYTES);
 	bool sound = read_asked(body, &asked, &error);
 
-	columns = asked.columns; // freed at the end
 	if (!sound)
 		http_reply_problem(request, 422, error.what);
 	else if (strcmp(asked.kind->name, "audit") == 0 &&
