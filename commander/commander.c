@@ -36,7 +36,8 @@ void commander_due(struct commander *commander, unsigned due)
 // must not stay.
 static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
 				  " listen muster_revocation; listen muster_kick; listen muster_wake;"
-				  " listen muster_campaign; listen muster_mail; set enable_seqscan = off;"
+				  " listen muster_campaign; listen muster_mail; listen muster_alert_rule;"
+				  " set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)
@@ -47,7 +48,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 		return false;
 	commander->pg_changed = true;
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
-					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS);
+					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS | DUE_ALERTS);
 	wake_look_all(&commander->wake);
 	mail_look(&commander->mail);
 	signing_connected(commander);
@@ -221,7 +222,7 @@ static void on_expiry(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS);
+	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS | DUE_ALERTS);
 	revocation_tick(commander);
 	wake_look(&commander->wake);
 	mail_look(&commander->mail);

@@ -9,6 +9,7 @@
 // resend_s, byte for byte, and the device knows it by its id.
 #pragma once
 
+#include "commander/alert.h"
 #include "commander/broker.h"
 #include "commander/campaign.h"
 #include "commander/crash.h"
@@ -44,6 +45,7 @@ enum due {
 	DUE_CANCEL = 1 << 8,   // commands that are to be cancelled
 	DUE_RETELL = 1 << 9,   // operators may have missed what the commander before us did last
 	DUE_CAMPAIGNS = 1 << 12, // their devices, their rollout
+	DUE_ALERTS = 1 << 14, // a rule, or the clocks
 	DUE_SIGNERS = 1 << 13,	 // announcements of signing keys, new ones or to be told to devices
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
@@ -64,6 +66,7 @@ struct commander {
 	struct revocation revocation;
 	struct wake wake;
 	struct mail mail;
+	struct alerts alerts;
 	struct campaigns campaigns; // whose commands moved in this transaction
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set

@@ -26,6 +26,7 @@ struct options {
 	bool smtp_starttls;
 	long smtp_timeout_s, smtp_retry_s, smtp_breaker_open_s;
 	char *public_url; // NULL: messages have no links
+	long alert_look_s, alert_holdoff_s, alert_flap_s;
 	char *http_address;
 	long http_port;
 	char *log_level;

@@ -49,7 +49,8 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
 	       wake_run(commander, error) && mail_run(commander, error) &&
-	       sweep_run(commander, error) && // last: its locks are held for a moment only
+	       sweep_run(commander, error) && // last: its locks are held for a moment only, as are those of alerts
+	       alert_run(commander, error) &&
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
 }
 
@@ -104,6 +105,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_RESULTS;
 	else if (strcmp(channel, "muster_wake") == 0)
 		wake_look(&commander->wake);
+	else if (strcmp(channel, "muster_alert_rule") == 0)
+		commander->due |= DUE_ALERTS;
 	else if (strcmp(channel, "muster_mail") == 0)
 		mail_look(&commander->mail);
 	else if (strcmp(channel, "muster_campaign") == 0)

@@ -45,6 +45,7 @@ struct ingest {
 	struct health *health; // NULL: off
 	struct health_facts facts;
 	struct presence presence;
+	struct sight sight;
 	struct excess excess;
 	struct part_state part;
 	struct inlet inlet;
@@ -80,6 +81,7 @@ static void on_connect(void *user, bool session_present)
 {
 	struct ingest *ingest = user;
 	presence_connected(&ingest->presence, clock_mono_ms());
+	sight_connected(&ingest->sight, clock_mono_ms());
 	ingest->subscribing = inlet_kind_count();
 	for (size_t i = 0; i < inlet_kind_count(); i++) {
 		struct error error = {0};
@@ -101,6 +103,7 @@ static void on_disconnect(void *user, const struct error *error)
 	struct ingest *ingest = user;
 	log_fault(&ingest->broker_fault, "broker.disconnected", error);
 	presence_disconnected(&ingest->presence);
+	sight_lost(&ingest->sight);
 	forget_batch(ingest); // not acknowledged: all of it comes again
 	answers_clear(ingest->answers);
 }
@@ -193,6 +196,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.backoff_max_ms = MQTT_BACKOFF_SERVICE_MAX_MS,
 	};
 	presence_init(&ingest->presence, options->broker_client_id, options->cell, options->offline_grace_s * 1000);
+	sight_init(&ingest->sight, options->broker_client_id, options->cell);
 	ingest->clock_unknown = true;
 	if (options->subscription_group && !topic_is_device_id(options->subscription_group))
 		return error_set(error, ERROR_INVALID, "subscription.group \"%s\" is not of the form of a device id",
@@ -325,7 +329,8 @@ static void sweep(struct ingest *ingest, int64_t now_ms, bool all)
 {
 	struct error error = {0};
 	size_t lost = 0;
-	bool ok = !all || store_sweep_presence(ingest->store, now_ms, &error);
+	bool ok = !all || (store_sweep_presence(ingest->store, now_ms, &error) &&
+			   store_tell_sight(ingest->store, &ingest->sight, now_ms, &error));
 	ok = ok && store_tell_excess(ingest->store, now_ms, &error) && tell_part(ingest, now_ms, &error);
 	if (ok && now_ms >= ingest->gaps_ms) {
 		int64_t often_ms = ingest->options->gap_lost_after_s * 1000 / 4;
@@ -362,7 +367,8 @@ static int timeout_ms(const struct ingest *ingest)
 		timeout = UNSENT_MS;
 	else
 		timeout = earlier(earlier(mqtt_timeout_ms(ingest->mqtt), answers_timeout_ms(ingest->answers, now_ms)),
-				  earlier(presence_timeout_ms(&ingest->presence, now_ms),
+				  earlier(earlier(presence_timeout_ms(&ingest->presence, now_ms),
+						  sight_timeout_ms(&ingest->sight, now_ms)),
 					  earlier(ingest->gaps_ms > now_ms ? (int)(ingest->gaps_ms - now_ms) : 0,
 						  ingest->part.next_ms > now_ms ?
 							  (int)(ingest->part.next_ms - now_ms) :

@@ -151,6 +151,11 @@ bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *er
 	return presence_sweep(store->presence, store->pg, mono_ms, error);
 }
 
+bool store_tell_sight(struct store *store, struct sight *sight, int64_t now_ms, struct error *error)
+{
+	return sight_tell(sight, store->pg, now_ms, error);
+}
+
 bool store_tell_excess(struct store *store, int64_t mono_ms, struct error *error)
 {
 	return excess_tell(store->excess, store->pg, mono_ms, error);

@@ -5,6 +5,7 @@
 #include "ingest/batch.h"
 #include "ingest/excess.h"
 #include "ingest/presence.h"
+#include "ingest/sight.h"
 #include "ingest/summary.h"
 
 #include "common/metrics.h"
@@ -43,6 +44,7 @@ bool store_batch(struct store *store, struct batch *batch, store_committed_fn *c
 
 // What time alone brings about: devices that are gone for good, gaps that count as lost (*lost: how many became so).
 bool store_sweep_presence(struct store *store, int64_t mono_ms, struct error *error) must_check;
+bool store_tell_sight(struct store *store, struct sight *sight, int64_t now_ms, struct error *error) must_check;
 bool store_sweep_gaps(struct store *store, int64_t lost_after_s, size_t *lost, struct error *error) must_check;
 bool store_tell_excess(struct store *store, int64_t mono_ms, struct error *error) must_check;
 // What ingest says of itself; why: as part_state_tell.
