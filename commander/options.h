@@ -26,6 +26,9 @@ struct options {
 	bool smtp_starttls;
 	long smtp_timeout_s, smtp_retry_s, smtp_breaker_open_s;
 	char *public_url; // NULL: messages have no links
+	char *webhook_key_file; // NULL: no webhooks
+	char *webhook_reach, *webhook_ca_file;
+	long webhook_timeout_s, webhook_retry_s, webhook_breaker_open_s;
 	long alert_look_s, alert_holdoff_s, alert_flap_s;
 	char *http_address;
 	long http_port;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 struct call {
 	struct http_multi *multi;
@@ -19,6 +20,7 @@ struct call {
 	void *user;
 	int64_t started_ms;
 	CURLcode code; // once it ended
+	bool out_of_reach;
 	struct call *next, *previous;
 };
 
@@ -26,6 +28,7 @@ struct http_multi {
 	struct curl_loop *curl;
 	char *ca_file;
 	size_t calls_max, answer_max_bytes;
+	enum reach reach;
 	struct call *calls;
 	size_t under_way;
 	uint64_t connections;
@@ -77,9 +80,26 @@ static bool add_headers(struct call *call, const struct http_call *asked)
 	auto_free char *bearer = NULL;
 	if (asked->bearer_token && asprintf(&bearer, "Bearer %s", asked->bearer_token) < 0)
 		return false;
+	for (const char *const *line = asked->headers; line && *line; line++) {
+		struct curl_slist *longer = strpbrk(*line, "\r\n") ? NULL : curl_slist_append(call->headers, *line);
+		if (!longer)
+			return false;
+		call->headers = longer;
+	}
 	return add_header(call, "Accept", "application/json") && add_header(call, "Authorization", bearer) &&
 	       add_header(call, "Content-Type", asked->content_type) &&
 	       add_header(call, "X-Request-ID", asked->request_id) && add_header(call, "Expect", "");
+}
+
+// Asked for each address that the name has, when it is to be connected to.
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct call *call = user;
+	if (!reach_allows(call->multi->reach, &address->addr)) {
+		call->out_of_reach = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 static CURLcode set_options(struct call *call, const struct http_call *asked)
@@ -104,6 +124,12 @@ static CURLcode set_options(struct call *call, const struct http_call *asked)
 		code = curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, asked->method);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(curl, CURLOPT_USERAGENT, "muster/" MUSTER_VERSION);
+	if (code == CURLE_OK && call->multi->reach != REACH_ANY)
+		code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	if (code == CURLE_OK && call->multi->reach != REACH_ANY) {
+		code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
+		(void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, call);
+	}
 	// The rest cannot fail: plain numbers and memory of our own. Until the server has said which HTTP it speaks,
 	// the next call waits for it instead of making a connection of its own (PIPEWAIT).
 	(void)curl_easy_setopt(curl, CURLOPT_PIPEWAIT, 1L);
@@ -167,6 +193,8 @@ static void hand_over(struct call *call)
 		answer.retry_after_s = retry_after_s;
 	if (call->code == CURLE_OK)
 		answer.status = (int)status;
+	else if (call->out_of_reach)
+		(void)error_set(&answer.error, ERROR_DENIED, "its address is not one that may be reached from here");
 	else
 		(void)error_set(&answer.error, http_client_error_kind((int)call->code), "%.300s",
 				call->message[0] ? call->message : curl_easy_strerror(call->code));
@@ -209,6 +237,7 @@ struct http_multi *http_multi_new(struct loop *loop, const struct http_multi_opt
 	}
 	multi->calls_max = options->calls_max;
 	multi->answer_max_bytes = options->answer_max_bytes;
+	multi->reach = options->reach;
 	if (!fill(multi, loop, options, error)) {
 		http_multi_free(multi);
 		return NULL;

@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/loop.h"
+#include "common/reach.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +18,7 @@ struct http_multi_options {
 	const char *ca_file; // the only roots trusted; NULL: the system's
 	size_t calls_max;    // under way at a time; beyond, http_multi_start says ERROR_LIMIT
 	size_t answer_max_bytes;
+	enum reach reach; // of addresses that people named; but for REACH_ANY no proxy is used
 };
 
 // Strings are copied by http_multi_start.
@@ -27,6 +29,7 @@ struct http_call {
 	const char *body;
 	const char *bearer_token; // NULL: none; never logged
 	const char *request_id;   // X-Request-ID; NULL: none
+	const char *const *headers; // further lines, "Name: value", ending with NULL; NULL: none
 	int timeout_ms;           // for all of it: name, connection, TLS, answer
 };
 

@@ -7,6 +7,7 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/pg.h"
+#include "common/webhook.h"
 #include "dashboard/assets.h"
 #include "dashboard/lockout.h"
 #include "dashboard/throttle.h"
@@ -20,7 +21,8 @@ struct dashboard_config {
 	char *tls_cert_file, *tls_key_file;
 	char *database_conninfo;
 	char *admin_key_file; // NULL: no signed requests, and no second factors
-	char *public_url;     // NULL: no links by e-mail
+	char *webhook_key_file; // NULL: no webhooks
+	char *public_url;       // NULL: no links by e-mail
 	long session_hours;
 	bool require_totp; // of administrators
 	long limit_general_per_min, limit_admin_per_min; // 0: none
@@ -56,6 +58,7 @@ struct dashboard {
 	const struct http_request *audited; // the request that api_audit was called for last
 	bool admin; // signed requests are taken, second factors can be sealed
 	uint8_t admin_master[CRYPTO_KEY_BYTES];
+	struct webhook_key webhook_key;
 	struct packages *packages; // of the agent
 	struct jws_signer *console_signer; // NULL: no live console
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long

@@ -36,6 +36,9 @@ static const struct config_option options[] = {
 	{"tls.key_file", CONFIG_STRING, OPTION(tls_key_file), NULL, 0, 4095, true, "its private key, PEM"},
 	{"database.conninfo", CONFIG_STRING, OPTION(database_conninfo), "dbname=muster user=muster_dashboard", 0, 4095,
 	 false, "libpq connection string"},
+	{"webhook.key_file", CONFIG_STRING, OPTION(webhook_key_file), NULL, 0, 0, false,
+	 "32 random bytes in base64url, mode 0600 or 0640, the same as commander's: webhooks of alerts are signed with "
+	 "what it makes; unset: no webhooks"},
 	{"admin_key_file", CONFIG_STRING, OPTION(admin_key_file), NULL, 0, 4095, false,
 	 "32 random bytes in base64url, mode 0600, from which the keys of POST /admin/command and of second factors "
 	 "come; unset: both are off"},
@@ -144,7 +147,8 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	if (!assets_parse(assets, dashboard_pack, (size_t)(dashboard_pack_end - dashboard_pack), error))
 		return false;
 	dashboard->assets = assets;
-	if (!admin_load(dashboard, error) || !console_load(dashboard, error))
+	if (!admin_load(dashboard, error) || !console_load(dashboard, error) ||
+	    !webhook_key_load(&dashboard->webhook_key, dashboard->config.webhook_key_file, error))
 		return false;
 	dashboard->nobody_hash = password_hash(secret, error);
 	dashboard->metrics = metrics_new();

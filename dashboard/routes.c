@@ -5,6 +5,10 @@
 #include "dashboard/admin.h"
 #include "dashboard/api_keys.h"
 #include "dashboard/analytics.h"
+#include "dashboard/alert_channels.h"
+#include "dashboard/alert_rules.h"
+#include "dashboard/alert_silences.h"
+#include "dashboard/alerts.h"
 #include "dashboard/assets.h"
 #include "dashboard/audit.h"
 #include "dashboard/auth.h"
@@ -130,6 +134,29 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/analytics/uptime", analytics_uptime, ACCESS_READ},
 	{"GET", "/api/v1/analytics/reporters", analytics_reporters, ACCESS_READ},
 	{"GET", "/api/v1/analytics/scopes", analytics_scopes, ACCESS_READ},
+	{"GET", "/api/v1/alerts", alerts_list, ACCESS_READ},
+	{"GET", "/api/v1/alerts/summary", alerts_summary, ACCESS_READ},
+	{"GET", "/api/v1/alerts/{id}", alerts_get, ACCESS_READ},
+	{"POST", "/api/v1/alerts/{id}/acknowledge", alerts_acknowledge, ACCESS_ACT},
+	{"POST", "/api/v1/alerts/{id}/assign", alerts_assign, ACCESS_ACT},
+	{"POST", "/api/v1/alerts/{id}/comment", alerts_comment, ACCESS_ACT},
+	{"POST", "/api/v1/alerts/{id}/clear", alerts_clear, ACCESS_ACT},
+	{"GET", "/api/v1/alert-rules/kinds", alert_rules_kinds, ACCESS_READ},
+	{"GET", "/api/v1/alert-rules", alert_rules_list, ACCESS_READ},
+	{"POST", "/api/v1/alert-rules", alert_rules_create, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/alert-rules/{id}", alert_rules_get, ACCESS_READ},
+	{"PATCH", "/api/v1/alert-rules/{id}", alert_rules_change, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/alert-rules/{id}", alert_rules_delete, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/silences", alert_silences_list, ACCESS_READ},
+	{"POST", "/api/v1/silences", alert_silences_create, ACCESS_ACT},
+	{"DELETE", "/api/v1/silences/{id}", alert_silences_end, ACCESS_ACT},
+	{"GET", "/api/v1/channels", alert_channels_list, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
+	{"POST", "/api/v1/channels", alert_channels_create, ROLE_ADMINISTRATOR},
+	{"PATCH", "/api/v1/channels/{id}", alert_channels_change, ROLE_ADMINISTRATOR},
+	{"DELETE", "/api/v1/channels/{id}", alert_channels_delete, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/channels/{id}/test", alert_channels_test, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/channels/{id}/secret", alert_channels_secret, ROLE_ADMINISTRATOR},
+	{"GET", "/api/v1/channels/{id}/deliveries", alert_channels_deliveries, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
 	{"GET", "/api/v1/registrations", registrations_list, ACCESS_READ},
 	{"GET", "/api/v1/registrations/{id}", registrations_get, ACCESS_READ},
 	{"POST", "/api/v1/registrations/{id}/approve", registrations_approve, ROLE_ADMINISTRATOR},

@@ -83,6 +83,13 @@ static void add_tls(struct conf *conf)
 	end(conf);
 }
 
+static void add_webhook(struct conf *conf)
+{
+	begin(conf, "webhook");
+	add_path(conf, "key_file", "keys/webhook.key");
+	end(conf);
+}
+
 static void ingest(struct conf *conf)
 {
 	add_broker(conf, "svc.ingest", "certs/ingest.crt", "certs/ingest.key");
@@ -97,6 +104,8 @@ static void commander(struct conf *conf)
 	add_path(conf, "signing_key_file", "keys/command.pem");
 	buf_add_str(conf->text, "\n");
 	add_listener(conf, "http", STACK_COMMANDER_METRICS);
+	add_webhook(conf);
+	buf_addf(conf->text, "public_url = \"https://localhost:%d\";\n", conf->stack->ports[STACK_DASHBOARD]);
 }
 
 static void bridge(struct conf *conf)
@@ -142,6 +151,7 @@ static void dashboard(struct conf *conf)
 	begin(conf, "exports");
 	add_path(conf, "dir", "exports");
 	end(conf);
+	add_webhook(conf);
 	begin(conf, "enrollment");
 	buf_addf(conf->text, "bridge_url = \"https://localhost:%d\"; ", conf->stack->ports[STACK_BRIDGE]);
 	add_path(conf, "ca_file", "ca/service.crt");

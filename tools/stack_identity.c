@@ -153,9 +153,9 @@ static bool console_key(const struct stack *stack, struct error *error)
 	return file_write(stack_path(stack, "broker/console.jwks").text, text, strlen(text), 0600, error);
 }
 
-static bool admin_key(const struct stack *stack, struct error *error)
+static bool master_key(const struct stack *stack, const char *name, struct error *error)
 {
-	struct stack_path path = stack_path(stack, "keys/admin.key");
+	struct stack_path path = stack_path(stack, "keys/%s.key", name);
 	char text[TOKEN_TEXT_BYTES];
 	if (file_exists(path.text))
 		return true;
@@ -172,7 +172,8 @@ bool stack_identity_files(const struct stack *stack, struct error *error)
 	       stack_identity_client(stack, "svc.ingest", "certs/ingest", error) &&
 	       stack_identity_client(stack, "svc.commander", "certs/commander", error) &&
 	       stack_identity_client(stack, "svc.bridge", "certs/bridge", error) && operators(stack, error) &&
-	       signing_key(stack, error) && admin_key(stack, error) && console_key(stack, error);
+	       signing_key(stack, error) && master_key(stack, "admin", error) &&
+	       master_key(stack, "webhook", error) && console_key(stack, error);
 }
 
 bool stack_identity_account(const struct stack *stack, struct pg *pg, struct error *error)
