@@ -37,6 +37,7 @@ void commander_due(struct commander *commander, unsigned due)
 static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
 				  " listen muster_revocation; listen muster_kick; listen muster_wake;"
 				  " listen muster_campaign; listen muster_mail; listen muster_alert_rule;"
+				  " listen muster_alert_channel;"
 				  " set enable_seqscan = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
@@ -48,9 +49,11 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 		return false;
 	commander->pg_changed = true;
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
-					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS | DUE_ALERTS);
+					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS | DUE_ALERTS |
+					 DUE_NOTIFY);
 	wake_look_all(&commander->wake);
 	mail_look(&commander->mail);
+	hook_look(&commander->hook);
 	signing_connected(commander);
 	return true;
 }
@@ -222,7 +225,7 @@ static void on_expiry(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS | DUE_ALERTS);
+	commander_due(commander, DUE_EXPIRY | DUE_SCHEDULE | DUE_CAMPAIGNS | DUE_ALERTS | DUE_NOTIFY);
 	revocation_tick(commander);
 	wake_look(&commander->wake);
 	mail_look(&commander->mail);
@@ -280,7 +283,7 @@ static void set_timers(struct commander *commander)
 	int timeout_ms = mqtt_timeout_ms(commander->mqtt);
 	bool more = !commander->failed &&
 		    (commander->due != 0 || commander->online.count > 0 || commander->freed.count > 0 ||
-		     wake_is_due(&commander->wake) || mail_is_due(&commander->mail));
+		     wake_is_due(&commander->wake) || mail_is_due(&commander->mail) || hook_is_due(&commander->hook));
 
 	if (timeout_ms < 0 || timeout_ms > TICK_MAX_MS)
 		timeout_ms = TICK_MAX_MS;
@@ -375,6 +378,7 @@ bool commander_init(struct commander *commander, const struct options *options, 
 	pg_on_connect(commander->pg, on_database, commander);
 	wake_init(commander);
 	mail_init(commander);
+	hook_init(commander);
 	return make_broker(commander, error) && make_timers(commander, error) && status_start(commander, error);
 }
 
@@ -392,6 +396,7 @@ void commander_done(struct commander *commander)
 	loop_watch_free(commander->pg_watch);
 	wake_done(&commander->wake); // before the loop that its connections are watched by
 	mail_done(&commander->mail);
+	hook_done(&commander->hook);
 	loop_timer_free(commander->tick);
 	loop_timer_free(commander->retry);
 	loop_timer_free(commander->expiry);

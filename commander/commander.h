@@ -14,7 +14,9 @@
 #include "commander/campaign.h"
 #include "commander/crash.h"
 #include "commander/devices.h"
+#include "commander/hook.h"
 #include "commander/mail.h"
+#include "commander/notify.h"
 #include "commander/operator.h"
 #include "commander/options.h"
 #include "commander/outgoing.h"
@@ -46,6 +48,7 @@ enum due {
 	DUE_RETELL = 1 << 9,   // operators may have missed what the commander before us did last
 	DUE_CAMPAIGNS = 1 << 12, // their devices, their rollout
 	DUE_ALERTS = 1 << 14, // a rule, or the clocks
+	DUE_NOTIFY = 1 << 15, // silences, messages about alerts
 	DUE_SIGNERS = 1 << 13,	 // announcements of signing keys, new ones or to be told to devices
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
@@ -67,6 +70,8 @@ struct commander {
 	struct wake wake;
 	struct mail mail;
 	struct alerts alerts;
+	struct notify notify;
+	struct hook hook;
 	struct campaigns campaigns; // whose commands moved in this transaction
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set

@@ -77,6 +77,7 @@ static void get_metrics(struct http_request *request, void *user)
 		   commander->revocation.differs);
 	wake_show_metrics(commander);
 	mail_show_metrics(commander);
+	hook_show_metrics(commander);
 	buf_init(&text, METRICS_MAX_BYTES);
 	metrics_write(commander->metrics, &text);
 	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);

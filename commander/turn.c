@@ -21,7 +21,8 @@
 static bool is_due(const struct commander *commander)
 {
 	return commander->due != 0 || commander->inbox.count > 0 || commander->online.count > 0 ||
-	       commander->freed.count > 0 || wake_is_due(&commander->wake) || mail_is_due(&commander->mail);
+	       commander->freed.count > 0 || wake_is_due(&commander->wake) || mail_is_due(&commander->mail) ||
+	       hook_is_due(&commander->hook);
 }
 
 static bool run_results(struct commander *commander, struct error *error)
@@ -50,7 +51,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
 	       wake_run(commander, error) && mail_run(commander, error) &&
 	       sweep_run(commander, error) && // last: its locks are held for a moment only, as are those of alerts
-	       alert_run(commander, error) &&
+	       alert_run(commander, error) && notify_run(commander, error) && hook_run(commander, error) &&
 	       (!commander->moved || pg_exec(commander->pg, "notify muster_command", error));
 }
 
@@ -78,6 +79,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 		operator_inbox_clear(&commander->inbox);
 		wake_committed(commander);
 		mail_committed(commander);
+		hook_committed(commander);
 		return true;
 	}
 	pg_rollback(commander->pg);
@@ -85,6 +87,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	revocation_rolled_back(commander);
 	wake_rolled_back(&commander->wake);
 	mail_rolled_back(&commander->mail);
+	hook_rolled_back(&commander->hook);
 	campaign_forget(&commander->campaigns);
 	signing_connected(commander);
 	commander->due |= due;
@@ -107,6 +110,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		wake_look(&commander->wake);
 	else if (strcmp(channel, "muster_alert_rule") == 0)
 		commander->due |= DUE_ALERTS;
+	else if (strcmp(channel, "muster_alert_channel") == 0)
+		commander->due |= DUE_NOTIFY;
 	else if (strcmp(channel, "muster_mail") == 0)
 		mail_look(&commander->mail);
 	else if (strcmp(channel, "muster_campaign") == 0)

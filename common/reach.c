@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 // IANA's special-purpose address registries (RFC 6890). The first that fits counts.
 static const struct {

@@ -4,7 +4,8 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/socket.h>
+
+struct sockaddr;
 
 enum reach {
 	REACH_ANY,     // this machine, too
