@@ -44,9 +44,9 @@ static const char pick_sql[] =
 	" where r.enabled and s.next_at <= now() order by s.next_at limit 1 for update of s skip locked";
 enum column { RULE, KIND, QUERY, METRIC, LOOKED_TO, SWEEPS, SILENCE_DUE, SILENT_BEFORE };
 
-// $1 looked to. The last slice ends now.
+// $1 looked to. The last slice has no end: a device that never pauses is always younger than our transaction.
 static const char slice_sql[] =
-	"select coalesce(x.at, now())::text, x.at is not null from (select (select changed_at from device_state"
+	"select coalesce(x.at, 'infinity')::text, x.at is not null from (select (select changed_at from device_state"
 	" where changed_at > $1::timestamptz order by changed_at offset " SLICE " limit 1) as at) x";
 
 // $2 whether it must have been said again, $3 within how long an alert that comes back is the same one. Whom it is told
