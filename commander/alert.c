@@ -39,10 +39,11 @@ static const char pick_sql[] =
 	" then '-infinity' else s.looked_to end, s.swept_at < now() - interval '" SWEEP_EVERY "',"
 	" s.silent_at < now() - make_interval(secs => least(" SILENCE_EVERY_S ", greatest($1::float8,"
 	" coalesce((r.params ->> 'for_s')::float8, 0) / 4))), (now() - make_interval(secs =>"
-	" coalesce((r.params ->> 'for_s')::float8, 0)))::text from alert_rule_state s join alert_rule r on r.id = "
+	" coalesce((r.params ->> 'for_s')::float8, 0)))::text, r.tenant from alert_rule_state s join alert_rule r on "
+	"r.id = "
 	"s.rule"
 	" where r.enabled and s.next_at <= now() order by s.next_at limit 1 for update of s skip locked";
-enum column { RULE, KIND, QUERY, METRIC, LOOKED_TO, SWEEPS, SILENCE_DUE, SILENT_BEFORE };
+enum column { RULE, KIND, QUERY, METRIC, LOOKED_TO, SWEEPS, SILENCE_DUE, SILENT_BEFORE, TENANT };
 
 // $1 looked to. The last slice has no end: a device that never pauses is always younger than our transaction.
 static const char slice_sql[] =
@@ -96,6 +97,8 @@ static const char done_sql[] =
 	" swept_at = case when $4::boolean then now() else swept_at end,"
 	" silent_at = case when $5::boolean then now() else silent_at end,"
 	" next_at = case when $3::boolean then now() else now() + make_interval(secs => $6) end where rule = $1";
+// Names in the query are of the rule's tenant.
+static const char tenant_sql[] = "select set_config('muster.tenant', $1, true)";
 static const char error_sql[] = "update alert_rule set error = $2 where id = $1 and error <> $2";
 
 static const char tidy_sql[] =
@@ -244,7 +247,8 @@ static bool look_at(struct commander *commander, const struct pg_result *row, st
 					      query_pg_resolve, commander->pg};
 
 	// One rule that cannot be evaluated must hold up neither the others nor any command.
-	if (!pg_exec(commander->pg, "savepoint rule", error))
+	if (!pg_exec(commander->pg, "savepoint rule", error) ||
+	    !PG_QUERY(commander->pg, NULL, error, tenant_sql, pg_text(row, 0, TENANT)))
 		return false;
 	if (query_compile(pg_text(row, 0, QUERY), &options, &query, &own) && evaluate(commander, &look, &query, &own) &&
 	    PG_QUERY(commander->pg, NULL, &own, error_sql, look.rule, "")) {

@@ -31,7 +31,7 @@ struct alert_sql {
 	bool confirms, silence;
 };
 
-// What is no device has no query. tenant of a row that says its own only in some versions of the schema: by its JSON.
+// What is no device has no query. What is the installation's counts for the tenant "default".
 static const struct alert_sql kinds[] = {
 	{.kind = "offline",
 	 .device = {OFFLINE, OFFLINE, OFFLINE_SINCE, "extract(epoch from now() - (" OFFLINE_SINCE "))",
@@ -94,7 +94,7 @@ static const struct alert_sql kinds[] = {
 		  " 100 * (c.failed + c.rejected)::float8 / nullif(c.succeeded + c.failed + c.rejected, 0) as value,"
 		  " c.name || case when c.stopped then ' stopped: ' || c.reason else ': ' || (c.failed + c.rejected) ||"
 		  " ' of ' || (c.succeeded + c.failed + c.rejected) || ' commands failed' end as title"
-		  " from r join campaign c on coalesce(to_jsonb(c) ->> 'tenant', 'default') = r.tenant where"
+		  " from r join campaign c on coalesce(c.tenant, 'default') = r.tenant where"
 		  " ((c.state = 'paused' and c.stopped) or (c.state = 'running' and c.succeeded + c.failed + "
 		  "c.rejected >="
 		  " (r.params ->> 'ended')::bigint and 100 * (c.failed + c.rejected)::float8 >"

@@ -27,6 +27,8 @@ static const char unsilence_sql[] = "with back as (update alert a set silence = 
 static const char silences_sql[] =
 	"select s.id, s.tenant, s.rule, s.query from alert_silence s where s.until_at > now()"
 	" and silence_counts(s) order by s.id limit " SILENCES;
+// Names in the query are of the silence's tenant.
+static const char tenant_sql[] = "select set_config('muster.tenant', $1, true)";
 // $1 silence, $2 tenant, $3 rule.
 static const char silence_sql[] =
 	"with hit as (select a.id from alert a left join device d on d.device = a.device left join device_state s"
@@ -119,6 +121,8 @@ static bool silence(struct commander *commander, const struct pg_result *rows, s
 	struct error own = {0};
 
 	buf_init(&sql, STATEMENT_MAX_BYTES);
+	if (!PG_QUERY(commander->pg, NULL, error, tenant_sql, params[1]))
+		return false;
 	if (!query_compile(pg_text(rows, row, 3), &options, &query, &own)) {
 		if (own.kind == ERROR_UNREACHABLE && error)
 			*error = own;

@@ -38,6 +38,8 @@ export const views: View[] = [
   { path: /^\/console$/, title: "Console", roles: ALL, link: "/console", group: "Fleet", load: () => import("./console") },
 
   // Watch
+  { path: /^\/alerts$/, title: "Alerts", roles: ALL, link: "/alerts", group: "Watch", load: () => import("./alerts") },
+  { path: /^\/alerts\/(\d+)$/, title: "Alert", roles: ALL, load: () => import("./alert") },
   { path: /^\/events$/, title: "Events", roles: ALL, link: "/events", group: "Watch", load: () => import("./events") },
   { path: /^\/analytics$/, title: "Analytics", roles: ALL, link: "/analytics", group: "Watch", load: () => import("./analytics") },
   { path: /^\/exports$/, title: "Exports", roles: ALL, link: "/exports", group: "Watch", load: () => import("./exports") },

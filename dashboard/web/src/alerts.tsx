@@ -1,0 +1,173 @@
+// Alerts: what is wrong now and what was, and how that is looked for, kept quiet and told.
+import { useEffect, useState } from "preact/hooks";
+import { type Alert, type Severity } from "./alerts_api";
+import { Channels } from "./alerts_channels";
+import { Rules } from "./alerts_rules";
+import { Silences } from "./alerts_silences";
+import { get, type Page } from "./api";
+import { count } from "./format";
+import { useLoad, useThrottled } from "./hooks";
+import { subscribe } from "./live";
+import { Empty, Fault, Icon, Segments, Time } from "./parts";
+import { useQuery } from "./router";
+import type { ViewProps } from "./views";
+
+const PAGE = 50;
+const looks: Record<Severity, [tone: string, icon: string, word: string]> = {
+  critical: ["offline", "alert", "Critical"],
+  warning: ["stale", "alert", "Warning"],
+  info: ["never", "waiting", "Info"],
+};
+
+export function SeverityBadge({ severity, over }: { severity: Severity; over?: boolean }) {
+  const [tone, icon, word] = looks[severity];
+  return (
+    <span class={`status ${over ? "never" : tone}`} data-testid="severity">
+      <Icon name={over ? "online" : icon} />
+      {over ? `${word}, over` : word}
+    </span>
+  );
+}
+
+// Asks again soon after something changed, and every few seconds: an alert may come of silence.
+export function useAlive(reload: () => void) {
+  const soon = useThrottled(reload, 3000);
+  useEffect(() => subscribe({ refresh: soon, devices: soon }), []);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden) reload();
+    }, 5000);
+    return () => clearInterval(timer);
+  }, []);
+}
+
+export default function AlertsView({ who }: ViewProps) {
+  const [tab, setTab] = useQuery("tab");
+  const admin = who.role === "administrator";
+  const tabs = [
+    { value: "", text: "Alerts" },
+    { value: "rules", text: "Rules" },
+    { value: "silences", text: "Silences" },
+    ...(admin || who.role === "auditor" ? [{ value: "channels", text: "Channels" }] : []),
+  ];
+  return (
+    <>
+      <div class="heading">
+        <h1>Alerts</h1>
+        <p class="muted">What is wrong now, what was, and who is told.</p>
+      </div>
+      <div class="toolbar">
+        <Segments label="What to show" value={tab} options={tabs} onChange={setTab} />
+      </div>
+      {tab === "rules" ? (
+        <Rules admin={admin} />
+      ) : tab === "silences" ? (
+        <Silences may={admin || who.role === "operator"} />
+      ) : tab === "channels" ? (
+        <Channels admin={admin} />
+      ) : (
+        <List />
+      )}
+    </>
+  );
+}
+
+interface Summary {
+  active: number;
+  critical: number;
+  warning: number;
+  info: number;
+}
+
+function List() {
+  const [state, setState] = useQuery("state");
+  const [severity, setSeverity] = useQuery("severity");
+  const [shown, setShown] = useState(PAGE);
+  const sums = useLoad("summary", (signal) => get<Summary>("alerts/summary", {}, signal));
+  const alerts = useLoad(`${state} ${severity} ${shown}`, (signal) =>
+    get<Page<Alert>>("alerts", { state: state === "all" ? "" : state || "active", severity, limit: shown }, signal));
+  useAlive(() => {
+    alerts.reload();
+    sums.reload();
+  });
+  const items = alerts.data?.items;
+  return (
+    <>
+      <div class="toolbar">
+        <Segments
+          label="Only alerts that are"
+          value={state}
+          options={[{ value: "", text: "Active", count: sums.data?.active }, { value: "cleared", text: "Cleared" }, { value: "all", text: "All" }]}
+          onChange={setState}
+        />
+        <Segments
+          label="Only of this severity"
+          value={severity}
+          options={[
+            { value: "", text: "Any" },
+            { value: "critical", text: "Critical", count: sums.data?.critical },
+            { value: "warning", text: "Warning", count: sums.data?.warning },
+            { value: "info", text: "Info", count: sums.data?.info },
+          ]}
+          onChange={setSeverity}
+        />
+      </div>
+      {alerts.error && alerts.error.status !== 503 && <Fault error={alerts.error} retry={alerts.reload} />}
+      {!items ? (
+        !alerts.error && <div class="card skeleton tall" role="status" aria-label="Loading" />
+      ) : items.length === 0 ? (
+        <div class="card">
+          <Empty title={state || severity ? "No alert matches" : "Nothing is wrong"}>
+            {state || severity ? (
+              <button type="button" onClick={() => { setState("all"); setSeverity(""); }}>Show all alerts</button>
+            ) : (
+              <>What is looked for stands under <a href="/alerts?tab=rules">Rules</a>, and who is told under Channels.</>
+            )}
+          </Empty>
+        </div>
+      ) : (
+        <>
+          <Table items={items} />
+          <p class="foot">
+            <span>{count(items.length)} shown</span>
+            {alerts.data?.next && shown < 500 && (
+              <button type="button" onClick={() => setShown(Math.min(500, shown + PAGE))}>Show {PAGE} more</button>
+            )}
+          </p>
+        </>
+      )}
+    </>
+  );
+}
+
+function Table({ items }: { items: Alert[] }) {
+  return (
+    <div class="card table-wrap">
+      <table class="commands" data-testid="alerts">
+        <thead>
+          <tr>
+            <th scope="col">Severity</th>
+            <th scope="col">About</th>
+            <th scope="col">What</th>
+            <th scope="col">Raised</th>
+            <th scope="col">With</th>
+          </tr>
+        </thead>
+        <tbody>
+          {items.map((alert) => (
+            <tr key={alert.id}>
+              <td class="state"><SeverityBadge severity={alert.severity} over={alert.state === "cleared"} /></td>
+              <td class="device"><a href={`/alerts/${alert.id}`}>{alert.object}</a></td>
+              <td class="result">
+                {alert.title} <span class="muted">{alert.rule_name}</span>
+                {alert.silence !== null && alert.state === "active" && <> <span class="tag">silenced</span></>}
+              </td>
+              <td class="at"><Time at={alert.raised_at} /></td>
+              <td class="by">{alert.assigned_to || alert.acknowledged_by || <span class="muted">nobody</span>}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

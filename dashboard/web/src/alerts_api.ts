@@ -1,0 +1,98 @@
+// What the API says of alerts (docs/protocol.md, section 25).
+import type { Json } from "./api";
+
+export type Severity = "info" | "warning" | "critical";
+
+export interface AlertEvent {
+  at: string;
+  type: string;
+  actor: string;
+  text: string;
+}
+
+export interface Alert {
+  id: number;
+  rule: number | null;
+  rule_name: string;
+  kind: string;
+  severity: Severity;
+  object: string;
+  device: string | null;
+  title: string;
+  state: "active" | "cleared";
+  since: string;
+  raised_at: string;
+  cleared_at: string | null;
+  cleared_why: string;
+  cleared_by: string;
+  acknowledged_at: string | null;
+  acknowledged_by: string;
+  assigned_to: string;
+  silence: number | null;
+  flaps: number;
+  events?: AlertEvent[];
+}
+
+export interface AlertParam {
+  type: "string" | "integer" | "number";
+  enum?: string[];
+  minimum?: number;
+  maximum?: number;
+  default?: Json;
+  "x-unit"?: string;
+  description: string;
+}
+
+export interface AlertKind {
+  kind: string;
+  title: string;
+  object: string;
+  by_hand: boolean;
+  description: string;
+  params: { properties: { [name: string]: AlertParam }; required: string[] };
+}
+
+export interface AlertRule {
+  id: number;
+  name: string;
+  kind: string;
+  params: { [name: string]: Json };
+  query: string;
+  severity: Severity;
+  enabled: boolean;
+  clear_s: number;
+  builtin: boolean;
+  error: string;
+  active: number;
+}
+
+export interface Silence {
+  id: number;
+  rule: number | null;
+  query: string;
+  from: string;
+  until: string;
+  reason: string;
+  created_by: string;
+  state: "on" | "coming" | "waiting" | "over";
+}
+
+export interface Delivery {
+  at: string;
+  subject: string;
+  state: "waiting" | "sent" | "failed";
+  attempts: number;
+  error: string;
+}
+
+export interface Channel {
+  id: number;
+  name: string;
+  kind: "email" | "webhook";
+  addresses: string[];
+  url: string;
+  enabled: boolean;
+  routes: { rule: number | null; severity: Severity }[];
+  last: Delivery | null;
+  secret?: string;
+}

@@ -1,0 +1,81 @@
+// Channels: who is told, how, and whether it arrived.
+import { useState } from "preact/hooks";
+import type { Channel, Delivery } from "./alerts_api";
+import { ApiError, del, get, type Page, post } from "./api";
+import { useLoad } from "./hooks";
+import { Dialog, Empty, Fault, Short, Time } from "./parts";
+
+function Last({ last }: { last: Delivery | null }) {
+  if (!last) return <span class="muted">nothing sent yet</span>;
+  const [tone, word] = last.state === "sent" ? ["online", "Delivered"] : last.state === "failed" ? ["offline", "Failed"] : ["stale", "Waiting"];
+  return <span><span class={`status ${tone}`}>{word}</span> <Time at={last.at} /> <span class="muted">{last.error || last.subject}</span></span>;
+}
+
+export function Channels({ admin }: { admin: boolean }) {
+  const channels = useLoad("channels", (signal) => get<Page<Channel>>("channels", { limit: 500 }, signal));
+  const [fault, setFault] = useState<ApiError | null>(null);
+  const [secret, setSecret] = useState("");
+  const change = (what: Promise<unknown>) => {
+    setFault(null);
+    what.then(channels.reload, (error: ApiError) => setFault(error));
+  };
+  const create = (form: FormData, kind: "email" | "webhook") => {
+    const addresses = String(form.get("addresses") ?? "").split(/[\s,;]+/).filter(Boolean);
+    const body = { name: String(form.get("name")), kind, routes: [{ severity: String(form.get("severity")) }] };
+    change(post<Channel>("channels", kind === "email" ? { ...body, addresses } : { ...body, url: String(form.get("url")) })
+      .then((made) => setSecret(made.secret ?? "")));
+  };
+  const items = channels.data?.items;
+  const from = (
+    <label>From this severity on
+      <select name="severity">{["info", "warning", "critical"].map((one) => <option key={one}>{one}</option>)}</select>
+    </label>
+  );
+  return (
+    <>
+      {(fault ?? channels.error) && <Fault error={(fault ?? channels.error)!} retry={channels.reload} />}
+      {secret && (
+        <div class="card"><p class="hint">The secret that messages are signed with, shown this once: <Short text={secret} what="secret" whole /></p></div>
+      )}
+      {admin && (
+        <div class="toolbar">
+          <Dialog button="New e-mail channel" title="Tell people by e-mail" confirm="Make channel" disabled={false} onConfirm={(form) => create(form, "email")}>
+            <label>Name<input name="name" required maxLength={100} /></label>
+            <label>Addresses<input name="addresses" required placeholder="ada@example.org, ops@example.org" /></label>
+            {from}
+          </Dialog>
+          <Dialog button="New webhook" title="Tell a program" confirm="Make webhook" disabled={false} onConfirm={(form) => create(form, "webhook")}>
+            <label>Name<input name="name" required maxLength={100} /></label>
+            <label>URL<input name="url" type="url" required placeholder="https://example.org/hook" /></label>
+            {from}
+          </Dialog>
+        </div>
+      )}
+      {items && (
+        <div class="card table-wrap">
+          {items.length === 0 ? <Empty title="Nobody is told">Alerts are shown here only. Make a channel for e-mail or a webhook.</Empty> : (
+            <table class="commands" data-testid="channels">
+              <thead><tr><th scope="col">Kind</th><th scope="col">Name</th><th scope="col">To</th><th scope="col">Last message</th>{admin && <th scope="col">Change</th>}</tr></thead>
+              <tbody>
+                {items.map((one) => (
+                  <tr key={one.id}>
+                    <td class="state">{one.kind === "email" ? "E-mail" : "Webhook"}</td>
+                    <td class="device">{one.name} {!one.enabled && <span class="tag">off</span>}</td>
+                    <td class="result">{one.kind === "email" ? one.addresses.join(", ") : one.url}</td>
+                    <td class="result"><Last last={one.last} /></td>
+                    {admin && (
+                      <td class="by">
+                        <button type="button" class="plain" onClick={() => change(post(`channels/${one.id}/test`, {}))}>Test<span class="sr"> {one.name}</span></button>
+                        <button type="button" class="plain" onClick={() => change(del(`channels/${one.id}`))}>Delete<span class="sr"> {one.name}</span></button>
+                      </td>
+                    )}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )}
+        </div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,141 @@
+// The rules, and a form for one, made from the table of kinds that the server checks them by.
+import { useRef, useState } from "preact/hooks";
+import type { AlertKind, AlertParam, AlertRule, Severity } from "./alerts_api";
+import { SeverityBadge } from "./alerts";
+import { ApiError, del, get, type Json, type Page, patch, post } from "./api";
+import { useLoad } from "./hooks";
+import { Empty, Fault, Pairs } from "./parts";
+
+export function Rules({ admin }: { admin: boolean }) {
+  const rules = useLoad("rules", (signal) => get<Page<AlertRule>>("alert-rules", { limit: 500 }, signal));
+  const kinds = useLoad("kinds", (signal) => get<{ items: AlertKind[] }>("alert-rules/kinds", {}, signal));
+  const [edited, setEdited] = useState<AlertRule | "new" | null>(null);
+  const [fault, setFault] = useState<ApiError | null>(null);
+  const items = rules.data?.items;
+  const change = (what: Promise<unknown>) => {
+    setFault(null);
+    what.then(rules.reload, (error: ApiError) => setFault(error));
+  };
+  if (!items || !kinds.data) {
+    const error = rules.error ?? kinds.error;
+    return error ? <Fault error={error} retry={rules.reload} /> : <div class="card skeleton tall" role="status" aria-label="Loading" />;
+  }
+  return (
+    <>
+      {fault && <Fault error={fault} />}
+      {admin && (
+        <div class="toolbar"><button type="button" class="primary" onClick={() => setEdited("new")}>New rule</button></div>
+      )}
+      {edited && (
+        <Editor key={edited === "new" ? 0 : edited.id} kinds={kinds.data.items} rule={edited === "new" ? null : edited}
+          onDone={(saved) => { setEdited(null); if (saved) rules.reload(); }} />
+      )}
+      <div class="card table-wrap">
+        {items.length === 0 ? <Empty title="There is no rule">Without rules nothing is looked for. Make one.</Empty> : (
+          <table class="commands" data-testid="rules">
+            <thead>
+              <tr><th scope="col">Severity</th><th scope="col">Rule</th><th scope="col">Looks for</th><th scope="col">Active</th>{admin && <th scope="col">Change</th>}</tr>
+            </thead>
+            <tbody>
+              {items.map((rule) => (
+                <tr key={rule.id}>
+                  <td class="state"><SeverityBadge severity={rule.severity} /></td>
+                  <td class="device">{rule.name} {!rule.enabled && <span class="tag">off</span>}</td>
+                  <td class="result">
+                    {rule.query && <code>{rule.query}</code>} <Pairs value={rule.params} />
+                    {rule.error && <p class="fault">{rule.error}</p>}
+                  </td>
+                  <td class="at">{rule.active}</td>
+                  {admin && (
+                    <td class="by">
+                      <button type="button" class="plain" onClick={() => setEdited(rule)}>Edit<span class="sr"> {rule.name}</span></button>
+                      <button type="button" class="plain" onClick={() => change(patch(`alert-rules/${rule.id}`, { enabled: !rule.enabled }))}>
+                        {rule.enabled ? "Switch off" : "Switch on"}<span class="sr"> {rule.name}</span>
+                      </button>
+                      {!rule.builtin && (
+                        <button type="button" class="plain" onClick={() => change(del(`alert-rules/${rule.id}`))}>Delete<span class="sr"> {rule.name}</span></button>
+                      )}
+                    </td>
+                  )}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </div>
+    </>
+  );
+}
+
+function Editor({ kinds, rule, onDone }: { kinds: AlertKind[]; rule: AlertRule | null; onDone: (saved: boolean) => void }) {
+  const [name, setName] = useState(rule?.kind ?? "offline");
+  const [fault, setFault] = useState<ApiError | null>(null);
+  const form = useRef<HTMLFormElement>(null);
+  const kind = kinds.find((one) => one.kind === name)!;
+  const save = (event: Event) => {
+    event.preventDefault();
+    const values = new FormData(form.current!);
+    const params: { [name: string]: Json } = {};
+    for (const [key, schema] of Object.entries(kind.params.properties)) {
+      const text = String(values.get(`p.${key}`) ?? "");
+      if (text !== "") params[key] = schema.type === "string" ? text : Number(text);
+    }
+    const body = {
+      name: String(values.get("name")), severity: String(values.get("severity")) as Severity, query: String(values.get("query") ?? ""),
+      clear_s: Number(values.get("clear_s")), params,
+    };
+    const sent = rule ? patch(`alert-rules/${rule.id}`, body) : post("alert-rules", { ...body, kind: name });
+    sent.then(() => onDone(true), (error: ApiError) => setFault(error));
+  };
+  return (
+    <form class="card rule-form" ref={form} onSubmit={save} data-testid="rule-form">
+      <h2>{rule ? `Rule ${rule.name}` : "New rule"}</h2>
+      {fault && <Fault error={fault} />}
+      <div class="rule-fields">
+        <label>What is looked for
+          <select value={name} disabled={rule !== null} onChange={(event) => setName(event.currentTarget.value)}>
+            {kinds.map((one) => <option key={one.kind} value={one.kind}>{one.title}</option>)}
+          </select>
+          <small class="muted">{kind.description}</small>
+        </label>
+        <label>Name<input name="name" required maxLength={100} defaultValue={rule?.name ?? ""} /></label>
+        <label>Severity
+          <select name="severity" defaultValue={rule?.severity ?? "warning"}>
+            {["info", "warning", "critical"].map((one) => <option key={one}>{one}</option>)}
+          </select>
+        </label>
+        {kind.object === "device" && (
+          <label>Which devices<input name="query" defaultValue={rule?.query ?? ""} placeholder="tag:kiosk, group:berlin, device:kiosk-7; all when empty" /></label>
+        )}
+        {Object.entries(kind.params.properties).map(([key, schema]) => (
+          <Param key={`${name}.${key}`} name={key} schema={schema} required={kind.params.required.includes(key)} value={rule?.params[key]} />
+        ))}
+        <label>Over for, before it is cleared (s)<input name="clear_s" type="number" min={0} max={86400} required defaultValue={String(rule?.clear_s ?? 60)} /></label>
+      </div>
+      <div class="buttons">
+        <button type="button" onClick={() => onDone(false)}>Cancel</button>
+        <button type="submit" class="primary">Save rule</button>
+      </div>
+    </form>
+  );
+}
+
+function Param({ name, schema, required, value }: { name: string; schema: AlertParam; required: boolean; value: Json | undefined }) {
+  const given = value ?? schema.default;
+  const text = given === undefined || given === null ? "" : String(given);
+  const unit = schema["x-unit"] ? ` (${schema["x-unit"]})` : "";
+  return (
+    <label>{name.replace(/_s$/, "").replaceAll("_", " ")}{unit}
+      {schema.enum ? (
+        <select name={`p.${name}`} defaultValue={text}>{schema.enum.map((one) => <option key={one}>{one}</option>)}</select>
+      ) : schema.type === "string" ? (
+        <input name={`p.${name}`} required={required} defaultValue={text} />
+      ) : (
+        <input name={`p.${name}`} type="number" step={schema.type === "integer" ? "1" : "any"} required={required}
+          {...(schema.minimum !== undefined ? { min: schema.minimum } : {})} {...(schema.maximum !== undefined ? { max: schema.maximum } : {})}
+          defaultValue={text} />
+      )}
+      <small class="muted">{schema.description}</small>
+    </label>
+  );
+}
