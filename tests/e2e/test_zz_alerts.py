@@ -1,0 +1,341 @@
+"""Alerts: every kind is raised and cleared, a restart of any part raises none, two hundred devices that go are one message,
+and webhooks are CloudEvents that anybody can check."""
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from stack import Device, run, wait_for
+from support.mailbox import PASSWORD, USER, Mailbox
+
+SIMS = 20
+CONFIG = """
+smtp: {{ url = "smtp://localhost:{mail.port}"; from = "muster@example.org"; user = "{user}"; password_file = "{password}";
+    ca_file = "{mail.ca}"; }};
+webhook: {{ key_file = "{state}/keys/webhook.key"; reach = "any"; retry_s = 1; breaker_open_s = 1; timeout_s = 2; }};
+alert: {{ look_s = 1; holdoff_s = {holdoff}; flap_s = 600; }};
+"""
+
+
+class Fleet:
+    """Simulated devices that can go, all at once, and come back."""
+
+    def __init__(self, stack):
+        self.stack, self.process = stack, None
+        self.folder = stack.state / "fleet"
+        self.folder.mkdir()
+        token = stack.state / "fleet-token"
+        token.write_text(stack.token("--uses", str(SIMS)))
+        token.chmod(0o600)
+        self.command = [stack.bin / "muster-sim", "run", "--state", self.folder, "--bridge",
+                        f"https://localhost:{stack.ports['bridge']}", "--ca", stack.state / "ca/service.crt", "--token-file", token,
+                        "--count", str(SIMS), "--interval-ms", "2000", "--backoff-ms", "2000"]
+
+    def start(self):
+        with open(self.stack.state / "log/fleet.log", "a") as log:
+            self.process = subprocess.Popen([str(word) for word in self.command], stdout=log, stderr=subprocess.STDOUT)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def online(self):
+        return self.stack.value("select count(*) from device_state where presence = 'online' and device like 'sim-%%'") == SIMS
+
+
+class Receiver:
+    """A webhook of somebody else's: keeps what it gets; script: statuses that the next requests are answered with."""
+
+    def __init__(self):
+        self.requests, self.script = [], []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.requests.append((dict(self.headers), body))
+                status = outer.script.pop(0) if outer.script else 204
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def events(self):
+        return [json.loads(body) for _, body in list(self.requests)]
+
+
+class Api:
+    def __init__(self, stack):
+        self.stack = stack
+        self.token = (stack.state / "api-token").read_text().strip()
+
+    def ask(self, method, path, body=None):
+        arguments = ["curl", "-sS", "--cacert", self.stack.state / "ca/service.crt", "-X", method, "-H",
+                     f"Authorization: Bearer {self.token}", "-w", "\n%{http_code}",
+                     f"https://localhost:{self.stack.ports['dashboard']}/api/v1/{path}"]
+        if body is not None:
+            arguments += ["-H", "Content-Type: application/json", "--data-binary", json.dumps(body)]
+        text, status = run(*arguments).stdout.rsplit("\n", 1)
+        return int(status), json.loads(text)
+
+    def __call__(self, method, path, body=None):
+        status, answer = self.ask(method, path, body)
+        assert 200 <= status < 300, (status, answer)
+        return answer
+
+    def rule(self, kind, params, **members):
+        name = f"{kind} {members.get('query', '')} {time.monotonic_ns()}"
+        return self("POST", "alert-rules", {"name": name, "kind": kind, "params": params, "clear_s": 0, **members})["id"]
+
+    def alerts(self, rule, state="active"):
+        return self("GET", f"alerts?rule={rule}&state={state}&limit=500")["items"]
+
+    def wait(self, rule, count=1, state="active", seconds=40):
+        return wait_for(lambda: len(self.alerts(rule, state)) == count and self.alerts(rule, state) or (count == 0 and [True]
+                        if not self.alerts(rule, state) else None), f"{count} alerts {state} of rule {rule}", seconds)
+
+
+@pytest.fixture(scope="module")
+def mailbox(stack):
+    server = Mailbox(stack.state / "mail")
+    password = stack.state / "mail/password"
+    password.write_text(PASSWORD + "\n")
+    password.chmod(0o600)
+    for file in (stack.state / "mail").iterdir() if stack.owner() else ():
+        shutil.chown(file, stack.owner()["user"], stack.owner()["group"])
+    path = stack.state / "conf/commander.conf"
+    text = "".join(line for line in path.read_text().splitlines(True) if not line.startswith("webhook"))
+    stack.plain = text + CONFIG.format(mail=server, user=USER, password=password, state=stack.state, holdoff=1)
+    stack.patient = text + CONFIG.format(mail=server, user=USER, password=password, state=stack.state, holdoff=20)
+    path.write_text(stack.plain)
+    stack.muster("stack", "restart", "commander")
+    # What a new installation begins with is looked at in one test; here rules are made as they are needed.
+    stack.rows("update alert_rule set enabled = false where enabled returning 1")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def receiver():
+    server = Receiver()
+    yield server
+    server.server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def api(stack, mailbox):
+    return Api(stack)
+
+
+@pytest.fixture(scope="module")
+def fleet(stack):
+    devices = Fleet(stack)
+    devices.start()
+    yield devices
+    devices.kill()
+
+
+@pytest.fixture(scope="module")
+def sees(stack, mailbox):
+    wait_for(lambda: stack.rows("select from alert_clock where cell = 1 and sees"), "the clock to run", 60)
+
+
+def test_an_installation_begins_with_sound_rules(stack, api):
+    rules = {rule["kind"]: rule for rule in api("GET", "alert-rules")["items"] if rule["builtin"]}
+    kinds = {kind["kind"] for kind in api("GET", "alert-rules/kinds")["items"]}
+    assert kinds == set(rules) == {"offline", "metric", "disk", "battery", "fingerprint", "certificate", "command", "campaign",
+                                   "quarantine", "ingest", "push"}
+    assert api.ask("POST", "alert-rules", {"name": "x", "kind": "disk", "params": {"above": 101}})[0] == 422
+    assert api.ask("POST", "alert-rules", {"name": "x", "kind": "disk", "query": "battery<"})[0] == 422
+    assert api.ask("GET", "alerts?state=open")[0] == 400
+
+
+def test_every_kind_about_devices_is_raised_and_cleared(stack, api, sees):
+    """One device that goes through all of it."""
+    with Device(stack, "probe") as device:
+        def say(**values):
+            device.publish("telemetry", device.next(**values))
+
+        device.publish("event", {"type": "hello", "interval_s": 5, "fingerprint": "a" * 64})
+        say(load1=1, disk_total=100, disk_free=5, battery_pct=5, charging=False, pressure=30)
+        device.wait_stored()
+        query = {"query": "device:probe"}
+        rules = {
+            "disk": api.rule("disk", {"above": 90, "for_s": 0}, **query),
+            "battery": api.rule("battery", {"below": 10, "for_s": 0}, **query),
+            "custom": api.rule("metric", {"metric": "pressure", "value": 20, "for_s": 1}, **query),
+            "below": api.rule("metric", {"metric": "load1", "when": "below", "value": 2, "for_s": 0, "margin": 3}, **query),
+            "certificate": api.rule("certificate", {"days": 3650}, **query),
+            "fingerprint": api.rule("fingerprint", {"count": 1}, **query),
+            "command": api.rule("command", {"count": 2, "window_s": 60}, **query),
+            "elsewhere": api.rule("disk", {"above": 90, "for_s": 0}, query="device:nobody"),
+        }
+        stack.rows("update device set mismatches = 1, mismatch_at = now() where device = 'probe' returning 1")
+        for _ in range(2):
+            stack.rows("insert into command (device, action, state, requested_by, finished_at) values"
+                       " ('probe', 'ping', 'failed', 'test', now()) returning 1")
+
+        def again():
+            say(load1=1, disk_total=100, disk_free=5, battery_pct=5, charging=False, pressure=30)
+            return {name for name, rule in rules.items() if api.alerts(rule)}
+
+        wait_for(lambda: again() == set(rules) - {"elsewhere"}, "an alert of each kind", 30)
+        assert api.alerts(rules["elsewhere"]) == []
+        disk = api.alerts(rules["disk"])[0]
+        assert (disk["object"], disk["title"], disk["value"]) == ("probe", "the disk is 95 % full", 95)
+        # Within the margin it is still on; beyond it, over. A person clears what does not go away by itself.
+        say(load1=4, disk_total=100, disk_free=11, battery_pct=80, charging=False, pressure=1)
+        api.wait(rules["custom"], 0)
+        api.wait(rules["battery"], 0)
+        assert len(api.alerts(rules["disk"])) == 1 and len(api.alerts(rules["below"])) == 1, "89 % and 4: within the margins"
+        say(load1=6, disk_total=100, disk_free=50, battery_pct=80, charging=False, pressure=1)
+        api.wait(rules["disk"], 0)
+        api.wait(rules["below"], 0)
+        assert api.ask("POST", f"alerts/{api.alerts(rules['certificate'])[0]['id']}/clear", {})[0] == 409
+        alert = api.alerts(rules["fingerprint"])[0]["id"]
+        assert api("POST", f"alerts/{alert}/clear", {"reason": "its board was exchanged"})["state"] == "cleared"
+        stack.rows("update device set mismatches = 2, mismatch_at = now() where device = 'probe' returning 1")
+        api.wait(rules["fingerprint"], 1)
+        assert api.alerts(rules["fingerprint"])[0]["id"] != alert, "what happened later is another alert"
+        # A rule that is switched off, or deleted, takes its alerts along.
+        api("PATCH", f"alert-rules/{rules['certificate']}", {"enabled": False})
+        assert api.alerts(rules["certificate"]) == []
+        for rule in rules.values():
+            api("DELETE", f"alert-rules/{rule}")
+        assert [a for a in api("GET", "alerts?state=active&limit=500")["items"] if a["rule"] is None] == []
+
+
+def test_kinds_about_the_whole_are_raised_and_cleared(stack, api, sees):
+    quarantine = api.rule("quarantine", {"count": 3, "window_s": 60})
+    campaign = api.rule("campaign", {"ended": 1, "error_pct": 10})
+    push = api.rule("push", {"for_s": 0})
+    ingest = api.rule("ingest", {"for_s": 0})
+    for _ in range(3):
+        stack.rows("insert into quarantine (device, topic, reason, payload, bytes) values ('probe', 't', 'r', '', 0) returning 1")
+    number = stack.value("insert into campaign (name, action, ttl_s, created_by, state, stopped, reason) values"
+                         " ('firmware', 'ping', 60, 'test', 'paused', true, 'too many errors') returning id")
+    stack.rows("insert into alert_fact values ('push', 'svc.elsewhere', now() + interval '1 minute', true) returning 1")
+    stack.rows("insert into ingest_sight values ('svc.elsewhere', 7, now(), now() - interval '1 minute') returning 1")
+    assert api.wait(quarantine)[0]["object"] == "quarantine"
+    assert api.wait(campaign)[0]["title"] == "firmware stopped: too many errors"
+    assert api.wait(push)[0]["object"] == "svc.elsewhere"
+    assert api.wait(ingest)[0]["object"] == "cell 7"
+    stack.rows("delete from quarantine where topic = 't' returning 1")
+    stack.rows("update campaign set stopped = false, state = 'running' where id = %s returning 1", number)
+    stack.rows("delete from alert_fact where object = 'svc.elsewhere' returning 1")
+    stack.rows("delete from ingest_sight where client = 'svc.elsewhere' returning 1")
+    for rule in (quarantine, campaign, push, ingest):
+        api.wait(rule, 0)
+        api("DELETE", f"alert-rules/{rule}")
+
+
+def test_people_act_on_an_alert_and_flapping_is_damped(stack, api, sees):
+    rule = api.rule("metric", {"metric": "flapper", "value": 10, "for_s": 0})
+    with Device(stack, "flapper") as device:
+        def say(value):
+            device.publish("telemetry", device.next(flapper=value))
+
+        say(20)
+        alert = api.wait(rule)[0]["id"]
+        assert api("POST", f"alerts/{alert}/acknowledge", {"comment": "I look"})["acknowledged_by"] == "admin"
+        assert api("POST", f"alerts/{alert}/assign", {"to": "ada"})["assigned_to"] == "ada"
+        api("POST", f"alerts/{alert}/comment", {"text": "no idea yet"})
+        say(1)
+        api.wait(rule, 0)
+        say(20)
+        back = api.wait(rule)[0]
+        assert (back["id"], back["flaps"], back["acknowledged_by"]) == (alert, 1, "admin"), "it is the same alert"
+        events = [event["type"] for event in api("GET", f"alerts/{alert}")["events"]]
+        assert events == ["raised", "acknowledged", "assigned", "comment", "cleared", "returned"]
+        assert api.ask("POST", "alerts/999999/comment", {"text": "x"})[0] == 404
+        assert stack.value("select count(*) from audit where target = %s", f"alert {alert}") == 3
+    api("DELETE", f"alert-rules/{rule}")
+
+
+def test_two_hundred_devices_that_go_are_one_message_and_silence_is_kept(stack, api, sees, mailbox, receiver, fleet):
+    wait_for(fleet.online, "the simulators", 90)
+    rule = api.rule("offline", {"for_s": 1}, query="device:sim-*", severity="critical")
+    quiet = api("POST", "silences", {"query": "device:sim-003", "for_s": 600, "reason": "it is in repair"})
+    routes = [{"rule": rule, "severity": "warning"}]
+    times = {"wait_s": 3, "interval_s": 1, "routes": routes}
+    hook = api("POST", "channels", {"name": "pager", "kind": "webhook", "url": receiver.url, **times})
+    assert len(hook["secret"]) == 43 and "secret" not in api("GET", "channels")["items"][0]
+    api("POST", "channels", {"name": "ops", "kind": "email", "addresses": ["ops@example.com", "ada@example.com"], **times})
+    other = api("POST", "channels", {"name": "other", "kind": "email", "addresses": ["other@example.com"], "wait_s": 0,
+                                     "routes": [{"rule": api.rule("disk", {"above": 100})}]})
+    receiver.script = [500, 302]  # neither counts as taken, and no redirect is followed
+    fleet.kill()
+    api.wait(rule, SIMS, seconds=60)
+    message = mailbox.wait("ops@example.com", seconds=30)[0]
+    assert message["Subject"] == f"[Muster] critical: alerts: {SIMS - 1} new"
+    assert len(mailbox.wait("ada@example.com")) == 1 and f"New ({SIMS - 1})" in message.get_content()
+    wait_for(lambda: len(receiver.requests) >= 3, "the webhook to be tried until it was taken")
+    headers, body = receiver.requests[2]
+    expected = hmac.new(hook["secret"].encode(), f"{headers['Muster-Timestamp']}.".encode() + body, hashlib.sha256).hexdigest()
+    assert headers["Muster-Signature"] == expected
+    assert abs(int(headers["Muster-Timestamp"]) - time.time() * 1000) < 60000
+    assert headers["Content-Type"].startswith("application/cloudevents+json")
+    events = receiver.events()
+    assert len({event["id"] for event in events}) == 1, "it is the same message each time"
+    assert (events[2]["specversion"], events[2]["type"], events[2]["data"]["raised"]) == ("1.0", "muster.alerts", SIMS - 1)
+    assert len(events[2]["data"]["alerts"]) == 100 and events[2]["data"]["truncated"]
+    delivery = wait_for(lambda: (lambda d: d if d["state"] == "sent" else None)(
+        api("GET", f"channels/{hook['id']}/deliveries")["items"][0]), "the delivery to be listed")
+    assert (delivery["attempts"], delivery["status"]) == (3, 204)
+    # They come back: one message more. The one that was silenced was never mentioned.
+    fleet.start()
+    api.wait(rule, 0, seconds=60)
+    wait_for(lambda: sum(event["data"]["cleared"] for event in receiver.events()) == SIMS - 1, "all to be told as cleared")
+    assert b"sim-003" not in b"".join(body for _, body in receiver.requests)
+    assert len(receiver.requests) <= 5 and mailbox.to("other@example.com") == []
+    api("POST", f"channels/{other['id']}/test")
+    assert "Test" in mailbox.wait("other@example.com")[0]["Subject"]
+    api("DELETE", f"silences/{quiet['id']}")
+    api("DELETE", f"channels/{hook['id']}")
+    api("DELETE", f"alert-rules/{rule}")
+
+
+def test_a_restart_of_any_part_raises_none(stack, api, sees, fleet):
+    """for_s is far below what a restart takes: only that nothing is counted while nobody could see keeps it quiet."""
+    path = stack.state / "conf/commander.conf"
+    path.write_text(stack.patient)
+    stack.muster("stack", "restart", "commander")
+    rule = api.rule("offline", {"for_s": 3}, query="device:sim-*")
+
+    def settled():
+        return stack.rows("select from alert_clock where cell = 1 and sees") and fleet.online()
+
+    wait_for(settled, "all simulators and the clock", 90)
+    for part in ("ingest", "commander", "dashboard"):
+        stack.kill(part)
+    stack.muster("stack", "restart", "broker")
+    stack.muster("stack", "restart", "postgres", check=False)
+    wait_for(lambda: settled_after(stack), "everything to be back", 120)
+    clock = stack.value("select clock_ms from alert_clock where cell = 1")
+    wait_for(lambda: stack.value("select clock_ms from alert_clock where cell = 1") > clock + 5000, "time to be counted", 60)
+    assert stack.rows("select object, raised_at from alert where rule = %s", rule) == []
+    # The control: the same rule sees a device that really goes.
+    fleet.kill()
+    api.wait(rule, SIMS, seconds=60)
+
+
+def settled_after(stack):
+    try:
+        return stack.rows("select from alert_clock where cell = 1 and sees and ticked_at > now() - interval '3 seconds'")
+    except Exception:  # noqa: BLE001 - the database is one of the parts
+        return None
