@@ -13,7 +13,7 @@
 #define STATEMENT_MAX_BYTES 131072
 #define TICK_EVERY_MS 1000
 #define TIDY_EVERY_MS 3600000
-#define SLICE "5000"		 // devices looked at in one turn
+#define SLICE "2000"		 // devices looked at in one turn
 #define MOVES "2000"		 // alerts raised or cleared in one turn
 #define OVERLAP "5 seconds"	 // a transaction that commits later than it began is still seen
 #define SWEEP_EVERY "10 minutes" // all devices: for what is no report, as a tag that was taken away

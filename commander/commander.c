@@ -38,7 +38,7 @@ static const char session_sql[] = "listen muster_request; listen muster_cancel; 
 				  " listen muster_revocation; listen muster_kick; listen muster_wake;"
 				  " listen muster_campaign; listen muster_mail; listen muster_alert_rule;"
 				  " listen muster_alert_channel;"
-				  " set enable_seqscan = off;"
+				  " set enable_seqscan = off; set jit = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
 static bool on_database(struct pg *pg, void *user, struct error *error)

@@ -269,17 +269,39 @@ static bool look_at(struct commander *commander, const struct pg_result *channel
 	return PG_QUERY(commander->pg, NULL, error, next_sql, id, told ? "t" : "f", tested ? "t" : "f");
 }
 
-bool notify_run(struct commander *commander, struct error *error)
+static bool step(struct commander *commander, bool *more, struct error *error)
 {
 	auto_pg_result struct pg_result *channel = NULL;
 
-	if (!(commander->due & DUE_NOTIFY))
-		return true;
 	if (!apply_silences(commander, error) || !pg_query(commander->pg, &channel, error, pick_sql, 0, NULL))
 		return false;
-	if (pg_rows(channel) > 0)
-		return look_at(commander, channel, error) ||
-		       error_prefix(error, "telling the channel %s", pg_text(channel, 0, CHANNEL));
+	*more = pg_rows(channel) > 0;
+	return !*more || look_at(commander, channel, error) ||
+	       error_prefix(error, "telling the channel %s", pg_text(channel, 0, CHANNEL));
+}
+
+// What cannot be told must hold up no command: it is tried again at the next tick.
+bool notify_run(struct commander *commander, struct error *error)
+{
+	struct error own = {0};
+	bool more = false;
+
+	if (!(commander->due & DUE_NOTIFY))
+		return true;
+	if (!pg_exec(commander->pg, "savepoint notify", error))
+		return false;
+	if (step(commander, &more, &own)) {
+		log_fault_over(&commander->notify.fault, "alert.notify");
+		if (!more)
+			commander->due &= ~(unsigned)DUE_NOTIFY;
+		return pg_exec(commander->pg, "release savepoint notify", error);
+	}
+	if (own.kind == ERROR_UNREACHABLE) {
+		if (error)
+			*error = own;
+		return false;
+	}
 	commander->due &= ~(unsigned)DUE_NOTIFY;
-	return true;
+	log_fault(&commander->notify.fault, "alert.notify", &own);
+	return pg_exec(commander->pg, "rollback to savepoint notify", error);
 }

@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@ struct commander;
 
 struct notify {
 	int64_t silenced_ms; // monotonic: when silences were last applied
+	struct log_fault fault;
 };
 
 // Inside the transaction; clears DUE_NOTIFY when there is nothing to do before the next tick.

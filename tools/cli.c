@@ -24,6 +24,7 @@ static const struct cli_verb *const tables[] = {
 	cmd_user,
 	cmd_tenant,
 	cmd_operator,
+	cmd_alert,
 	cmd_audit,
 	cmd_api_key,
 	cmd_ca,

@@ -64,6 +64,7 @@ extern const struct cli_verb cmd_db[];
 extern const struct cli_verb cmd_group[];
 extern const struct cli_verb cmd_campaign[];
 extern const struct cli_verb cmd_export[];
+extern const struct cli_verb cmd_alert[];
 extern const struct cli_verb cmd_bench[];
 
 // Parses the command line and runs the verb.

@@ -253,6 +253,7 @@ def test_people_act_on_an_alert_and_flapping_is_damped(stack, api, sees):
         say(20)
         alert = api.wait(rule)[0]["id"]
         assert api("POST", f"alerts/{alert}/acknowledge", {"comment": "I look"})["acknowledged_by"] == "admin"
+        assert [a["id"] for a in stack.muster_json("alert", "list")["items"]] == [alert]
         assert api("POST", f"alerts/{alert}/assign", {"to": "ada"})["assigned_to"] == "ada"
         api("POST", f"alerts/{alert}/comment", {"text": "no idea yet"})
         say(1)

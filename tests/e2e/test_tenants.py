@@ -113,6 +113,24 @@ class Things:
     def export(self, side):
         return str(self.value("insert into export (tenant, requested_by, kind, format, columns, state) values ('acme',"
                               " 'mkin-maker', 'devices', 'csv', '{device}', 'done') returning id"))
+    def alert(self, side):
+        name = self.device(side)
+        return str(self.value("insert into alert (tenant, rule_name, kind, severity, object, device, title, since) values"
+                              " ('acme', %s, 'fingerprint', 'info', %s, %s, %s, now()) returning id",
+                              f"{name}-rule", name, name, f"{name}-title"))
+
+    def alert_rule(self, side):
+        name = f"mkin-rule-{next(numbers)}"  # those in groups see what is looked for
+        return str(self.value("insert into alert_rule (tenant, name, kind, enabled, created_by) values ('acme', %s, 'disk', true, 'x')"
+                              " returning id", name))
+
+    def silence(self, side):
+        return str(self.value("insert into alert_silence (tenant, until_at, reason, created_by) values ('acme', now() + interval"
+                              " '1 hour', %s, 'x') returning id", f"mkout-why-{next(numbers)}"))
+
+    def channel(self, side):
+        return str(self.value("insert into alert_channel (tenant, name, kind, url, secret_salt, created_by) values ('acme', %s,"
+                              " 'webhook', 'https://example.org', 'x', 'x') returning id", f"mkout-channel-{next(numbers)}"))
 
     def group(self, side):
         name = f"mkout-group-{next(numbers)}"
@@ -284,6 +302,30 @@ RULES = {
     "GET /api/v1/admin-keys": Rule(ADMIN_LIST),
     "POST /api/v1/admin-keys": admin(201, 201, body={"label": "x"}),
     "DELETE /api/v1/admin-keys/{id}": admin(200, thing="key"),
+    "GET /api/v1/alerts": Rule(LISTED, query="?limit=500"),
+    "GET /api/v1/alerts/summary": Rule(LISTED),
+    "GET /api/v1/alerts/{id}": Rule(READ, "alert"),
+    "POST /api/v1/alerts/{id}/acknowledge": act(200, thing="alert", body={}),
+    "POST /api/v1/alerts/{id}/assign": act(200, thing="alert", body={}),
+    "POST /api/v1/alerts/{id}/comment": act(200, thing="alert", body={"text": "x"}),
+    "POST /api/v1/alerts/{id}/clear": act(200, thing="alert", body={}),
+    "GET /api/v1/alert-rules/kinds": Rule(LISTED),
+    "GET /api/v1/alert-rules": Rule(LISTED),
+    "POST /api/v1/alert-rules": admin(201, 201, body=lambda name: {"name": f"mkin-r-{next(numbers)}", "kind": "disk"}),
+    "GET /api/v1/alert-rules/{id}": Rule("401 200 200 200 200 404 200 200 200", "alert_rule"),
+    "PATCH /api/v1/alert-rules/{id}": admin(200, thing="alert_rule", body={"enabled": False}),
+    "DELETE /api/v1/alert-rules/{id}": admin(200, thing="alert_rule"),
+    "GET /api/v1/silences": Rule(LISTED),
+    "POST /api/v1/silences": tenant_act(201, 201, body={"reason": "x", "for_s": 60, "query": "tag:none"}),
+    "DELETE /api/v1/silences/{id}": tenant_act(200, thing="silence"),
+    "GET /api/v1/channels": Rule("401 403 403 200 200 200 403 403 200"),
+    "POST /api/v1/channels": admin(201, 201, body=lambda name: {"name": f"mkout-c-{next(numbers)}", "kind": "email",
+                                                                "addresses": ["a@example.org"]}),
+    "PATCH /api/v1/channels/{id}": admin(200, thing="channel", body={"enabled": False}),
+    "DELETE /api/v1/channels/{id}": admin(200, thing="channel"),
+    "POST /api/v1/channels/{id}/test": admin(202, thing="channel", body={}),
+    "POST /api/v1/channels/{id}/secret": admin(200, thing="channel", body={}),
+    "GET /api/v1/channels/{id}/deliveries": Rule("401 403 403 200 200 200 403 403 200", "channel"),
     "GET /api/v1/groups": Rule(LISTED),
     "POST /api/v1/groups": tenant_act(201, 201, body=new("group")),
     "GET /api/v1/groups/{name}": Rule("401 200 200 200 200 404 404 404 200", "group", query="?tenant=acme"),
