@@ -229,6 +229,7 @@ static void on_expiry(void *user)
 	revocation_tick(commander);
 	wake_look(&commander->wake);
 	mail_look(&commander->mail);
+	hook_look(&commander->hook);
 	signing_tick(commander);
 	take_turn(commander);
 	status_tell(commander);
