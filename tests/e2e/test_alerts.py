@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from page import browse
 from stack import Device, run, wait_for
 from support.mailbox import PASSWORD, USER, Mailbox
 
@@ -266,6 +267,13 @@ def test_people_act_on_an_alert_and_flapping_is_damped(stack, api, sees):
         assert api.ask("POST", "alerts/999999/comment", {"text": "x"})[0] == 404
         assert stack.value("select count(*) from audit where target = %s", f"alert {alert}") == 3
     api("DELETE", f"alert-rules/{rule}")
+
+
+def test_the_page(stack, api, sees):
+    stack.rows("insert into alert (tenant, rule_name, kind, severity, object, title, since) values ('default', 'Device offline',"
+               " 'offline', 'critical', 'kiosk-7', 'offline since noon', now()) returning 1")
+    browse(stack, "alerts.mjs")
+    stack.rows("delete from alert where object = 'kiosk-7' returning 1")
 
 
 def test_two_hundred_devices_that_go_are_one_message_and_silence_is_kept(stack, api, sees, mailbox, receiver, fleet):
