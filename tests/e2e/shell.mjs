@@ -34,6 +34,22 @@ async function seesTheOverview(page) {
 	assert.match(await page.locator('.trend-at').first().innerText(), /^\d\d:\d\d$/)
 }
 
+// Alerts as their resource answers; where there is none, the overview goes on without.
+async function showsAlerts(context) {
+	const page = await context.newPage()
+	page.setDefaultTimeout(20000)
+	const alert = (id, severity) => ({ id, severity, title: `alarm ${id}`, device: 'sim-001', raised_at: new Date() })
+	await page.route('**/api/v1/alerts/summary', (route) => route.fulfill({ json: { active: 9, unacknowledged: 7, critical: 8, warning: 1, info: 0 } }))
+	await page.route('**/api/v1/alerts?*', (route) => route.fulfill({ json: {
+		items: [alert(9, 'warning'), ...[8, 7, 6, 5, 4].map((id) => alert(id, 'critical'))], next: null } }))
+	await page.goto(address('/'))
+	const list = page.getByTestId('attention')
+	await list.getByRole('link', { name: 'alarm 8' }).waitFor()
+	assert.match(await list.innerText(), /alarm 8.*alarm 5.*4 more, critical.*alarm 9/s, 'the gravest first, the rest behind a link')
+	await accessible(page, 'alerts on the overview')
+	await page.close()
+}
+
 async function walksByKeyboard(page) {
 	await page.keyboard.press('?')
 	const help = page.getByRole('dialog')
@@ -135,9 +151,10 @@ async function readsTheApi(page) {
 }
 
 await withBrowser(async (browser) => {
-	const { page, faults } = await open(browser)
+	const { context, page, faults } = await open(browser)
 	await page.goto(MUSTER_LINK)
 	await seesTheOverview(page)
+	await showsAlerts(context)
 	await page.setViewportSize({ width: 1440, height: 900 })
 	await walksByKeyboard(page)
 	await choosesATheme(page)

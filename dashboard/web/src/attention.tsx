@@ -1,50 +1,34 @@
 // What waits for a person: open alerts, devices that ask to be let in, parts of the system that are not well.
-import { useEffect } from "preact/hooks";
-import { ApiError, get, type Json, type Overview, type Page } from "./api";
-import { setBadge } from "./badges";
+import { get, type Overview, type Page } from "./api";
+import { type AlertCounts, useOverview } from "./fleet";
 import { count } from "./format";
 import { useLoad } from "./hooks";
 import { Icon, Time } from "./parts";
 
 interface Alert {
-  id: number | string;
+  id: number;
   severity: string;
-  device?: string | null;
-  [name: string]: Json | undefined;
+  title: string;
+  device: string | null;
+  raised_at: string;
 }
 
-const severities = ["critical", "error", "warning", "info"];
-const EVERY_MS = 15_000;
-const SHOWN = 4;
+const severities = ["critical", "warning", "info"] as const;
+const SHOWN = 4; // of each severity
 
-// Null while there is no such resource, or nothing known yet.
-function useAlerts(): Page<Alert> | null {
-  const alerts = useLoad<Page<Alert> | null>("alerts", (signal) =>
-    get<Page<Alert>>("alerts", { state: "active", limit: 100 }, signal).catch((error: unknown) => {
-      if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null;
-      throw error;
-    }));
-  const { data, reload } = alerts;
-  useEffect(() => {
-    if (data === null) return;
-    const timer = setInterval(() => {
-      if (!document.hidden) reload();
-    }, EVERY_MS);
-    return () => clearInterval(timer);
-  }, [data === null]);
-  useEffect(() => {
-    if (data) setBadge("/alerts", { count: data.items.length, words: "open alerts", tone: "bad" });
-  }, [data]);
-  return data;
+// The newest open alerts, asked for anew when their number changes.
+function useAlerts(counts: AlertCounts | null): Alert[] {
+  const key = counts ? `${counts.active} ${counts.critical} ${counts.warning} ${counts.unacknowledged}` : "";
+  const list = useLoad(key, async (signal) =>
+    counts && counts.active > 0 ? (await get<Page<Alert>>("alerts", { state: "active", limit: 100 }, signal)).items : []);
+  return list.data ?? [];
 }
-
-const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
 
 export function Attention({ data }: { data: Overview }) {
-  const alerts = useAlerts();
+  const { alerts: counts } = useOverview();
+  const open = useAlerts(counts);
   const waiting = data.waiting.registrations;
   const { troubled } = data.system;
-  const open = alerts?.items ?? [];
   if (open.length === 0 && waiting === 0 && troubled.length === 0)
     return (
       <p class="quiet calm" data-testid="attention">
@@ -63,7 +47,7 @@ export function Attention({ data }: { data: Overview }) {
       ))}
       {severities.map((severity) => {
         const same = open.filter((alert) => alert.severity === severity);
-        return same.length > 0 && <Alerts key={severity} severity={severity} alerts={same} more={alerts?.next !== null} />;
+        return same.length > 0 && <Alerts key={severity} severity={severity} alerts={same} all={counts?.[severity] ?? same.length} />;
       })}
       {waiting > 0 && (
         <li>
@@ -75,29 +59,26 @@ export function Attention({ data }: { data: Overview }) {
   );
 }
 
-function Alerts({ severity, alerts, more }: { severity: string; alerts: Alert[]; more: boolean }) {
-  const bad = severity === "critical" || severity === "error";
+function Alerts({ severity, alerts, all }: { severity: string; alerts: Alert[]; all: number }) {
+  const tone = severity === "critical" ? "offline" : severity === "warning" ? "stale" : "busy";
+  const shown = alerts.slice(0, SHOWN);
   return (
     <>
-      {alerts.slice(0, SHOWN).map((alert) => (
+      {shown.map((alert) => (
         <li key={alert.id}>
-          <span class={`status ${bad ? "offline" : severity === "warning" ? "stale" : "busy"}`}><Icon name="alert" /></span>
-          <a href={`/alerts/${alert.id}`}>{text(alert.title) || text(alert.summary) || text(alert.rule) || severity}</a>
+          <span class={`status ${tone}`}><Icon name="alert" /></span>
+          <a href={`/alerts/${alert.id}`}>{alert.title}</a>
           <span class="muted">
             {severity}
-            {alert.device ? `, ${alert.device}` : ""}
-            {" "}
-            {text(alert.raised_at) && <Time at={text(alert.raised_at)} />}
+            {alert.device ? `, ${alert.device}, ` : ", "}
+            <Time at={alert.raised_at} />
           </span>
         </li>
       ))}
-      {alerts.length > SHOWN && (
+      {all > shown.length && (
         <li>
           <span class="status" />
-          <a href={`/alerts?state=active&severity=${severity}`}>
-            {count(alerts.length - SHOWN)}
-            {more ? " or" : ""} more of {severity}
-          </a>
+          <a href={`/alerts?state=active&severity=${severity}`}>{count(all - shown.length)} more, {severity}</a>
         </li>
       )}
     </>

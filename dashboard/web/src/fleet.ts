@@ -7,12 +7,24 @@ import { noteServerTime, subscribe } from "./live";
 const EVERY_MS = 10_000;
 const SOON_MS = 2000; // after a change, at most this often
 
+// Open alerts.
+export interface AlertCounts {
+  active: number;
+  unacknowledged: number;
+  critical: number;
+  warning: number;
+  info: number;
+}
+
 export interface Fleet {
   data: Overview | null;
   error: ApiError | null;
+  alerts: AlertCounts | null; // null: not known, or nothing looks for any
 }
 
-let state: Fleet = { data: null, error: null };
+const nothing: Fleet = { data: null, error: null, alerts: null };
+let state = nothing;
+let alertsThere = true; // until the server says that it has no such resource
 const listeners = new Set<() => void>();
 
 function change(next: Fleet): void {
@@ -26,11 +38,27 @@ export async function askFleet(): Promise<void> {
     noteServerTime(data.at);
     setBadge("/enrolment", { count: data.waiting.registrations, words: "waiting to be let in", tone: "warn" });
     setBadge("/system", { count: data.system.troubled.length, words: "parts not well", tone: "bad" });
-    change({ data, error: null });
+    change({ ...state, data, error: null });
   } catch (thrown) {
     change({ ...state, error: thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown)) });
   }
 }
+
+async function askAlerts(): Promise<void> {
+  if (!alertsThere) return;
+  try {
+    const alerts = await get<AlertCounts>("alerts/summary");
+    setBadge("/alerts", { count: alerts.unacknowledged, words: "new alerts", tone: "bad" });
+    change({ ...state, alerts });
+  } catch (thrown) {
+    if (thrown instanceof ApiError && (thrown.status === 404 || thrown.status === 403)) alertsThere = false;
+  }
+}
+
+const ask = (): void => {
+  void askFleet();
+  void askAlerts();
+};
 
 // Runs while somebody is logged in.
 export function watchFleet(): () => void {
@@ -42,15 +70,16 @@ export function watchFleet(): () => void {
     }, SOON_MS);
   };
   const timer = setInterval(() => {
-    if (!document.hidden) void askFleet();
+    if (!document.hidden) ask();
   }, EVERY_MS);
   const unsubscribe = subscribe({ devices: soon, commands: soon, refresh: soon });
-  void askFleet();
+  alertsThere = true;
+  ask();
   return () => {
     clearInterval(timer);
     clearTimeout(soonTimer);
     unsubscribe();
-    state = { data: null, error: null };
+    state = nothing;
   };
 }
 
