@@ -200,10 +200,15 @@ export function Dialog({ button, id, title, children, confirm, danger, disabled,
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const name = id ?? `dialog-${button.toLowerCase().replace(/[^a-z]+/g, "-")}`;
+  // Emptied when it is opened: the event of its closing may come when somebody types in it again already.
+  const open = () => {
+    dialog.current?.querySelector("form")?.reset();
+    dialog.current?.showModal();
+  };
   return (
     <>
-      <button type="button" disabled={disabled} onClick={() => dialog.current?.showModal()}>{button}</button>
-      <dialog ref={dialog} aria-labelledby={name} onClose={(event) => event.currentTarget.querySelector("form")?.reset()}>
+      <button type="button" disabled={disabled} onClick={open}>{button}</button>
+      <dialog ref={dialog} aria-labelledby={name}>
         <form
           method="dialog"
           onSubmit={(event) => onConfirm(new FormData(event.currentTarget))}
