@@ -43,6 +43,83 @@ const struct openapi_note openapi_notes[] = {
 	{"GET", "/api/v1/revocations", "Who may not come in", "all: also who was let in again|" PAGE, NULL, NULL},
 	{"GET", "/api/v1/revocations/proofs", "What the canaries proved", NULL, NULL, NULL},
 
+	// ---- exports and analytics ----
+	{"GET", "/api/v1/exports", "One's own exports, the newest first", PAGE, NULL, NULL},
+	{"POST", "/api/v1/exports", "Make a file of what is stored, in the background", NULL,
+	 "kind: devices, telemetry, commands, events or audit|format: csv, json or ndjson|query: which devices|device: "
+	 "or this one|from: since when|to: until when|columns: which; all when left out",
+	 "409: too many are under way or kept"},
+	{"GET", "/api/v1/exports/kinds", "What can be exported, with the columns of each", NULL, NULL, NULL},
+	{"GET", "/api/v1/exports/{id}", "An export and how far it is", NULL, NULL, NULL},
+	{"GET", "/api/v1/exports/{id}/file", "The file; takes Range and If-Range", NULL, NULL,
+	 "403: the rights of its maker have changed|409: it is not done|410: it has expired"},
+	{"DELETE", "/api/v1/exports/{id}", "End an export, or remove it with its file", NULL, NULL, NULL},
+	{"GET", "/api/v1/analytics/trends", "A metric over all devices: average, extremes, the 95th percentile",
+	 "metric: which|scope: tag:<tag> or group:<group>|query: or those that match|points: at most|from: ms since "
+	 "1970 or RFC 3339, whole hours|to: likewise; now",
+	 NULL, NULL},
+	{"GET", "/api/v1/analytics/compare", "A metric of up to eight devices",
+	 "devices: ids with commas|metric: which, a custom one too|points: at most|from: ms since 1970 or RFC 3339, "
+	 "whole hours|to: likewise; now",
+	 NULL, NULL},
+	{"GET", "/api/v1/analytics/events", "How often each type of event came",
+	 "scope: as for trends|points: at most|from: ms since 1970 or RFC 3339, whole hours|to: likewise; now", NULL,
+	 NULL},
+	{"GET", "/api/v1/analytics/uptime", "Share of the time in which devices were online",
+	 "query: which devices|by: scope, for groups and tags|from: ms since 1970 or RFC 3339, whole hours|to: "
+	 "likewise; now|" PAGE,
+	 NULL, NULL},
+	{"GET", "/api/v1/analytics/reporters", "Who reported most on a day",
+	 "day: YYYY-MM-DD|by: readings or events|limit: rows, 1 to 500", NULL, NULL},
+	{"GET", "/api/v1/analytics/scopes", "The metrics, tags and groups there are", NULL, NULL, NULL},
+
+	// ---- alerts ----
+	{"GET", "/api/v1/alerts", "Alerts, the newest first",
+	 "state: active or cleared|severity: info, warning or critical|acknowledged: yes or no|device: of this "
+	 "one|rule: of this one|kind: of these rules|" PAGE,
+	 NULL, NULL},
+	{"GET", "/api/v1/alerts/summary", "How many alerts are active, by severity", NULL, NULL, NULL},
+	{"GET", "/api/v1/alerts/{id}", "An alert with its history", NULL, NULL, NULL},
+	{"POST", "/api/v1/alerts/{id}/acknowledge", "Say that somebody sees to it, or take that back", NULL,
+	 "acknowledged: true or false|comment: for others", NULL},
+	{"POST", "/api/v1/alerts/{id}/assign", "Say who sees to it", NULL, "to: a person; null for nobody", NULL},
+	{"POST", "/api/v1/alerts/{id}/comment", "Add a comment", NULL, "text: the comment", NULL},
+	{"POST", "/api/v1/alerts/{id}/clear", "Clear what does not go away by itself", NULL, "reason: why",
+	 "409: it goes away by itself"},
+	{"GET", "/api/v1/alert-rules/kinds", "What rules can look for, with the schema of each", NULL, NULL, NULL},
+	{"GET", "/api/v1/alert-rules", "Rules", PAGE, NULL, NULL},
+	{"POST", "/api/v1/alert-rules", "Make a rule", NULL,
+	 "name: for people|kind: what it looks for|params: as the kind has them|query: which devices|severity: info, "
+	 "warning or critical|enabled: true or false|clear_s: for how long it must be well",
+	 "409: there is one of this name"},
+	{"GET", "/api/v1/alert-rules/{id}", "A rule", NULL, NULL, NULL},
+	{"PATCH", "/api/v1/alert-rules/{id}", "Change a rule", NULL,
+	 "name: for people|params: as the kind has them|query: which devices|severity: info, warning or "
+	 "critical|enabled: true or false|clear_s: for how long it must be well",
+	 NULL},
+	{"DELETE", "/api/v1/alert-rules/{id}", "Remove a rule; its alerts are cleared", NULL, NULL, NULL},
+	{"GET", "/api/v1/silences", "Silences that count or will", PAGE, NULL, NULL},
+	{"POST", "/api/v1/silences", "Tell nobody for a while", NULL,
+	 "rule: of this one alone|query: of these devices alone|from: since when|until: until when|for_s: or so "
+	 "long|week: days, from and to, each week|time_zone: of week|reason: shown to people",
+	 NULL},
+	{"DELETE", "/api/v1/silences/{id}", "End a silence", NULL, NULL, NULL},
+	{"GET", "/api/v1/channels", "Where alerts are told", PAGE, NULL, NULL},
+	{"POST", "/api/v1/channels", "Make a channel; the secret of a webhook is told once", NULL,
+	 "kind: email or webhook|name: for people|addresses: of a channel of e-mail|url: of a webhook|routes: rules "
+	 "and severities that go there|wait_s: for more to come|interval_s: between two messages|repeat_s: until it is "
+	 "said again|enabled: true or false",
+	 NULL},
+	{"PATCH", "/api/v1/channels/{id}", "Change a channel", NULL,
+	 "name: for people|addresses: of a channel of e-mail|url: of a webhook|routes: rules and severities that go "
+	 "there|wait_s: for more to come|interval_s: between two messages|repeat_s: until it is said again|enabled: "
+	 "true or false",
+	 NULL},
+	{"DELETE", "/api/v1/channels/{id}", "Remove a channel", NULL, NULL, NULL},
+	{"POST", "/api/v1/channels/{id}/test", "Send a test message", NULL, NULL, NULL},
+	{"POST", "/api/v1/channels/{id}/secret", "A new secret of a webhook, told once", NULL, NULL, NULL},
+	{"GET", "/api/v1/channels/{id}/deliveries", "What was sent there, the newest first", PAGE, NULL, NULL},
+
 	// ---- people ----
 	{"POST", "/api/v1/password-reset", "Ask for a link by e-mail", NULL,
 	 "name: of the account, or its e-mail address",
