@@ -112,7 +112,7 @@ async function choosesATheme(page) {
 
 async function usesTheDrawer(page) {
 	await page.setViewportSize({ width: 360, height: 780 })
-	assert.equal(await page.getByRole('navigation').count(), 0)
+	await page.getByRole('navigation').waitFor({ state: 'detached' })
 	await page.getByRole('button', { name: 'Menu' }).click()
 	await page.getByRole('navigation').getByRole('link', { name: 'System' }).waitFor()
 	await accessible(page, 'drawer')
