@@ -182,7 +182,7 @@ static bool find_batch(struct commander *commander, struct work *work, const str
 
 static bool find(struct commander *commander, struct work *work, struct error *error)
 {
-	const struct query_options options = {FIRST_PARAM, query_pg_resolve, commander->pg};
+	const struct query_options options = {FIRST_PARAM, query_pg_resolve, commander->pg, false};
 	struct error own = {0};
 	auto_query struct query query = {0};
 

@@ -11,6 +11,11 @@
 	" when s.presence = 'offline' then 'offline'"                           \
 	" when " DEVICE_SEEN_SQL " < now() - " DEVICE_SILENCE_SQL " then 'stale' else 'online' end"
 
+// The same of a row r of device_roster (db/migrations/0028_roster.sql).
+#define DEVICE_ROSTER_STATUS_SQL                                                                             \
+	"case r.presence when 2 then case when r.stale_at < now() then 'stale' else 'online' end when 1 then" \
+	" 'offline' else 'never' end"
+
 // Whether a device d may be commanded together with others: enabled, and no canary of the broker's, which only proves
 // that revocations hold.
 #define DEVICE_TARGET_SQL "(d.enabled and not (d.tags @> array['canary'] and d.device ~ '^canary-[0-9]+$'))"

@@ -32,32 +32,34 @@ enum field_type {
 struct field {
 	const char *name;
 	enum field_type type;
-	const char *sql;
-	const char *words; // FIELD_CHOICE: separated by blanks
+	const char *sql, *roster; // the value, of a device d with its device_state s, and of a device_roster r
+	const char *words;	  // FIELD_CHOICE: separated by blanks
 };
 
 static const struct field fields[] = {
-	{"status", FIELD_CHOICE, DEVICE_STATUS_SQL, "online stale offline never revoked"},
-	{"device", FIELD_TEXT, "d.device", NULL},
-	{"name", FIELD_TEXT, "lower(d.display_name)", NULL},
-	{"tag", FIELD_TAG, NULL, NULL},
-	{"group", FIELD_GROUP, NULL, NULL},
-	{"filter", FIELD_FILTER, NULL, NULL},
-	{"os", FIELD_OS, NULL, NULL},
-	{"agent", FIELD_TEXT, "lower(s.agent_version)", NULL},
-	{"network", FIELD_TEXT, "lower(s.network_type)", NULL},
-	{"charging", FIELD_CHOICE, "case when s.charging then 'yes' else 'no' end", "yes no"},
-	{"battery", FIELD_NUMBER, "s.battery_pct", NULL},
-	{"cpu", FIELD_NUMBER, "s.cpu_pct", NULL},
-	{"load", FIELD_NUMBER, "s.load1", NULL},
-	{"memory", FIELD_NUMBER, "(1 - s.mem_available::float8 / nullif(s.mem_total, 0)) * 100", NULL},
-	{"disk", FIELD_NUMBER, "(1 - s.disk_free::float8 / nullif(s.disk_total, 0)) * 100", NULL},
-	{"temperature", FIELD_NUMBER, "s.temperature_c", NULL},
-	{"rssi", FIELD_NUMBER, "s.rssi_dbm", NULL},
-	{"cell", FIELD_NUMBER, "coalesce(s.cell, d.cell)", NULL},
-	{"uptime", FIELD_AGE, "now() - s.uptime_s * interval '1 second'", NULL},
-	{"seen", FIELD_AGE, DEVICE_SEEN_SQL, NULL},
-	{"enrolled", FIELD_AGE, "d.enrolled_at", NULL},
+	{"status", FIELD_CHOICE, DEVICE_STATUS_SQL, DEVICE_ROSTER_STATUS_SQL, "online stale offline never revoked"},
+	{"device", FIELD_TEXT, "d.device", "r.device", NULL},
+	{"name", FIELD_TEXT, "lower(d.display_name)", "nullif(r.name, r.device)", NULL},
+	{"tag", FIELD_TAG, "d.tags", "r.tags", NULL},
+	{"group", FIELD_GROUP, "d.device", "r.device", NULL},
+	{"filter", FIELD_FILTER, NULL, NULL, NULL},
+	{"os", FIELD_OS, NULL, "r.os", NULL},
+	{"agent", FIELD_TEXT, "lower(s.agent_version)", "r.agent", NULL},
+	{"network", FIELD_TEXT, "lower(s.network_type)", "r.network", NULL},
+	{"charging", FIELD_CHOICE, "case when s.charging then 'yes' else 'no' end",
+	 "case when r.charging then 'yes' else 'no' end", "yes no"},
+	{"battery", FIELD_NUMBER, "s.battery_pct", "r.battery", NULL},
+	{"cpu", FIELD_NUMBER, "s.cpu_pct", "r.cpu", NULL},
+	{"load", FIELD_NUMBER, "s.load1", "r.load", NULL},
+	{"memory", FIELD_NUMBER, "(1 - s.mem_available::float8 / nullif(s.mem_total, 0)) * 100", "r.memory", NULL},
+	{"disk", FIELD_NUMBER, "(1 - s.disk_free::float8 / nullif(s.disk_total, 0)) * 100", "r.disk", NULL},
+	{"temperature", FIELD_NUMBER, "s.temperature_c", "r.temperature", NULL},
+	{"rssi", FIELD_NUMBER, "s.rssi_dbm", "r.rssi", NULL},
+	{"cell", FIELD_NUMBER, "coalesce(s.cell, d.cell)", "r.cell", NULL},
+	{"uptime", FIELD_AGE, "now() - s.uptime_s * interval '1 second'", "now() - r.uptime * interval '1 second'",
+	 NULL},
+	{"seen", FIELD_AGE, DEVICE_SEEN_SQL, "least(r.seen, now())", NULL},
+	{"enrolled", FIELD_AGE, "d.enrolled_at", "r.enrolled_at", NULL},
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -229,6 +231,11 @@ static bool put(struct compiler *compiler, const char *sql)
 	return true;
 }
 
+static const char *sql_of(const struct compiler *compiler, const struct term *term)
+{
+	return compiler->options->roster ? term->field->roster : term->field->sql;
+}
+
 // Adds " $n" for a copy of value.
 static bool add_param(struct compiler *compiler, const char *value, const char *cast, struct error *error)
 {
@@ -272,8 +279,8 @@ static bool add_choice(struct compiler *compiler, const struct term *term, const
 		return error_set(error, ERROR_INVALID, "\"%s\" is one of %s, not \"%.64s\"", term->field->name,
 				 term->field->words, value);
 	if (strcmp(value, "revoked") == 0)
-		return put(compiler, "not d.enabled");
-	(void)buf_addf(sql, "(%s) = ", term->field->sql);
+		return put(compiler, compiler->options->roster ? "not r.enabled" : "not d.enabled");
+	(void)buf_addf(sql, "(%s) = ", sql_of(compiler, term));
 	return add_param(compiler, value, "text", error);
 }
 
@@ -289,7 +296,7 @@ static bool add_text(struct compiler *compiler, const struct term *term, const c
 		pattern[length++] = (char)(*p == '*' ? '%' : *p);
 	}
 	pattern[length] = '\0';
-	(void)buf_addf(&compiler->query->sql, "coalesce(%s, '') %s lower(", term->field->sql,
+	(void)buf_addf(&compiler->query->sql, "coalesce(%s, '') %s lower(", sql_of(compiler, term),
 		       strchr(value, '*') ? "like" : "=");
 	return add_param(compiler, strchr(value, '*') ? pattern : value, "text", error) &&
 	       put(compiler, ")");
@@ -308,7 +315,7 @@ static bool add_number(struct compiler *compiler, const struct term *term, const
 		return error_set(error, ERROR_INVALID,
 				 "\"%s\" is compared with a number such as 20 or -70.5, not \"%.64s\"",
 				 term->field->name, value);
-	(void)buf_addf(&compiler->query->sql, "(%s) %s ", term->field->sql, op_sql[term->op]);
+	(void)buf_addf(&compiler->query->sql, "(%s) %s ", sql_of(compiler, term), op_sql[term->op]);
 	return add_param(compiler, value, "float8", error);
 }
 
@@ -352,21 +359,22 @@ static bool add_age(struct compiler *compiler, const struct term *term, const ch
 				 " \"%.64s\"",
 				 term->field->name, value);
 	(void)snprintf(text, sizeof(text), "%" PRId64, seconds);
-	(void)buf_addf(&compiler->query->sql, "(%s) %s now() - interval '1 second' * ", term->field->sql,
+	(void)buf_addf(&compiler->query->sql, "(%s) %s now() - interval '1 second' * ", sql_of(compiler, term),
 		       turned[term->op]);
 	return add_param(compiler, text, "float8", error);
 }
 
 static bool add_os(struct compiler *compiler, const char *value, struct error *error)
 {
-	struct buf *sql = &compiler->query->sql;
+	const char *end = compiler->options->roster ? "" : ")";
 
-	(void)buf_add_str(sql, "exists (select from inventory i where i.device = d.device and i.kind = 'hardware'"
-			       " and i.body ->> 'os' ");
+	(void)put(compiler, compiler->options->roster ?
+				    "r.os " :
+				    "exists (select from inventory i where i.device = d.device and i.kind = 'hardware'"
+				    " and i.body ->> 'os' ");
 	if (strcmp(value, "linux") == 0) // any distribution
-		return put(compiler, "<> 'android')");
-	(void)buf_add_str(sql, "= ");
-	return add_param(compiler, value, "text", error) && put(compiler, ")");
+		return put(compiler, "<> 'android'") && put(compiler, end);
+	return put(compiler, "= ") && add_param(compiler, value, "text", error) && put(compiler, end);
 }
 
 // A name, or one behind that of its tenant, as in acme/kiosks.
@@ -390,12 +398,14 @@ static bool resolve(struct compiler *compiler, enum query_kind kind, const char 
 	return compiler->options->resolve(compiler->options->user, kind, name, out, error);
 }
 
-static bool add_members(struct compiler *compiler, const char *name, struct error *error)
+static bool add_members(struct compiler *compiler, const struct term *term, const char *name, struct error *error)
 {
 	const char *slash = strchr(name, '/');
 	char tenant[64];
 
-	(void)put(compiler, "exists (select from device_group_member m where m.device = d.device and m.tenant = ");
+	(void)buf_addf(&compiler->query->sql,
+		       "exists (select from device_group_member m where m.device = %s and m.tenant = ",
+		       sql_of(compiler, term));
 	if (slash) {
 		(void)snprintf(tenant, sizeof(tenant), "%.*s", (int)(slash - name), name);
 		if (!add_param(compiler, tenant, "text", error))
@@ -407,7 +417,8 @@ static bool add_members(struct compiler *compiler, const char *name, struct erro
 	return add_param(compiler, slash ? slash + 1 : name, "text", error) && put(compiler, ")");
 }
 
-static bool add_named(struct compiler *compiler, enum query_kind kind, const char *name, struct error *error)
+static bool add_named(struct compiler *compiler, enum query_kind kind, const struct term *term, const char *name,
+		      struct error *error)
 {
 	auto_free char *text = NULL;
 	bool ok = true;
@@ -415,7 +426,7 @@ static bool add_named(struct compiler *compiler, enum query_kind kind, const cha
 	if (!resolve(compiler, kind, name, &text, error))
 		return false;
 	if (!text)
-		return add_members(compiler, name, error);
+		return add_members(compiler, term, name, error);
 	if (compiler->depth == QUERY_DEPTH_MAX)
 		return error_set(error, ERROR_LIMIT, "\"%s\" names others that name others, more than %d deep or in a"
 				 " circle", name, QUERY_DEPTH_MAX);
@@ -437,7 +448,7 @@ static bool add_value(struct compiler *compiler, const struct term *term, const 
 	case FIELD_TEXT:
 		return add_text(compiler, term, value, error);
 	case FIELD_TAG:
-		(void)buf_add_str(sql, "d.tags @> array[");
+		(void)buf_addf(sql, "%s @> array[", sql_of(compiler, term));
 		return add_param(compiler, value, "text", error) && put(compiler, "]");
 	case FIELD_NUMBER:
 		return add_number(compiler, term, value, error);
@@ -446,9 +457,9 @@ static bool add_value(struct compiler *compiler, const struct term *term, const 
 	case FIELD_OS:
 		return add_os(compiler, value, error);
 	case FIELD_FILTER:
-		return add_named(compiler, QUERY_FILTER, value, error);
+		return add_named(compiler, QUERY_FILTER, term, value, error);
 	case FIELD_GROUP:
-		return add_named(compiler, QUERY_GROUP, value, error);
+		return add_named(compiler, QUERY_GROUP, term, value, error);
 	}
 	return false;
 }
@@ -456,8 +467,10 @@ static bool add_value(struct compiler *compiler, const struct term *term, const 
 static bool add_word(struct compiler *compiler, const char *word, struct error *error)
 {
 	return put(compiler, "position(lower(") && add_param(compiler, word, "text", error) &&
-	       put(compiler, ") in d.device || ' ' || lower(coalesce(d.display_name, '') || ' ' ||"
-			     " array_to_string(d.tags, ' '))) > 0");
+	       put(compiler, compiler->options->roster ?
+				     ") in r.search) > 0" :
+				     ") in d.device || ' ' || lower(coalesce(d.display_name, '') || ' ' ||"
+				     " array_to_string(d.tags, ' '))) > 0");
 }
 
 // Null is "no": a device that has not told its battery has none below 20, and none that is not below 20 either way.

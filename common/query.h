@@ -25,6 +25,7 @@ struct query_options {
 	size_t first_param; // the number of the first $n of the condition; 0 counts as 1
 	query_resolve_fn *resolve; // NULL: filter: and group: are refused
 	void *user;
+	bool roster; // the condition is on device_roster r (db/migrations/0028_roster.sql) instead
 };
 
 struct query {

@@ -14,6 +14,7 @@ bool api_on_connect(struct pg *pg, void *user, struct error *error)
 {
 	// Compiling a statement takes longer than any of ours may.
 	return pg_exec(pg, "set timezone to 'UTC'", error) && pg_exec(pg, "set jit to off", error) &&
+	       pg_exec(pg, "set work_mem to '16MB'", error) &&
 	       pg_exec(pg, "set statement_timeout to '" API_STATEMENT_TIMEOUT "'", error);
 }
 

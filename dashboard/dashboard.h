@@ -37,11 +37,14 @@ struct dashboard_config {
 	char *log_level;
 };
 
+struct bulk;
+struct counts;
 struct export_work;
 struct jws_signer;
 struct packages;
 struct pieces;
 struct resets;
+struct roster;
 struct streams;
 struct system;
 struct tags;
@@ -69,5 +72,8 @@ struct dashboard {
 	struct export_work *exports; // NULL: off
 	struct streams *streams;
 	size_t streams_max;
+	struct roster *roster;
+	struct bulk *bulk;
+	struct counts *counts; // of devices, for some seconds
 	struct log_fault database_fault, tls_fault;
 };

@@ -9,12 +9,15 @@
 #include "dashboard/admin.h"
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
+#include "dashboard/bulk_job.h"
 #include "dashboard/console.h"
 #include "dashboard/dashboard.h"
+#include "dashboard/device_list.h"
 #include "dashboard/export_work.h"
 #include "dashboard/overview.h"
 #include "dashboard/quota.h"
 #include "dashboard/reset.h"
+#include "dashboard/roster.h"
 #include "dashboard/routes.h"
 #include "dashboard/stream.h"
 #include "dashboard/system.h"
@@ -112,6 +115,10 @@ static bool prepare_parts(struct dashboard *dashboard, struct error *error)
 	dashboard->exports = dashboard->config.exports_dir ? export_work_new(&dashboard->config, error) : NULL;
 	if (dashboard->config.exports_dir && !dashboard->exports)
 		return false;
+	dashboard->roster = roster_new(dashboard->config.database_conninfo, error);
+	dashboard->bulk = dashboard->roster ? bulk_new(dashboard, error) : NULL;
+	if (!dashboard->bulk || !roster_start(dashboard->roster, error))
+		return false;
 	dashboard->tags = tags_new();
 	return dashboard->tags || error_set(error, ERROR_FAILED, "out of memory");
 }
@@ -154,12 +161,13 @@ static bool prepare(struct dashboard *dashboard, struct assets *assets, struct e
 	dashboard->metrics = metrics_new();
 	dashboard->lockout = lockout_new();
 	dashboard->throttle = throttle_new();
+	dashboard->counts = counts_new();
 	dashboard->packages = packages_new(dashboard->config.enrollment_agents_dir, error);
 	dashboard->loop = loop_new(error);
 	dashboard->pg = pg_new(dashboard->config.database_conninfo, "muster-dashboard", error);
 	if (!dashboard->nobody_hash || !dashboard->loop || !dashboard->pg || !dashboard->packages)
 		return false;
-	if (!dashboard->metrics || !dashboard->lockout || !dashboard->throttle)
+	if (!dashboard->metrics || !dashboard->lockout || !dashboard->throttle || !dashboard->counts)
 		return error_set(error, ERROR_FAILED, "out of memory");
 	pg_on_connect(dashboard->pg, api_on_connect, NULL);
 	pg_set_timeout(dashboard->pg, API_ANSWER_TIMEOUT_MS);
@@ -239,6 +247,8 @@ int main(int argc, char **argv)
 	else
 		log_info("stopped");
 	export_work_free(dashboard.exports);
+	roster_free(dashboard.roster);
+	bulk_free(dashboard.bulk);
 	system_free(dashboard.system);
 	pieces_free(dashboard.overview);
 	resets_free(dashboard.resets);
@@ -246,6 +256,7 @@ int main(int argc, char **argv)
 	streams_free(dashboard.streams);
 	pg_free(dashboard.pg);
 	loop_free(dashboard.loop);
+	counts_free(dashboard.counts);
 	lockout_free(dashboard.lockout);
 	throttle_free(dashboard.throttle);
 	packages_free(dashboard.packages);

@@ -3,6 +3,10 @@
 #include <string.h>
 
 #define PAGE "limit: rows of a page, 1 to 500|after: next of the page before"
+#define FOUND                                                                                                          \
+	"q: part of an id, a name or a tag|query: in the language of section 18 of the protocol|status: online, "      \
+	"stale, offline, never or revoked|sort: device, name, status, last_seen, battery, cpu, memory, disk, uptime, " \
+	"version or enrolled_at; with - the greatest first"
 
 const struct openapi_note openapi_notes[] = {
 	{"POST", "/api/v1/session", "Log in: the session comes as a cookie", NULL,
@@ -17,11 +21,20 @@ const struct openapi_note openapi_notes[] = {
 
 	// ---- devices ----
 	{"GET", "/api/v1/devices", "Devices, in pages",
-	 "q: part of an id, a name or a tag|query: in the language of section 18 of the protocol|status: online, "
-	 "stale, "
-	 "offline, never or revoked|sort: device, last_seen, battery, cpu, memory or disk; with - the greatest "
-	 "first|" PAGE,
-	 NULL, NULL},
+	 FOUND "|fields: names with commas, of what is wanted of each device|" PAGE, NULL, NULL},
+	{"GET", "/api/v1/devices/count", "How many devices these are, by status too",
+	 FOUND "|marks: 50 to 500: cursors of every device at a multiple of it, from which the list can be read", NULL,
+	 NULL},
+	{"POST", "/api/v1/devices/bulk", "Tag, group, revoke or restore many devices", NULL,
+	 "verb: tag, add-to-group, remove-from-group, revoke or restore|params: of the verb|target: as of campaigns|"
+	 "expect: how many the preview has shown",
+	 "404: there is no such group|409: these are not nearly as many as expected, or the key was used otherwise"},
+	{"POST", "/api/v1/devices/bulk/preview", "For how many devices it would be, and how long it takes", NULL,
+	 "verb: as in the request itself|params: likewise|target: likewise",
+	 "404: there is no such group|409: the group has a query"},
+	{"GET", "/api/v1/bulk", "What was done to many devices, the latest first", PAGE, NULL, NULL},
+	{"GET", "/api/v1/bulk/{id}", "How far it is", NULL, NULL, NULL},
+	{"DELETE", "/api/v1/bulk/{id}", "End it where it is; what was done stays", NULL, NULL, NULL},
 	{"GET", "/api/v1/devices/{id}", "All that is known of a device", NULL, NULL, NULL},
 	{"PATCH", "/api/v1/devices/{id}", "Change a device's settings", NULL,
 	 "command_policy: one or burst|time_zone: a name of the tz database|maintenance_window: days, from and to; "

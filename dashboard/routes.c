@@ -12,10 +12,12 @@
 #include "dashboard/assets.h"
 #include "dashboard/audit.h"
 #include "dashboard/auth.h"
+#include "dashboard/bulk.h"
 #include "dashboard/campaigns.h"
 #include "dashboard/certificates.h"
 #include "dashboard/commands.h"
 #include "dashboard/console.h"
+#include "dashboard/device_list.h"
 #include "dashboard/devices.h"
 #include "dashboard/enrollment.h"
 #include "dashboard/events.h"
@@ -71,7 +73,13 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/openapi.json", openapi_get, ACCESS_READ},
 	{"GET", "/api/v1/overview", overview_get, ACCESS_READ},
 	{"GET", "/api/v1/system", system_get, ACCESS_AUDIT | ACCESS_ALL},
-	{"GET", "/api/v1/devices", devices_list, ACCESS_READ},
+	{"GET", "/api/v1/devices", device_list_get, ACCESS_READ},
+	{"GET", "/api/v1/devices/count", device_list_count, ACCESS_READ},
+	{"POST", "/api/v1/devices/bulk", bulk_create, ACCESS_ACT},
+	{"POST", "/api/v1/devices/bulk/preview", bulk_preview, ACCESS_ACT | ROUTE_CHANGES_NOTHING},
+	{"GET", "/api/v1/bulk", bulk_list, ACCESS_READ},
+	{"GET", "/api/v1/bulk/{id}", bulk_get, ACCESS_READ},
+	{"DELETE", "/api/v1/bulk/{id}", bulk_cancel, ACCESS_ACT},
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
 	{"PATCH", "/api/v1/devices/{id}", settings_change, ACCESS_ACT},
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},

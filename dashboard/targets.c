@@ -6,18 +6,23 @@
 
 #include <string.h>
 
+void targets_refuse(struct dashboard *dashboard, struct http_request *request, const struct error *error)
+{
+	if (error->kind == ERROR_INVALID || error->kind == ERROR_LIMIT || error->kind == ERROR_NOT_FOUND)
+		http_reply_problem(request, 422, error->what);
+	else
+		api_reply_error(dashboard, request, error);
+}
+
 bool targets_compile(struct dashboard *dashboard, struct http_request *request, const char *text, size_t first_param,
 		     struct query *out)
 {
-	const struct query_options options = {first_param, query_pg_resolve, dashboard->pg};
+	const struct query_options options = {first_param, query_pg_resolve, dashboard->pg, false};
 	struct error error = {0};
 
 	if (pg_ready(dashboard->pg, &error) && query_compile(text, &options, out, &error))
 		return true;
-	if (error.kind == ERROR_INVALID || error.kind == ERROR_LIMIT || error.kind == ERROR_NOT_FOUND)
-		http_reply_problem(request, 422, error.what);
-	else
-		api_reply_error(dashboard, request, &error);
+	targets_refuse(dashboard, request, &error);
 	return false;
 }
 

@@ -14,6 +14,8 @@
 // Compiles text with the filters and groups of the database. False: the request is answered.
 bool targets_compile(struct dashboard *dashboard, struct http_request *request, const char *text, size_t first_param,
 		     struct query *out) must_check;
+// Answers for a query that could not be compiled.
+void targets_refuse(struct dashboard *dashboard, struct http_request *request, const struct error *error);
 
 // {"devices":[..]} or one of device, tag, group, filter, query (texts) and "all":true.
 struct targets {

@@ -93,7 +93,8 @@ def test_queries_groups_filters_and_tags(stack):
     def found(query):
         return [item["device"] for item in stack.muster_json("device", "list", "--query", query)["items"]]
 
-    assert len(found("status:online")) == SIMS and found("status:never") == []
+    wait_for(lambda: len(found("status:online")) == SIMS, "the lists to know that all are online")
+    assert found("status:never") == []
     assert len(found("tag:shelf-3")) == 30 and len(found("tag:shelf-3,shelf-4 -device:sim-*3")) == 30
     assert found("device:sim-007,sim-008") == ["sim-007", "sim-008"] and found("sim-007") == ["sim-007"]
     stack.muster("device", "tag", "sim-007", "kiosk", "front desk")

@@ -148,6 +148,11 @@ class Things:
                           " ('acme', %s, %s, 'ping', 60, 'x', '{}') returning id",
                           ["mkin-shelf"] if side == "in" else None, name)
 
+    def bulk(self, side):
+        return self.value("insert into device_bulk (tenant, verb, params, query, total, created_by) values"
+                          " ('acme', 'tag', %s, 'tag:none', 0, 'mkout-maker') returning id",
+                          json.dumps({"add": [f"mkout-bulk-{next(numbers)}"]}))
+
     def running(self, side):
         which = self.campaign(side)
         self.run("update campaign set state = 'paused' where id = %s", (which,))
@@ -242,6 +247,10 @@ def admin(done, other=404, **more):
     return Rule(f"401 403 403 {done} 403 {other} 403 403 {done}", **more)
 
 
+def tagging(device):
+    return {"verb": "tag", "params": {"add": ["blue"]}, "target": {"devices": [device]}, "expect": 1}
+
+
 def new(kind):
     return lambda name: {"name": f"mkout-{kind}-{next(numbers)}"}
 
@@ -275,6 +284,12 @@ RULES = {
     "GET /api/v1/overview": Rule(LISTED),
     "GET /api/v1/system": Rule("401 403 403 403 403 403 403 403 200"),
     "GET /api/v1/devices": Rule(LISTED, query="?limit=500"),
+    "GET /api/v1/devices/count": Rule(LISTED, query="?marks=50&sort=name"),
+    "POST /api/v1/devices/bulk": Rule("401 403 200 200 403 409 200 403 200 409", "device", body=tagging),
+    "POST /api/v1/devices/bulk/preview": Rule("401 403 200 200 403 200 200 403 200 200", "device", body=tagging),
+    "GET /api/v1/bulk": Rule(LISTED),
+    "GET /api/v1/bulk/{id}": Rule("401 200 200 200 200 404 404 404 200", "bulk"),
+    "DELETE /api/v1/bulk/{id}": Rule("401 403 200 200 403 404 404 403 200", "bulk"),
     "GET /api/v1/devices/{id}": Rule(READ, "device"),
     "PATCH /api/v1/devices/{id}": act(200, body={"time_zone": "Europe/Oslo"}),
     "GET /api/v1/devices/{id}/telemetry": Rule(LISTED + " 200", "device", query="?metric=battery_pct"),
@@ -482,6 +497,8 @@ OWNERS_RIGHTS = {
     "revoke_device", "restore_device", "tag_device", "request_wake",  # ask may_act
     "move_campaign",  # asks may_act_on
     "purge_commands",  # asks may_act of each command's device
+    "tag_devices", "revoke_devices",  # ask may_act of each device
+    "refresh_roster",  # takes over what devices report, and tells nothing
     "move_device",  # for people of all tenants
     "device_taken",  # tells that an id is taken, and no more
     "tell_part",  # the caller's own part alone

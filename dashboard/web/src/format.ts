@@ -73,12 +73,12 @@ export function took(from: string, to: string): string {
 }
 
 // The server said what it was when it answered; an online device becomes stale by time alone.
-export function statusOf(device: Device, now: number): Status {
+export function statusOf(device: Pick<Device, "status" | "stale_at">, now: number): Status {
   return device.status === "online" && device.stale_at && Date.parse(device.stale_at) <= now ? "stale" : device.status;
 }
 
-export const memoryUsed = ({ latest }: Device): number | null => used(latest.mem_total, latest.mem_available);
-export const diskUsed = ({ latest }: Device): number | null => used(latest.disk_total, latest.disk_free);
+export const memoryUsed = ({ latest }: Pick<Device, "latest">): number | null => used(latest.mem_total, latest.mem_available);
+export const diskUsed = ({ latest }: Pick<Device, "latest">): number | null => used(latest.disk_total, latest.disk_free);
 
 function used(total: number | undefined, free: number | undefined): number | null {
   return total && free !== undefined ? Math.min(100, Math.max(0, 100 * (1 - free / total))) : null;

@@ -60,7 +60,7 @@ export function StatusBadge({ status, why }: { status: Status; why?: string }) {
 }
 
 // Nothing for a device that may come in.
-export function RevokedTag({ device }: { device: Device }) {
+export function RevokedTag({ device }: { device: Pick<Device, "enabled" | "why"> }) {
   if (device.enabled) return null;
   return (
     <span class="tag off" title={device.why} data-testid="revoked">

@@ -50,6 +50,23 @@ static void a_query_becomes_a_condition_and_values(void **state)
 	assert_null(strstr(buf_str(&query.sql), "kiosk"));
 }
 
+static void the_roster_has_a_column_for_each_field(void **state)
+{
+	static const char text[] = "status:offline,revoked tag:kiosk battery<20 os:linux os:debian name:a* seen>1d group:shelf word"
+				   " uptime<1h cell:1 charging:yes -agent:1.2.* enrolled>2w";
+	const struct query_options on_roster = {.first_param = 1, .resolve = find, .roster = true};
+	auto_query struct query query = {0};
+
+	assert_true(query_compile(text, &on_roster, &query, NULL));
+	assert_null(strstr(buf_str(&query.sql), " d."));
+	assert_null(strstr(buf_str(&query.sql), " s."));
+	assert_null(strstr(buf_str(&query.sql), "inventory"));
+	assert_non_null(strstr(buf_str(&query.sql), "(not r.enabled)"));
+	assert_non_null(strstr(buf_str(&query.sql), "(r.os <> 'android')"));
+	assert_non_null(strstr(buf_str(&query.sql), "m.device = r.device"));
+	assert_non_null(strstr(buf_str(&query.sql), "in r.search) > 0"));
+}
+
 static void nothing_means_everything(void **state)
 {
 	static const char *const empty[] = {"", "  ", "\t\n"};
@@ -181,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_query_becomes_a_condition_and_values),
+		cmocka_unit_test(the_roster_has_a_column_for_each_field),
 		cmocka_unit_test(nothing_means_everything),
 		cmocka_unit_test(each_kind_of_term),
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place),
