@@ -242,9 +242,11 @@ static bool look_at(struct commander *commander, const struct pg_result *row, st
 		return give_up(commander, look.rule, &own, error);
 	}
 	look.silence = alert_sql_has_silence(look.sql) && pg_bool(row, 0, SILENCE_DUE);
-	const struct query_options options = {(alert_sql_is_slice(look.sql) ? ALERT_SLICE_PARAMS : ALERT_WHOLE_PARAMS) +
-						      1,
-					      query_pg_resolve, commander->pg};
+	const struct query_options options = {
+		.first_param = (alert_sql_is_slice(look.sql) ? ALERT_SLICE_PARAMS : ALERT_WHOLE_PARAMS) + 1,
+		.resolve = query_pg_resolve,
+		.user = commander->pg,
+	};
 
 	// One rule that cannot be evaluated must hold up neither the others nor any command.
 	if (!pg_exec(commander->pg, "savepoint rule", error) ||

@@ -113,7 +113,8 @@ static const char mailed_sql[] =
 
 static bool silence(struct commander *commander, const struct pg_result *rows, size_t row, struct error *error)
 {
-	const struct query_options options = {SILENCE_PARAMS + 1, query_pg_resolve, commander->pg};
+	const struct query_options options = {
+		.first_param = SILENCE_PARAMS + 1, .resolve = query_pg_resolve, .user = commander->pg};
 	const char *params[SILENCE_PARAMS + QUERY_PARAMS_MAX] = {pg_text(rows, row, 0), pg_text(rows, row, 1),
 								 pg_text(rows, row, 2)};
 	auto_query struct query query = {0};

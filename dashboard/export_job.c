@@ -157,7 +157,8 @@ static bool copy_rows(struct making *making, struct error *error)
 	const struct pg_result *row = making->row;
 	struct pg *pg = making->job->data;
 	const struct export_kind *kind = export_kind_find(pg_text(row, 0, KIND));
-	const struct query_options options = {EXPORT_QUERY_PARAM, query_pg_resolve, pg};
+	const struct query_options options = {
+		.first_param = EXPORT_QUERY_PARAM, .resolve = query_pg_resolve, .user = pg};
 	const char *params[EXPORT_QUERY_PARAM - 1 + QUERY_PARAMS_MAX] = {
 		pg_text(row, 0, DEVICE), pg_text(row, 0, SINCE), pg_text(row, 0, UNTIL)};
 	auto_buf struct buf sql = {0};

@@ -206,7 +206,7 @@ function Together({ picked, busy, decide }: {
 }) {
   const many = `${count(picked.length)} ${picked.length === 1 ? "device" : "devices"}`;
   return (
-    <div class="bulk" role="region" aria-label="Chosen" data-testid="together">
+    <div class="bulk-bar" role="region" aria-label="Chosen" data-testid="together">
       <span>{busy ? `${count(busy.done)} of ${count(busy.of)} done` : `${many} chosen`}</span>
       <Dialog
         button="Approve all…"
