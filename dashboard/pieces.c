@@ -126,7 +126,7 @@ static bool refresh(struct pieces *pieces, struct scope *scope, struct dashboard
 void pieces_reply(struct pieces *pieces, struct dashboard *dashboard, struct http_request *request)
 {
 	auto_pg_result struct pg_result *row = NULL;
-	auto_buf struct buf answer;
+	auto_buf struct buf answer = {0};
 	struct scope *scope;
 
 	if (!api_query_again(dashboard, request, &row, scope_sql, 0, NULL))
