@@ -119,7 +119,7 @@ static bool check_group(struct dashboard *dashboard, struct http_request *reques
 	if (pg_rows(row) == 1 && pg_bool(row, 0, 0))
 		return true;
 	if (pg_rows(row) == 0)
-		http_reply_problem(request, 404, "There is no group of this name; GET /api/v1/groups lists them.");
+		http_reply_problem(request, 422, "There is no group of this name; GET /api/v1/groups lists them.");
 	else
 		http_reply_problem(request, 409,
 				   "This group has the devices that match its query; none can be added or removed.");

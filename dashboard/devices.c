@@ -44,7 +44,8 @@ static const char GET_SQL[] =
 
 // A device that is away does not change its state when it is revoked or restored: the latest of those count too.
 const char devices_changed_sql[] =
-	"select d.device, (extract(epoch from c.at) * 1000000)::bigint, " DEVICE_SUMMARY_SQL ", d.device, " FEED_SCOPE_SQL
+	"select d.device, (extract(epoch from c.at) * 1000000)::bigint, " DEVICE_SUMMARY_SQL
+	", d.device, " FEED_SCOPE_SQL
 	" from (select device, max(at) as at from (select device, changed_at as at from device_state"
 	"  where changed_slot >= $1::bigint / 10000000 union all select name, requested_at from"
 	"  (select * from revocation order by change desc limit $2::integer) r where kind = 'device') x"

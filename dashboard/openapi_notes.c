@@ -28,10 +28,9 @@ const struct openapi_note openapi_notes[] = {
 	{"POST", "/api/v1/devices/bulk", "Tag, group, revoke or restore many devices", NULL,
 	 "verb: tag, add-to-group, remove-from-group, revoke or restore|params: of the verb|target: as of campaigns|"
 	 "expect: how many the preview has shown",
-	 "404: there is no such group|409: these are not nearly as many as expected, or the key was used otherwise"},
+	 "409: these are not nearly as many as expected, or the key was used otherwise"},
 	{"POST", "/api/v1/devices/bulk/preview", "For how many devices it would be, and how long it takes", NULL,
-	 "verb: as in the request itself|params: likewise|target: likewise",
-	 "404: there is no such group|409: the group has a query"},
+	 "verb: as in the request itself|params: likewise|target: likewise", "409: the group has a query"},
 	{"GET", "/api/v1/bulk", "What was done to many devices, the latest first", PAGE, NULL, NULL},
 	{"GET", "/api/v1/bulk/{id}", "How far it is", NULL, NULL, NULL},
 	{"DELETE", "/api/v1/bulk/{id}", "End it where it is; what was done stays", NULL, NULL, NULL},

@@ -176,7 +176,7 @@ def test_groups_take_and_give(fleet):
     demand = {"verb": "add-to-group", "params": {"group": "fleet-kiosks"}, "target": {"devices": ["fleet-000001"]}, "expect": 1}
     assert api.ask("POST", "devices/bulk", demand)[0] == 409, "that group has a query"
     demand["params"]["group"] = "nowhere"
-    assert api.ask("POST", "devices/bulk", demand)[0] == 404
+    assert api.ask("POST", "devices/bulk", demand)[0] == 422
     demand |= {"params": {"group": "fleet-north"}, "target": {"devices": ["fleet-099999", "fleet-000001", "unknown-1"]}, "expect": 2}
     job = api.finish(api.ask("POST", "devices/bulk", demand)[1])
     assert (job["done"], job["changed"]) == (2, 1)
