@@ -7,7 +7,7 @@ static void test_statement(void **state)
 	const struct export_kind *kind = export_kind_find("telemetry");
 	const struct export_column *columns[] = {export_column_find(kind, "device"),
 						 export_column_find(kind, "measured_at")};
-	const struct query_options options = {EXPORT_QUERY_PARAM, NULL, NULL};
+	const struct query_options options = {.first_param = EXPORT_QUERY_PARAM, .resolve = NULL, .user = NULL};
 	auto_buf struct buf sql = {0};
 	auto_query struct query query = {0};
 	struct error error = {0};
