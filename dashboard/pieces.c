@@ -1,14 +1,17 @@
 #include "dashboard/pieces.h"
 
 #include "common/clock.h"
+#include "common/log.h"
+#include "common/pg.h"
 #include "dashboard/api.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define REST 20	      // times what a statement took
-#define BUDGET_MS 40  // one request asks no more anew once it has spent this; others go on with it
-#define SCOPES_MAX 64 // who sees the same rows; the one unused for longest makes room
+#define REST 20		// times what a statement took
+#define BUDGET_MS 40	// one request asks no more anew once it has spent this; others go on with it
+#define FAILED_MS 10000 // what failed is not asked anew before
+#define SCOPES_MAX 64	// who sees the same rows; the one unused for longest makes room
 
 // The settings that row-level security goes by, and the database's time.
 static const char scope_sql[] =
@@ -16,8 +19,8 @@ static const char scope_sql[] =
 	" coalesce(current_setting('muster.groups', true), ''), to_json(now()), to_json(scope_all())";
 
 struct kept {
-	struct buf json;
-	int64_t due_ms; // monotonic: when it is asked anew; 0: there is none yet
+	struct buf json; // empty: there is none yet
+	int64_t due_ms;	 // monotonic: when it is asked anew
 };
 
 struct scope {
@@ -88,20 +91,27 @@ static struct scope *find_scope(struct pieces *pieces, const char *name)
 	return oldest;
 }
 
-static bool ask(const struct piece *piece, struct kept *kept, struct dashboard *dashboard, struct http_request *request)
+// A statement that fails, or takes too long, leaves what is kept as it is. False: the database is away.
+static bool ask(const struct piece *piece, struct kept *kept, struct dashboard *dashboard, struct error *error)
 {
 	auto_pg_result struct pg_result *row = NULL;
-	int64_t began_ms = clock_mono_ms();
+	int64_t began_ms = clock_mono_ms(), fresh_ms = piece->fresh_ms;
+	bool done = pg_query(dashboard->pg, &row, error, piece->sql, 0, NULL);
 
-	if (!api_query(dashboard, request, &row, piece->sql, 0, NULL))
+	if (done) {
+		const char *json = pg_rows(row) > 0 ? pg_text(row, 0, 0) : NULL;
+
+		buf_clear(&kept->json);
+		(void)buf_add_str(&kept->json, json ? json : "null");
+	} else if (error->kind == ERROR_UNREACHABLE) {
 		return false;
-	const char *json = pg_rows(row) > 0 ? pg_text(row, 0, 0) : NULL;
-	int64_t now_ms = clock_mono_ms();
-	int64_t rest_ms = (now_ms - began_ms) * REST;
+	} else {
+		log_error("piece.failed", "piece", piece->name, "error", error->what, "sqlstate", error->where);
+		fresh_ms = FAILED_MS;
+	}
+	int64_t now_ms = clock_mono_ms(), rest_ms = (now_ms - began_ms) * REST;
 
-	buf_clear(&kept->json);
-	(void)buf_add_str(&kept->json, json ? json : "null");
-	kept->due_ms = now_ms + (rest_ms > piece->fresh_ms ? rest_ms : piece->fresh_ms);
+	kept->due_ms = now_ms + (rest_ms > fresh_ms ? rest_ms : fresh_ms);
 	return true;
 }
 
@@ -110,17 +120,27 @@ static bool refresh(struct pieces *pieces, struct scope *scope, struct dashboard
 		    struct http_request *request)
 {
 	int64_t began_ms = clock_mono_ms();
+	bool whole = true;
 
 	for (size_t i = 0; i < pieces->count; i++) {
 		struct kept *kept = &scope->kept[i];
+		struct error error = {0};
 		int64_t now_ms = clock_mono_ms();
+		bool late = kept->json.len_bytes > 0 && now_ms - began_ms > BUDGET_MS;
 
-		if (kept->due_ms > now_ms || (kept->due_ms > 0 && now_ms - began_ms > BUDGET_MS))
-			continue;
-		if (!ask(&pieces->table[i], kept, dashboard, request))
+		if (kept->due_ms <= now_ms && !late && !ask(&pieces->table[i], kept, dashboard, &error)) {
+			api_reply_error(dashboard, request, &error);
 			return false;
+		}
+		whole = whole && kept->json.len_bytes > 0;
 	}
-	return true;
+	if (!whole) {
+		http_reply_header(request, "Retry-After", "10");
+		http_reply_problem(request, 503,
+				   "The database has not answered all of this yet; the log of "
+				   "muster-dashboard has the reason. It is asked again within minutes.");
+	}
+	return whole;
 }
 
 void pieces_reply(struct pieces *pieces, struct dashboard *dashboard, struct http_request *request)

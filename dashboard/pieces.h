@@ -1,6 +1,7 @@
 // Answers that are put together from statements over much of the fleet. Each statement is a piece: JSON that is kept,
 // and shared by everybody who sees the same rows, until it is older than it may be, or than PIECES_REST times what it
-// cost. So any number of open pages cost the database no more than one, and one that is dear rests longer.
+// cost. So any number of open pages cost the database no more than one, and one that is dear rests longer. A statement
+// that fails rests as well, and what it said before is answered meanwhile.
 #pragma once
 
 #include "common/buf.h"

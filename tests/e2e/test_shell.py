@@ -121,6 +121,29 @@ def test_many_askers_cost_no_more_than_one(stack):
     assert 0 < scans() - before <= asked / 4, (asked, scans() - before)
 
 
+def test_a_statement_that_fails_leaves_what_it_said_before(stack):
+    def refused():
+        return sum(log.read_text().count('"piece.failed"') for log in (stack.state / "log").glob("dashboard*.log"))
+
+    def total():
+        return overview(stack)["quarantine"]["total"]
+
+    assert (total(), refused()) == (0, 0)
+    with stack.connect() as owner:
+        owner.execute("revoke select on quarantine from muster_dashboard")
+        try:
+            owner.execute("insert into quarantine (device, topic, reason, payload, bytes) values ('probe', 't', 'r', '', 0)")
+            wait_for(lambda: total() == 0 and refused(), "the statement to fail, and the overview to stand")
+            for _ in range(20):
+                assert total() == 0
+            assert refused() == 1, "it rests before it is asked anew"
+        finally:
+            owner.execute("grant select on quarantine to muster_dashboard")
+        wait_for(lambda: total() == 1, "it to be asked anew")
+        owner.execute("delete from quarantine where device = 'probe'")
+    wait_for(lambda: total() == 0, "the row's end")
+
+
 def test_a_person_looks_around(stack):
     csr, secret = stack.csr("applicant")[1], secrets.token_urlsafe(32)
     assert stack.post("/v1/registration", {"csr": csr, "secret": secret, "device": "applicant"})[0] == 202
