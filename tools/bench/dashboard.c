@@ -19,7 +19,8 @@
 #define TIMES 60    // of each request; the first is left out
 #define ANSWER_MAX_BYTES ((size_t)8 * 1024 * 1024)
 #define TOKEN_S 3600
-#define TAKES 10 // changes that the streams are told
+#define STREAMS_MAX 4000 // as many as the dashboard has room for
+#define TAKES 10	 // changes that the streams are told
 
 extern const char bench_seed[]; // seed.sql, see CMakeLists.txt
 
@@ -32,7 +33,7 @@ static const struct question {
 	{"list", "/api/v1/devices?limit=100&after=dev-%06ld", 50},
 	{"list, filtered and sorted", "/api/v1/devices?limit=100&sort=-memory&query=tag:kiosk%%20battery%%3C20&n=%ld",
 	 50},
-	{"list, next page of it", "/api/v1/devices?limit=100&sort=battery&query=tag:kiosk&after=20000.dev-%06ld", 50},
+	{"list, next page of it", "/api/v1/devices?limit=100&sort=battery&query=tag:kiosk&after=dev-%06ld.40", 50},
 	{"search", "/api/v1/devices?limit=100&q=dev-%06ld", 50},
 	{"device", "/api/v1/devices/dev-%06ld", 50},
 	{"overview", "/api/v1/overview?n=%ld", 50},
@@ -122,6 +123,11 @@ static bool ask(struct bench *bench, size_t question, long number, double *ms, s
 	return status == 200 || error_set(error, ERROR_FAILED, "%s: HTTP %d: %.200s", path, status, buf_str(&answer));
 }
 
+static double percentile(const struct bench *bench, size_t question, double share)
+{
+	return bench->ms[question][(size_t)(share * (TIMES - 1))];
+}
+
 static bool ask_all(struct bench *bench, struct error *error)
 {
 	for (size_t i = 0; i < QUESTIONS; i++) {
@@ -131,13 +137,9 @@ static bool ask_all(struct bench *bench, struct error *error)
 				return false;
 		}
 		qsort(bench->ms[i], TIMES, sizeof(double), by_size);
+		(void)fprintf(stderr, "%s: p95 %.1f ms\n", questions[i].name, percentile(bench, i, 0.95));
 	}
 	return true;
-}
-
-static double percentile(const struct bench *bench, size_t question, double share)
-{
-	return bench->ms[question][(size_t)(share * (TIMES - 1))];
 }
 
 static void print(const struct bench *bench, int64_t idle_bytes, int64_t peak_bytes)
@@ -190,7 +192,7 @@ static bool measure(struct bench *bench, struct error *error)
 	if (!seed(bench, error) || !stage_dashboard_start(bench->stage, error) || !log_in(bench, error))
 		return false;
 	int64_t idle_bytes = stage_dashboard_peak(bench->stage);
-	(void)fprintf(stderr, "asking ...\n");
+	(void)fprintf(stderr, "seeded in %.1f s; asking ...\n", bench->seed_s);
 	if (!ask_all(bench, error))
 		return false;
 	if (bench->streams > 0 && !viewers_run(&viewers, &bench->told, error))
@@ -214,7 +216,7 @@ int dashboard_main(int argc, char **argv)
 	struct bench bench cleanup(bench_done) = {0};
 	if (!args_parse(&args, tables, 1, argc, argv, &error) ||
 	    !args_int(&args, "devices", CHARTED, DEVICES_MAX, 100000, &bench.devices, &error) ||
-	    !args_int(&args, "streams", 0, 2000, 1000, &bench.streams, &error)) {
+	    !args_int(&args, "streams", 0, STREAMS_MAX, 1000, &bench.streams, &error)) {
 		(void)fprintf(stderr, "muster-bench: %s\n  next: muster bench dashboard --help\n", error.what);
 		return 2;
 	}

@@ -18,6 +18,8 @@ insert into device_state (device, presence, presence_why, presence_since, first_
         (4096000000 * (0.05 + 0.9 * (dice * 13 % 1000) / 1000.0))::bigint, 32000000000,
         (32000000000 * (0.02 + 0.95 * (dice * 17 % 1000) / 1000.0))::bigint, 60 + dice % 5000000, 'wifi', -40 - dice % 60
     from plan where slot < 95;
+select refresh_roster(2147483647); -- at once, instead of at the dashboard's next turns
+cluster device_roster using device_roster_pkey; -- each row was written twice
 insert into ledger (device, epoch, contiguous, highest, received) select device, 'e', 86400, 86400, 86400 from plan where slot < 95;
 insert into rollup_day (day, device, readings, events, online_s)
     select current_date - d, device, 2000 + (dice * (d + 1)) % 900, (dice + d) % 7, 40000 + (dice * (d + 3)) % 46400
