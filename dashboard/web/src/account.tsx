@@ -175,7 +175,7 @@ function Sessions() {
     >
       {(fault ?? sessions.error) && <Fault error={(fault ?? sessions.error)!} />}
       <div class="table-wrap">
-        <table class="people" data-testid="sessions">
+        <table class="people labelled" data-testid="sessions">
           <thead>
             <tr>
               <th scope="col">Browser</th><th scope="col">From</th><th scope="col">Last used</th><th scope="col">Since</th>
@@ -186,9 +186,9 @@ function Sessions() {
             {items.map((session) => (
               <tr key={session.id}>
                 <th scope="row" title={session.user_agent}>{agentWords(session.user_agent)}</th>
-                <td>{session.peer}</td>
-                <td><Time at={session.last_used} /></td>
-                <td><Time at={session.created_at} /></td>
+                <td data-label="From">{session.peer}</td>
+                <td data-label="Last used"><Time at={session.last_used} /></td>
+                <td data-label="Since"><Time at={session.created_at} /></td>
                 <td class="decide">
                   {session.current ? <span class="tag">this one</span> : (
                     <button type="button" onClick={() => end(`sessions/${session.id}`)}>End</button>

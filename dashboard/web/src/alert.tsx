@@ -4,7 +4,7 @@ import { SeverityBadge, useAlive } from "./alerts";
 import type { Alert } from "./alerts_api";
 import { ApiError, get, type Json, post } from "./api";
 import { useLoad } from "./hooks";
-import { Card, Dialog, Fault, Time } from "./parts";
+import { Card, Dialog, Fault, Icon, Time } from "./parts";
 import type { ViewProps } from "./views";
 
 const words: { [type: string]: string } = {
@@ -25,11 +25,12 @@ function Shown({ alert, me, may, reload }: { alert: Alert; me: string; may: bool
   const active = alert.state === "active";
   return (
     <>
+      <a class="back" href="/alerts"><Icon name="back" /> Alerts</a>
       <div class="heading">
         <h1>{alert.object}: {alert.title}</h1>
         <SeverityBadge severity={alert.severity} over={!active} />
+        {may && <Acts alert={alert} me={me} reload={reload} />}
       </div>
-      {may && <Acts alert={alert} me={me} reload={reload} />}
       <Card id="alert-facts" title="What it is">
         <dl class="facts">
           <div><dt>Rule</dt><dd>{alert.rule_name}</dd></div>
@@ -76,7 +77,7 @@ function Acts({ alert, me, reload }: { alert: Alert; me: string; reload: () => v
   const byHand = ["fingerprint", "command", "campaign", "quarantine"].includes(alert.kind) && alert.state === "active";
   return (
     <>
-      <div class="toolbar">
+      <div class="end">
         <button type="button" class="primary" disabled={busy} onClick={() => act("acknowledge", { acknowledged: !acknowledged })}>
           {acknowledged ? "Take acknowledgement back" : "Acknowledge"}
         </button>

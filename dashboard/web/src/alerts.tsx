@@ -143,7 +143,7 @@ function List() {
 function Table({ items }: { items: Alert[] }) {
   return (
     <div class="card table-wrap">
-      <table class="commands" data-testid="alerts">
+      <table class="commands alerts" data-testid="alerts">
         <thead>
           <tr>
             <th scope="col">Severity</th>

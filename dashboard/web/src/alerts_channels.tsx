@@ -54,17 +54,17 @@ export function Channels({ admin }: { admin: boolean }) {
       {items && (
         <div class="card table-wrap">
           {items.length === 0 ? <Empty title="Nobody is told">Alerts are shown here only. Make a channel for e-mail or a webhook.</Empty> : (
-            <table class="commands" data-testid="channels">
-              <thead><tr><th scope="col">Kind</th><th scope="col">Name</th><th scope="col">To</th><th scope="col">Last message</th>{admin && <th scope="col">Change</th>}</tr></thead>
+            <table class="commands alerts" data-testid="channels">
+              <thead><tr><th scope="col">Kind</th><th scope="col">Name</th><th scope="col">To</th><th scope="col">Last message</th>{admin && <th scope="col"><span class="sr">Change</span></th>}</tr></thead>
               <tbody>
                 {items.map((one) => (
                   <tr key={one.id}>
                     <td class="state">{one.kind === "email" ? "E-mail" : "Webhook"}</td>
                     <td class="device">{one.name} {!one.enabled && <span class="tag">off</span>}</td>
                     <td class="result">{one.kind === "email" ? one.addresses.join(", ") : one.url}</td>
-                    <td class="result"><Last last={one.last} /></td>
+                    <td class="whom"><Last last={one.last} /></td>
                     {admin && (
-                      <td class="by">
+                      <td class="decide">
                         <button type="button" class="plain" onClick={() => change(post(`channels/${one.id}/test`, {}))}>Test<span class="sr"> {one.name}</span></button>
                         <button type="button" class="plain" onClick={() => change(del(`channels/${one.id}`))}>Delete<span class="sr"> {one.name}</span></button>
                       </td>

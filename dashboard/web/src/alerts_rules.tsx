@@ -32,9 +32,9 @@ export function Rules({ admin }: { admin: boolean }) {
       )}
       <div class="card table-wrap">
         {items.length === 0 ? <Empty title="There is no rule">Without rules nothing is looked for. Make one.</Empty> : (
-          <table class="commands" data-testid="rules">
+          <table class="commands alerts" data-testid="rules">
             <thead>
-              <tr><th scope="col">Severity</th><th scope="col">Rule</th><th scope="col">Looks for</th><th scope="col">Active</th>{admin && <th scope="col">Change</th>}</tr>
+              <tr><th scope="col">Severity</th><th scope="col">Rule</th><th scope="col">Looks for</th><th scope="col">Active</th>{admin && <th scope="col"><span class="sr">Change</span></th>}</tr>
             </thead>
             <tbody>
               {items.map((rule) => (
@@ -47,7 +47,7 @@ export function Rules({ admin }: { admin: boolean }) {
                   </td>
                   <td class="at">{rule.active}</td>
                   {admin && (
-                    <td class="by">
+                    <td class="decide">
                       <button type="button" class="plain" onClick={() => setEdited(rule)}>Edit<span class="sr"> {rule.name}</span></button>
                       <button type="button" class="plain" onClick={() => change(patch(`alert-rules/${rule.id}`, { enabled: !rule.enabled }))}>
                         {rule.enabled ? "Switch off" : "Switch on"}<span class="sr"> {rule.name}</span>

@@ -34,8 +34,8 @@ export function Silences({ may }: { may: boolean }) {
       {items && (
         <div class="card table-wrap">
           {items.length === 0 ? <Empty title="No silence">People are told of every alert that has a channel.</Empty> : (
-            <table class="commands" data-testid="silences">
-              <thead><tr><th scope="col">State</th><th scope="col">Which devices</th><th scope="col">Why</th><th scope="col">Until</th>{may && <th scope="col">End</th>}</tr></thead>
+            <table class="commands alerts" data-testid="silences">
+              <thead><tr><th scope="col">State</th><th scope="col">Which devices</th><th scope="col">Why</th><th scope="col">Until</th>{may && <th scope="col"><span class="sr">End</span></th>}</tr></thead>
               <tbody>
                 {items.map((one) => (
                   <tr key={one.id}>
@@ -43,7 +43,7 @@ export function Silences({ may }: { may: boolean }) {
                     <td class="device">{one.query ? <code>{one.query}</code> : "everything"}</td>
                     <td class="result">{one.reason} <span class="muted">{one.created_by}</span></td>
                     <td class="at"><Time at={one.until} /></td>
-                    {may && <td class="by"><button type="button" class="plain" onClick={() => change(del(`silences/${one.id}`))}>End now<span class="sr">: {one.reason}</span></button></td>}
+                    {may && <td class="decide"><button type="button" class="plain" onClick={() => change(del(`silences/${one.id}`))}>End now<span class="sr">: {one.reason}</span></button></td>}
                   </tr>
                 ))}
               </tbody>

@@ -55,7 +55,7 @@ export function ApiKeys({ whose, title }: { whose: string; title: string }) {
         <Empty title="No API keys">A key lets a program use the API: Authorization: Bearer.</Empty>
       ) : (
         <div class="table-wrap">
-          <table class="people" data-testid="api-keys">
+          <table class="people labelled" data-testid="api-keys">
             <thead>
               <tr>
                 <th scope="col">For</th>
@@ -70,10 +70,10 @@ export function ApiKeys({ whose, title }: { whose: string; title: string }) {
               {items.map((key) => (
                 <tr key={key.id}>
                   <th scope="row">{key.label || <span class="muted">no name</span>}</th>
-                  {all && <td>{key.user}</td>}
-                  <td>{[key.role, key.scopes?.join(", "), key.group && `group ${key.group}`].filter(Boolean).join("; ") || "all its user may"}</td>
-                  <td><Time at={key.last_used} /></td>
-                  <td>{key.revoked_at ? <span class="tag off">revoked</span> : <Time at={key.expires_at} />}</td>
+                  {all && <td data-label="Of">{key.user}</td>}
+                  <td data-label="May">{[key.role, key.scopes?.join(", "), key.group && `group ${key.group}`].filter(Boolean).join("; ") || "all its user may"}</td>
+                  <td data-label="Last used"><Time at={key.last_used} /></td>
+                  <td data-label="Expires">{key.revoked_at ? <span class="tag off">revoked</span> : <Time at={key.expires_at} />}</td>
                   <td class="decide">
                     {!key.revoked_at && (
                       <Dialog

@@ -96,7 +96,7 @@ function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
   return (
     <>
       <div class="card table-wrap">
-        <table class="audit" data-testid="audit">
+        <table class="audit labelled" data-testid="audit">
           <thead>
             <tr>
               <th scope="col">When</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">What</th>
@@ -120,7 +120,7 @@ function Line({ row }: { row: Row }) {
       <td class="at"><Time at={row.at} /></td>
       <th scope="row">{row.actor}</th>
       <td><span class="tag">{row.action}</span></td>
-      <td>{row.target || <span class="muted">–</span>}</td>
+      <td data-label="What">{row.target || <span class="muted">–</span>}</td>
       <td class="details">
         <Pairs value={row.detail} />
         <details>
@@ -131,7 +131,7 @@ function Line({ row }: { row: Row }) {
           </dl>
         </details>
       </td>
-      <td>{row.peer || <span class="muted">server</span>}</td>
+      <td data-label="From">{row.peer || <span class="muted">server</span>}</td>
     </tr>
   );
 }

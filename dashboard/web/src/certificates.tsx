@@ -80,7 +80,7 @@ function Authorities({ items }: { items: Authority[] }) {
         </Empty>
       ) : (
         <div class="table-wrap">
-          <table data-testid="authorities">
+          <table class="labelled" data-testid="authorities">
             <thead>
               <tr>
                 <th scope="col">For</th>
@@ -95,11 +95,11 @@ function Authorities({ items }: { items: Authority[] }) {
               {items.map((item) => (
                 <tr key={item.sha256}>
                   <th scope="row">{item.kind === "device" ? "Devices" : "Services and servers"}</th>
-                  <td>{stages[item.state]}</td>
-                  <td><Short text={item.sha256} what="fingerprint" /></td>
-                  <td class="number">{item.certificates === null ? "–" : count(item.certificates)}</td>
-                  <td><Time at={item.not_after} /></td>
-                  <td><Short text={`muster ca rotate ${item.kind}`} what="command" whole /></td>
+                  <td data-label="State">{stages[item.state]}</td>
+                  <td data-label="SHA-256"><Short text={item.sha256} what="fingerprint" /></td>
+                  <td data-label="Certificates that stand" class="number">{item.certificates === null ? "–" : count(item.certificates)}</td>
+                  <td data-label="Ends"><Time at={item.not_after} /></td>
+                  <td data-label="To rotate it"><Short text={`muster ca rotate ${item.kind}`} what="command" whole /></td>
                 </tr>
               ))}
             </tbody>
@@ -138,7 +138,7 @@ function List({ q, state, clear }: { q: string; state: string; clear: () => void
   return (
     <>
       <div class="card table-wrap">
-        <table data-testid="certificates">
+        <table class="labelled" data-testid="certificates">
           <thead>
             <tr>
               <th scope="col">Device</th>
@@ -153,11 +153,11 @@ function List({ q, state, clear }: { q: string; state: string; clear: () => void
             {items.map((item) => (
               <tr key={item.serial} data-serial={item.serial}>
                 <th scope="row" class="device"><a href={`/devices/${encodeURIComponent(item.device)}`}>{item.device}</a></th>
-                <td><Short text={item.serial} what="serial" /></td>
-                <td><Standing item={item} /></td>
-                <td><Time at={item.not_before} /></td>
-                <td><Time at={item.not_after} /></td>
-                <td><Time at={item.last_seen} /></td>
+                <td data-label="Serial"><Short text={item.serial} what="serial" /></td>
+                <td data-label="State"><Standing item={item} /></td>
+                <td data-label="Issued"><Time at={item.not_before} /></td>
+                <td data-label="Ends"><Time at={item.not_after} /></td>
+                <td data-label="Device last seen"><Time at={item.last_seen} /></td>
               </tr>
             ))}
           </tbody>

@@ -83,7 +83,7 @@ export default function DocsView() {
           )}
           {tags.map((tag) => (
             <section key={tag} class="card routes" aria-labelledby={`tag-${tag}`}>
-              <header><h2 id={`tag-${tag}`}>{tag}</h2></header>
+              <header><h2 id={`tag-${tag}`}>{tag.replaceAll("-", " ")}</h2></header>
               {shown.filter(({ operation }) => operation.tags[0] === tag).map((entry) => (
                 <Route key={`${entry.method} ${entry.path}`} entry={entry} document={document.data!} />
               ))}

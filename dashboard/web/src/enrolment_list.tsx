@@ -84,7 +84,7 @@ export function Preapprovals() {
           </Empty>
         ) : (
           <div class="table-wrap">
-            <table data-testid="preapprovals">
+            <table class="labelled" data-testid="preapprovals">
               <thead>
                 <tr>
                   <th scope="col">Serial number</th>
@@ -99,10 +99,10 @@ export function Preapprovals() {
                 {items.map((item) => (
                   <tr key={item.serial} data-serial={item.serial}>
                     <th scope="row">{item.serial}</th>
-                    <td>{item.device ?? <span class="muted">as it asks</span>}</td>
-                    <td>{item.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</td>
-                    <td><Time at={item.created_at} /> <span class="muted">by {item.created_by}</span></td>
-                    <td><Time at={item.used_at} none="not yet" /></td>
+                    <td data-label="Its name">{item.device ?? <span class="muted">as it asks</span>}</td>
+                    <td data-label="Tags">{item.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</td>
+                    <td data-label="Listed"><Time at={item.created_at} /> <span class="muted">by {item.created_by}</span></td>
+                    <td data-label="Let in"><Time at={item.used_at} none="not yet" /></td>
                     <td class="end">
                       <button type="button" aria-label={`Remove ${item.serial}`} onClick={() => void remove(item.serial)}>Remove</button>
                     </td>

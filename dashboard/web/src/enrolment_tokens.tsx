@@ -68,7 +68,7 @@ export function Tokens() {
           <Empty title="No tokens yet">One is given to a device, which takes its certificate for it: make one with New token.</Empty>
         ) : (
           <div class="table-wrap">
-            <table data-testid="tokens">
+            <table class="labelled" data-testid="tokens">
               <thead>
                 <tr>
                   <th scope="col">Id</th>
@@ -85,12 +85,12 @@ export function Tokens() {
                 {items.map((token) => (
                   <tr key={token.id} data-token={token.id}>
                     <th scope="row"><code>{token.id}</code></th>
-                    <td>{token.state}</td>
-                    <td>{token.device ?? <span class="muted">any device</span>}</td>
-                    <td>{token.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</td>
-                    <td class="number">{count(token.uses_left)}</td>
-                    <td><Time at={token.created_at} /> <span class="muted">by {token.created_by}</span></td>
-                    <td><Time at={token.expires_at} /></td>
+                    <td data-label="State">{token.state}</td>
+                    <td data-label="For">{token.device ?? <span class="muted">any device</span>}</td>
+                    <td data-label="Tags">{token.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</td>
+                    <td data-label="Uses left" class="number">{count(token.uses_left)}</td>
+                    <td data-label="Made"><Time at={token.created_at} /> <span class="muted">by {token.created_by}</span></td>
+                    <td data-label="Until"><Time at={token.expires_at} /></td>
                     <td class="end">
                       {token.state === "valid" && (
                         <Dialog

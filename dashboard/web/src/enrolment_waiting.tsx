@@ -76,7 +76,7 @@ export function Waiting({ mayDecide }: { mayDecide: boolean }) {
           </Empty>
         ) : (
           <div class="table-wrap">
-            <table class="registrations" data-testid="waiting">
+            <table class="registrations labelled" data-testid="waiting">
               <thead>
                 <tr>
                   {mayDecide && (
@@ -119,11 +119,11 @@ export function Waiting({ mayDecide }: { mayDecide: boolean }) {
                       {item.taken && <span class="tag off">taken</span>}
                       {item.state !== "pending" && <span class="tag">{words[item.state]}</span>}
                     </th>
-                    <td>{item.serial ?? <span class="muted">–</span>}</td>
-                    <td>{says(item.info.model) ?? says(item.info.os_name) ?? <span class="muted">–</span>}</td>
-                    <td>{item.peer}</td>
-                    <td><Time at={item.created_at} /></td>
-                    <td><code>{item.id}</code></td>
+                    <td data-label="Serial number">{item.serial ?? <span class="muted">–</span>}</td>
+                    <td data-label="Model">{says(item.info.model) ?? says(item.info.os_name) ?? <span class="muted">–</span>}</td>
+                    <td data-label="From">{item.peer}</td>
+                    <td data-label="Since"><Time at={item.created_at} /></td>
+                    <td data-label="Its id"><code>{item.id}</code></td>
                     {mayDecide && <td class="decide">{item.state === "pending" && <Decisions item={item} decide={decide} />}</td>}
                   </tr>
                 ))}

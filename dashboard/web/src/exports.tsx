@@ -200,7 +200,7 @@ function List({ items, onChanged }: { items: Export[]; onChanged: () => void }) 
     <>
       {error && <Fault error={error} />}
       <div class="table-wrap">
-        <table data-testid="exports">
+        <table class="labelled" data-testid="exports">
           <thead>
             <tr>
               <th scope="col">What</th>
@@ -239,10 +239,10 @@ function Row({ one, onRemove }: { one: Export; onRemove: () => void }) {
           <Bar percent={Math.min(99, (100 * one.rows) / one.estimate)} level="good" />
         )}
       </td>
-      <td class="number">{count(one.rows)}</td>
-      <td class="number">{one.bytes > 0 ? bytes(one.bytes) : "–"}</td>
-      <td><Time at={one.created_at} /></td>
-      <td>{one.state === "done" ? <Time at={one.expires_at} /> : "–"}</td>
+      <td data-label="Rows" class="number">{count(one.rows)}</td>
+      <td data-label="Size" class="number">{one.bytes > 0 ? bytes(one.bytes) : "–"}</td>
+      <td data-label="Asked for"><Time at={one.created_at} /></td>
+      <td data-label="Kept until">{one.state === "done" ? <Time at={one.expires_at} /> : "–"}</td>
       <td class="actions">
         {one.file && <a class="button" href={one.file} target="_self" download>Download</a>}
         <button type="button" class="plain" disabled={one.cancelling} onClick={onRemove}

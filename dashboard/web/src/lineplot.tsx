@@ -42,7 +42,7 @@ export function LinePlot({ data, testid }: { data: LinesData; testid: string }) 
         <span class="legend">
           {shown.map(({ line, i }) => (
             <span key={line.name}>
-              <i class={`swatch line-${(i % 8) + 1}${line.quiet ? " quiet" : ""}`} />
+              <i class={`swatch line-${(i % 8) + 1}${line.quiet ? " dashed" : ""}`} />
               {line.name}
             </span>
           ))}

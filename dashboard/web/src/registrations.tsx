@@ -31,7 +31,7 @@ export function Registrations({ mayDecide }: { mayDecide: boolean }) {
     <Card title="Waiting to be let in" id="registrations-title">
       {fault && <Fault error={fault} />}
       <div class="table-wrap">
-        <table class="registrations" data-testid="registrations">
+        <table class="registrations labelled" data-testid="registrations">
           <thead>
             <tr>
               <th scope="col">Asks to be</th>
@@ -50,11 +50,11 @@ export function Registrations({ mayDecide }: { mayDecide: boolean }) {
                   {item.wish ?? <span class="muted">any name</span>}
                   {item.taken && <span class="tag off">taken</span>}
                 </th>
-                <td>{item.serial ?? <span class="muted">–</span>}</td>
-                <td>{says(item.info.model) ?? says(item.info.os_name) ?? <span class="muted">–</span>}</td>
-                <td>{item.peer}</td>
-                <td><Time at={item.created_at} /></td>
-                <td><code>{item.id}</code></td>
+                <td data-label="Serial number">{item.serial ?? <span class="muted">–</span>}</td>
+                <td data-label="Model">{says(item.info.model) ?? says(item.info.os_name) ?? <span class="muted">–</span>}</td>
+                <td data-label="From">{item.peer}</td>
+                <td data-label="Since"><Time at={item.created_at} /></td>
+                <td data-label="Its id"><code>{item.id}</code></td>
                 {mayDecide && <td class="decide"><Decisions item={item} decide={decide} /></td>}
               </tr>
             ))}

@@ -83,7 +83,7 @@ function Parts({ parts }: { parts: Part[] }) {
     return <Empty title="No part has spoken yet">Each says how it is every ten seconds, once the database answers.</Empty>;
   return (
     <div class="table-wrap">
-      <table class="parts" data-testid="parts">
+      <table class="parts labelled" data-testid="parts">
         <thead>
           <tr>
             <th scope="col">Part</th>

@@ -51,10 +51,10 @@ export default function UsersView({ who }: ViewProps) {
       <div class="heading">
         <h1>Users</h1>
         <p class="muted">Who may come in, and what they may do. A change of rights ends a person's sessions.</p>
+        <div class="end"><NewUser create={create} /></div>
       </div>
       <div class="toolbar">
         <Filter label="Only these people" placeholder="Name or e-mail" value={q} onChange={setQ} />
-        <NewUser create={create} />
       </div>
       {(fault ?? users.error) && <Fault error={(fault ?? users.error)!} />}
       {link && (
@@ -82,7 +82,7 @@ interface Actions {
 function People({ items, me, ...actions }: { items: User[]; me: string } & Actions) {
   return (
     <div class="card table-wrap">
-      <table class="people" data-testid="users">
+      <table class="people labelled" data-testid="users">
         <thead>
           <tr>
             <th scope="col">Name</th><th scope="col">Role</th><th scope="col">E-mail</th><th scope="col">Tenant</th>
@@ -96,11 +96,11 @@ function People({ items, me, ...actions }: { items: User[]; me: string } & Actio
                 {user.name} {user.name === me && <span class="tag">you</span>}
                 {!user.enabled && <span class="tag off"><Icon name="revoked" />disabled</span>}
               </th>
-              <td>{user.role}</td>
-              <td>{user.email ?? <span class="muted">none</span>}</td>
-              <td>{user.tenant ?? <span class="muted">all</span>}</td>
-              <td>{user.second_factor ? <span class="status online"><Icon name="online" />On</span> : <span class="muted">off</span>}</td>
-              <td><Time at={user.last_seen} /></td>
+              <td data-label="Role">{user.role}</td>
+              <td data-label="E-mail">{user.email ?? <span class="muted">none</span>}</td>
+              <td data-label="Tenant">{user.tenant ?? <span class="muted">all</span>}</td>
+              <td data-label="Second factor">{user.second_factor ? <span class="status online"><Icon name="online" />On</span> : <span class="muted">off</span>}</td>
+              <td data-label="Last seen"><Time at={user.last_seen} /></td>
               <td class="decide"><Change user={user} {...actions} /></td>
             </tr>
           ))}
