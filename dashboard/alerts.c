@@ -24,6 +24,14 @@ static const char LIST_SQL[] =
 	" and ($4::text is null or a.device = $4) and ($5::bigint is null or a.rule = $5)"
 	" and ($6::text is null or a.kind = $6) and ($7::bigint is null or a.id < $7)"
 	" order by a.id desc limit $8::integer + 1";
+// Of a device that went to another tenant, the alert stayed: it is told there, to those who see all of it.
+const char alerts_changed_sql[] =
+	"select a.id, (extract(epoch from a.changed_at) * 1000000)::bigint, " ALERT ", a.device, a.tenant,"
+	" (select string_agg(m.group_name, ',') from device d join device_group_member m on m.device = d.device"
+	" and m.tenant = d.tenant where d.device = a.device and d.tenant = a.tenant) from alert a"
+	" where a.changed_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	" and ($3::text[] is null or a.device = any ($3::text[]))"
+	" order by a.changed_at desc limit $2::integer";
 static const char SUMMARY_SQL[] =
 	"select jsonb_build_object('active', coalesce(sum(n), 0), 'unacknowledged', coalesce(sum(n) filter (where "
 	"new), 0),"

@@ -10,3 +10,5 @@ http_handler alerts_acknowledge; // POST /api/v1/alerts/{id}/acknowledge
 http_handler alerts_assign;	 // POST /api/v1/alerts/{id}/assign
 http_handler alerts_comment;	 // POST /api/v1/alerts/{id}/comment
 http_handler alerts_clear;	 // POST /api/v1/alerts/{id}/clear
+
+extern const char alerts_changed_sql[]; // for the live streams (feed.h)

@@ -3,18 +3,20 @@
 #include "common/limits.h"
 #include "dashboard/stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FRAME_MAX_BYTES (HTTP_STREAM_UNSENT_MAX / 3) // of one kind: a set, or a replay, never cuts its stream by itself
 
-struct audience *audience_new(const struct scope *scope, struct interest *interest)
+struct audience *audience_new(const struct scope *scope, const char *user, struct interest *interest)
 {
 	struct audience *audience = calloc(1, sizeof(*audience));
 
 	if (!audience)
 		return NULL;
 	audience->scope = *scope;
+	(void)snprintf(audience->user, sizeof(audience->user), "%s", interest_is_own(interest) ? user : "");
 	audience->interest = *interest;
 	*interest = (struct interest){0};
 	buf_init(&audience->frames, HTTP_STREAM_UNSENT_MAX);
@@ -30,14 +32,20 @@ void audience_free(struct audience *audience)
 	free(audience);
 }
 
-bool audience_is(const struct audience *audience, const struct scope *scope, const struct interest *interest)
+bool audience_is(const struct audience *audience, const struct scope *scope, const char *user,
+		 const struct interest *interest)
 {
 	return strcmp(audience->scope.tenant, scope->tenant) == 0 &&
-	       strcmp(audience->scope.groups, scope->groups) == 0 && interest_equal(&audience->interest, interest);
+	       strcmp(audience->scope.groups, scope->groups) == 0 && interest_equal(&audience->interest, interest) &&
+	       strcmp(audience->user, interest_is_own(interest) ? user : "") == 0;
 }
 
-static bool sees(const struct scope *scope, const struct feed_row *row)
+static bool sees(const struct audience *audience, enum feed_kind kind, const struct feed_row *row)
 {
+	const struct scope *scope = &audience->scope;
+
+	if (feed_sources[kind].bound == FEED_OWN)
+		return row->device && strcmp(audience->user, row->device) == 0;
 	return scope_is_all(scope) || (row->tenant && scope_sees(scope, row->tenant, row->groups));
 }
 
@@ -48,7 +56,7 @@ bool audience_wants(const struct audience *audience, enum feed_kind kind, const 
 	if (!(interest->all & (1U << kind)) &&
 	    !((interest->named & (1U << kind)) && row->device && interest_has_device(interest, row->device)))
 		return false;
-	return sees(&audience->scope, row);
+	return sees(audience, kind, row);
 }
 
 bool audience_add(const struct audience *audience, enum feed_kind kind, const struct feed_rows *rows, bool fresh_only,

@@ -3,6 +3,7 @@
 
 #include "common/buf.h"
 #include "common/http.h"
+#include "dashboard/auth.h"
 #include "dashboard/feed.h"
 #include "dashboard/interest.h"
 #include "dashboard/scope.h"
@@ -15,6 +16,7 @@ struct stream;
 struct audience {
 	struct audience *next, *previous;
 	struct scope scope;
+	char user[AUTH_USER_MAX]; // whose rows are theirs; "" where none of the interest are anybody's own
 	struct interest interest;
 	struct stream *first; // its streams
 	size_t count;
@@ -24,10 +26,11 @@ struct audience {
 };
 
 // Takes interest over.
-struct audience *audience_new(const struct scope *scope, struct interest *interest) must_check;
+struct audience *audience_new(const struct scope *scope, const char *user, struct interest *interest) must_check;
 void audience_free(struct audience *audience);
 
-bool audience_is(const struct audience *audience, const struct scope *scope, const struct interest *interest);
+bool audience_is(const struct audience *audience, const struct scope *scope, const char *user,
+		 const struct interest *interest);
 // May it see this row, and does it want it?
 bool audience_wants(const struct audience *audience, enum feed_kind kind, const struct feed_row *row);
 

@@ -34,6 +34,10 @@ static const char LIST_SQL[] =
 	"us'"
 	" or (x.created_at = timestamptz 'epoch' + $3 * interval '1 us' and x.id > $4::uuid))"
 	" order by x.created_at desc, x.id limit $2::integer + 1";
+const char exports_changed_sql[] =
+	"select x.id, (extract(epoch from x.changed_at) * 1000000)::bigint, " EXPORT ", x.requested_by, null, null"
+	" from export x where x.changed_at > timestamptz 'epoch' + $1::bigint * interval '1 microsecond'"
+	" and $3::text[] is null order by x.changed_at desc limit $2::integer";
 static const char GET_SQL[] = "select " EXPORT " from export x where x.requested_by = $1 and x.id::text = $2";
 // $10 how many may be kept. No row: there are too many. The lock makes requests that come at once wait for each other.
 static const char CREATE_SQL[] =

@@ -3,6 +3,7 @@
 // fresh.
 #include "dashboard/feed.h"
 
+#include "dashboard/alerts.h"
 #include "dashboard/api.h"
 #include "dashboard/audit.h"
 #include "dashboard/auth.h"
@@ -11,6 +12,7 @@
 #include "dashboard/dashboard.h"
 #include "dashboard/devices.h"
 #include "dashboard/events.h"
+#include "dashboard/exports.h"
 #include "dashboard/outputs.h"
 #include "dashboard/registrations.h"
 #include "dashboard/scope.h"
@@ -33,9 +35,10 @@ const struct feed_source feed_sources[FEED_KINDS] = {
 	[FEED_OUTPUTS] = {"outputs", outputs_changed_sql, {"muster_state"}, FEED_NAMED_ONLY, ACCESS_READ},
 	[FEED_REGISTRATIONS] = {"registrations", registrations_changed_sql, {"muster_registration"}, FEED_UNBOUND,
 				ACCESS_READ},
-	[FEED_CAMPAIGNS] = {"campaigns", campaigns_changed_sql, {"muster_campaign", "muster_command"}, FEED_UNBOUND,
-			    ACCESS_READ},
+	[FEED_CAMPAIGNS] = {"campaigns", campaigns_changed_sql, {"muster_campaign_change"}, FEED_UNBOUND, ACCESS_READ},
 	[FEED_AUDIT] = {"audit", audit_changed_sql, {"muster_audit"}, FEED_UNBOUND, ROLE_ADMINISTRATOR | ROLE_AUDITOR},
+	[FEED_ALERTS] = {"alerts", alerts_changed_sql, {"muster_alert"}, FEED_BY_DEVICE, ACCESS_READ},
+	[FEED_EXPORTS] = {"exports", exports_changed_sql, {"muster_export"}, FEED_OWN, ACCESS_READ},
 };
 
 struct sent {

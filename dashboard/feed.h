@@ -28,11 +28,14 @@ enum feed_kind {
 	FEED_REGISTRATIONS,
 	FEED_CAMPAIGNS,
 	FEED_AUDIT,
+	FEED_ALERTS,
+	FEED_EXPORTS,
 	FEED_KINDS,
 };
 
 enum feed_bound {
 	FEED_UNBOUND,	 // devices that are named do not bound it
+	FEED_OWN,	 // likewise; rows are one person's, whom the column of the device names
 	FEED_BY_DEVICE,	 // rows belong to devices
 	FEED_NAMED_ONLY, // likewise, and too many to be wanted of all
 };

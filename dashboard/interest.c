@@ -48,7 +48,8 @@ bool interest_add_topic(struct interest *interest, const char *topic, int roles,
 		return refuse_topic(topic, error);
 	if (!(feed_sources[kind].roles & roles))
 		return error_set(error, ERROR_DENIED, "Your role may not read %s.", feed_sources[kind].name);
-	if (feed_sources[kind].bound == FEED_UNBOUND || (all && feed_sources[kind].bound == FEED_BY_DEVICE))
+	if (feed_sources[kind].bound == FEED_UNBOUND || feed_sources[kind].bound == FEED_OWN ||
+	    (all && feed_sources[kind].bound == FEED_BY_DEVICE))
 		interest->all |= 1U << kind;
 	else
 		interest->named |= 1U << kind;
@@ -135,6 +136,15 @@ void interest_done(struct interest *interest)
 {
 	free(interest->devices);
 	*interest = (struct interest){0};
+}
+
+bool interest_is_own(const struct interest *interest)
+{
+	for (enum feed_kind kind = 0; kind < FEED_KINDS; kind++) {
+		if (feed_sources[kind].bound == FEED_OWN && (interest->all & (1U << kind)))
+			return true;
+	}
+	return false;
 }
 
 bool interest_has_device(const struct interest *interest, const char *device)

@@ -30,5 +30,7 @@ bool interest_finish(struct interest *interest, struct error *error) must_check;
 void interest_done(struct interest *interest);
 #define auto_interest cleanup(interest_done)
 
+// Whether it is another one for each person: some rows of it are only their own.
+bool interest_is_own(const struct interest *interest);
 bool interest_has_device(const struct interest *interest, const char *device);
 bool interest_equal(const struct interest *a, const struct interest *b);

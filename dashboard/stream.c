@@ -489,14 +489,14 @@ static void leave(struct stream *stream)
 }
 
 // The audience with this interest, made if there is none; takes interest over.
-static struct audience *find_audience(struct streams *streams, const struct scope *scope,
+static struct audience *find_audience(struct streams *streams, const struct scope *scope, const char *user,
 				      struct interest *interest)
 {
 	FOR_EACH_AUDIENCE(audience, streams) {
-		if (audience_is(audience, scope, interest))
+		if (audience_is(audience, scope, user, interest))
 			return audience;
 	}
-	struct audience *audience = audience_new(scope, interest);
+	struct audience *audience = audience_new(scope, user, interest);
 
 	if (!audience)
 		return NULL;
@@ -618,8 +618,9 @@ void stream_open(struct http_request *request, void *user)
 	if (!read_after(streams, request, &after_us) || !read_interest(request, &interest) ||
 	    !read_rights(streams, request, rights))
 		return;
-	struct stream *stream = make_stream(streams, auth_of(request));
-	struct audience *audience = stream ? find_audience(streams, &auth_of(request)->scope, &interest) : NULL;
+	const struct auth *auth = auth_of(request);
+	struct stream *stream = make_stream(streams, auth);
+	struct audience *audience = stream ? find_audience(streams, &auth->scope, auth->user, &interest) : NULL;
 
 	if (!audience) {
 		free(stream);
@@ -699,7 +700,7 @@ void stream_change(struct http_request *request, void *user)
 	}
 	if (!read_change(request, &interest))
 		return;
-	struct audience *audience = find_audience(streams, &stream->audience->scope, &interest);
+	struct audience *audience = find_audience(streams, &stream->audience->scope, auth_of(request)->user, &interest);
 
 	if (!audience) {
 		http_reply_problem(request, 503, "Out of memory: try again later.");

@@ -177,6 +177,88 @@ def test_rows_of_another_tenant_are_not_sent(stack, devices):
     together(work())
 
 
+def raised(stack, title, device=None, tenant="default"):
+    stack.rows("insert into alert (tenant, rule_name, kind, severity, object, device, title, since)"
+               " values (%s, 'Made', 'offline', 'critical', coalesce(%s, 'cell 1'), %s, %s, now()) returning 1",
+               tenant, device, device, title)
+
+
+def titles(stream):
+    return {row["title"] for row in stream.rows("alerts") if row["rule_name"] == "Made"}
+
+
+def test_alerts_come_to_those_who_may_see_them(stack, devices):
+    async def work():
+        token = token_of(stack)
+        stack.rows("insert into tenant (name) values ('west') on conflict do nothing returning 1")
+        stack.rows("insert into device_group (tenant, name, created_by) values ('default', 'rack', 'x') returning 1")
+        stack.rows("insert into device_group_member (tenant, group_name, device, added_by)"
+                   " values ('default', 'rack', 'live-2', 'x') returning 1")
+        bound = account(stack, "bea", "viewer", "default")
+        stack.rows("insert into user_right (user_name, tenant, group_name, role, given_by)"
+                   " values ('bea', 'default', 'rack', 'viewer', 'x') returning 1")
+        everything = await Stream.open(stack, token, "topics=alerts")
+        named = await Stream.open(stack, token, "topics=alerts&device=live-1")
+        starred = await Stream.open(stack, token, "topics=alerts*,devices&device=live-1")
+        west = await Stream.open(stack, account(stack, "wim", "administrator", "west"), "topics=alerts")
+        bound = await Stream.open(stack, bound, "topics=alerts")
+        streams = (everything, named, starred, west, bound)
+        for stream in streams:
+            await stream.event("ready")
+        for title, device, tenant in (("no device", None, "default"), ("of west", None, "west"),
+                                      ("of one", "live-1", "default"), ("of other", "live-2", "default")):
+            raised(stack, title, device, tenant)
+        await everything.until(lambda s: len(titles(s)) == 4, "all alerts")
+        await starred.until(lambda s: len(titles(s)) == 4, "all alerts")
+        await named.until(titles, "its device's alert")
+        await west.until(titles, "its own alert")
+        await bound.until(titles, "its group's alert")
+        # Nothing else came meanwhile: the change of each comes after what was before it.
+        stack.rows("update alert set state = 'cleared', cleared_at = now(), changed_at = now() returning 1")
+        for stream in (named, west, bound):
+            await stream.until(lambda s: [row for row in s.rows("alerts") if row["state"] == "cleared"], "the clearing")
+        assert (titles(named), titles(west), titles(bound)) == ({"of one"}, {"of west"}, {"of other"})
+        for stream in streams:
+            await stream.close()
+    together(work())
+
+
+def test_exports_come_to_their_asker_alone(stack, devices):
+    async def work():
+        eve = account(stack, "eve", "viewer", "default")
+        mine = await Stream.open(stack, token_of(stack), "topics=exports")
+        changed = await Stream.open(stack, token_of(stack), "topics=campaigns")
+        hers = await Stream.open(stack, eve, "topics=exports")
+        for stream in (mine, changed, hers):
+            await stream.event("ready")
+        _, asked = api(stack, token_of(stack), "POST", "exports", {"kind": "devices"})
+        done = await mine.until(lambda s: [row for row in s.rows("exports") if row["state"] == "done"], "the file")
+        assert done[0]["id"] == asked["id"] and done[0]["file"]
+        _, other = api(stack, eve, "POST", "exports", {"kind": "devices"})
+        await hers.until(lambda s: [row for row in s.rows("exports") if row["state"] == "done"], "her file")
+        # A stream that changes its mind is its person's still.
+        api(stack, token_of(stack), "POST", f"stream/{(await changed.event('ready'))['stream']}", {"topics": ["exports"]})
+        await changed.until(lambda s: s.rows("exports"), "the file")
+        assert {row["id"] for row in mine.rows("exports") + changed.rows("exports")} == {asked["id"]}
+        assert {row["id"] for row in hers.rows("exports")} == {other["id"]}
+        for stream in (mine, changed, hers):
+            await stream.close()
+    together(work())
+
+
+def test_campaigns_come_as_they_move(stack, devices):
+    async def work():
+        stream = await Stream.open(stack, token_of(stack), "topics=campaigns")
+        await stream.event("ready")
+        _, made = api(stack, token_of(stack), "POST", "campaigns",
+                      {"name": "moves", "action": "ping", "params": {}, "target": {"device": "live-1"}, "ttl_s": 60})
+        api(stack, token_of(stack), "POST", f"campaigns/{made['id']}/abort", {})
+        await stream.until(lambda s: [row for row in s.rows("campaigns")
+                                      if row["id"] == made["id"] and row["state"] == "aborted"], "its end", 30)
+        await stream.close()
+    together(work())
+
+
 class Statements:
     """What the stream's connection asked for, as PostgreSQL's log has it."""
 

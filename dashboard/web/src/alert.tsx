@@ -1,6 +1,6 @@
 // One alert: what it is, what happened to it, and what a person can do.
 import { useState } from "preact/hooks";
-import { SeverityBadge, useAlive } from "./alerts";
+import { SeverityBadge, useAlerts } from "./alerts";
 import type { Alert } from "./alerts_api";
 import { ApiError, get, type Json, post } from "./api";
 import { useLoad } from "./hooks";
@@ -15,7 +15,7 @@ const words: { [type: string]: string } = {
 export default function AlertView({ who, args }: ViewProps) {
   const id = args[0]!;
   const alert = useLoad(id, (signal) => get<Alert>(`alerts/${encodeURIComponent(id)}`, {}, signal));
-  useAlive(alert.reload);
+  useAlerts(alert.reload, (one) => String(one.id) === id);
   if (alert.error && !alert.data) return <Fault error={alert.error} retry={alert.reload} />;
   if (!alert.data) return <div class="card skeleton tall" role="status" aria-label="Loading" />;
   return <Shown alert={alert.data} me={who.name} may={who.role === "operator" || who.role === "administrator"} reload={alert.reload} />;

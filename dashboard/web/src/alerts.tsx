@@ -29,16 +29,14 @@ export function SeverityBadge({ severity, over }: { severity: Severity; over?: b
   );
 }
 
-// Asks again soon after something changed, and every few seconds: an alert may come of silence.
-export function useAlive(reload: () => void) {
-  const soon = useThrottled(reload, 3000);
-  useEffect(() => subscribe({ refresh: soon, devices: soon }), []);
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden) reload();
-    }, 5000);
-    return () => clearInterval(timer);
-  }, []);
+// Asks again soon after an alert changed that concerns what is shown.
+export function useAlerts(reload: () => void, concerns: (alert: Alert) => boolean = () => true, device?: string) {
+  const soon = useThrottled(reload, 1000);
+  useEffect(
+    () =>
+      subscribe({ refresh: soon, alerts: (changed) => changed.some(concerns) && soon() }, device === undefined ? null : [device]),
+    [device],
+  );
 }
 
 export default function AlertsView({ who }: ViewProps) {
@@ -86,7 +84,7 @@ function List() {
   const sums = useLoad("summary", (signal) => get<Summary>("alerts/summary", {}, signal));
   const alerts = useLoad(`${state} ${severity} ${shown}`, (signal) =>
     get<Page<Alert>>("alerts", { state: state === "all" ? "" : state || "active", severity, limit: shown }, signal));
-  useAlive(() => {
+  useAlerts(() => {
     alerts.reload();
     sums.reload();
   });

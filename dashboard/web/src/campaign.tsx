@@ -12,20 +12,23 @@ import { Card, CommandBadge, Dialog, Empty, Fault, Icon, Pairs, Segments, Time }
 import { useQuery } from "./router";
 import type { ViewProps } from "./views";
 
-const EVERY_MS = 2000; // while it is going on
 const PAGE = 100;
 
 export default function CampaignView({ who, args: [id] }: ViewProps) {
   const loaded = useLoad(id!, (signal) => get<Campaign>(`campaigns/${id}`, {}, signal));
   const refresh = useThrottled(loaded.reload, 1000);
   const campaign = loaded.data;
-  const going = campaign !== null && isGoing(campaign.state);
-  useEffect(() => subscribe({ refresh }), [id]);
-  useEffect(() => {
-    if (!going) return;
-    const timer = setInterval(() => document.hidden || loaded.reload(), EVERY_MS);
-    return () => clearInterval(timer);
-  }, [going, id]);
+  useEffect(
+    () =>
+      subscribe({
+        refresh,
+        campaigns: (changed) => {
+          const news = changed.filter((one) => String(one.id) === id).at(-1);
+          if (news) loaded.change(() => news);
+        },
+      }),
+    [id],
+  );
   if (!campaign) return loaded.error ? <Fault error={loaded.error} retry={loaded.reload} /> : <div class="card skeleton tall" />;
   return (
     <>

@@ -1,7 +1,7 @@
 // All campaigns: one command for many devices, little by little.
 import { useEffect } from "preact/hooks";
 import { type Campaign, get, type Page } from "./api";
-import { CampaignBadge, isGoing, Progress, whomText } from "./campaign-parts";
+import { CampaignBadge, Progress, whomText } from "./campaign-parts";
 import { ComposeButton } from "./commands";
 import { count } from "./format";
 import { useThrottled } from "./hooks";
@@ -12,7 +12,6 @@ import { useQuery } from "./router";
 import type { ViewProps } from "./views";
 
 const PAGE = 50;
-const EVERY_MS = 5000; // while one is going on
 const states = [
   { value: "", text: "All" },
   { value: "running", text: "Running" },
@@ -26,13 +25,7 @@ export default function CampaignsView({ who: { can_act: canAct } }: ViewProps) {
   const [state, setState] = useQuery("state");
   const list = usePages<Campaign>(state, (after, signal) => get<Page<Campaign>>("campaigns", { state, after, limit: PAGE }, signal));
   const refresh = useThrottled(list.reload, 2000);
-  const going = list.items?.some((one) => isGoing(one.state)) ?? false;
-  useEffect(() => subscribe({ refresh }), []);
-  useEffect(() => {
-    if (!going) return;
-    const timer = setInterval(() => document.hidden || refresh(), EVERY_MS);
-    return () => clearInterval(timer);
-  }, [going]);
+  useEffect(() => subscribe({ refresh, campaigns: refresh }), []);
   return (
     <>
       <div class="heading">

@@ -1,37 +1,14 @@
 // Files of what is stored, made in the background: asked for, watched, fetched.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, del, get, type Json, type Page, post } from "./api";
+import type { Export, ExportKind } from "./exports_api";
 import { bytes, count } from "./format";
 import { useLoad } from "./hooks";
+import { subscribe } from "./live";
 import { Bar, Card, Empty, Fault, Icon, Segments, Time } from "./parts";
 import { useQuery } from "./router";
 import type { ViewProps } from "./views";
 
-interface Export {
-  id: string;
-  kind: string;
-  format: string;
-  query: string;
-  device: string | null;
-  state: "queued" | "running" | "done" | "failed" | "cancelled" | "expired";
-  cancelling: boolean;
-  rows: number;
-  estimate: number | null;
-  bytes: number;
-  truncated: boolean;
-  reason: string;
-  created_at: string;
-  expires_at: string | null;
-  file: string | null;
-}
-interface Kind {
-  kind: string;
-  by_device: boolean;
-  by_time: boolean;
-  columns: string[];
-}
-
-const LOOK_MS = 1000;
 const formats = [
   { value: "csv", text: "CSV" },
   { value: "json", text: "JSON" },
@@ -47,14 +24,23 @@ const words: Record<Export["state"], [tone: string, icon: string, word: string]>
 };
 const isOpen = (one: Export): boolean => one.state === "queued" || one.state === "running";
 
+// Newest first, as the server sorts them.
+function merged(items: Export[], changed: Export[]): Export[] {
+  const known = new Map(items.map((one) => [one.id, one]));
+  for (const one of changed) known.set(one.id, one);
+  return [...known.values()].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
+}
+
 export default function ExportsView({ who }: ViewProps) {
   const list = useLoad("exports", (signal) => get<Page<Export>>("exports", { limit: 100 }, signal));
-  const open = list.data?.items.some(isOpen) ?? false;
-  useEffect(() => {
-    if (!open) return;
-    const timer = setInterval(list.reload, LOOK_MS);
-    return () => clearInterval(timer);
-  }, [open, list.reload]);
+  useEffect(
+    () =>
+      subscribe({
+        refresh: list.reload,
+        exports: (changed) => list.change((page) => ({ ...page, items: merged(page.items, changed) })),
+      }),
+    [],
+  );
   return (
     <>
       <div class="heading">
@@ -79,7 +65,7 @@ export default function ExportsView({ who }: ViewProps) {
 // ---- the form ----
 
 function Ask({ mayAudit, onAsked }: { mayAudit: boolean; onAsked: () => void }) {
-  const kinds = useLoad("kinds", (signal) => get<Page<Kind>>("exports/kinds", {}, signal));
+  const kinds = useLoad("kinds", (signal) => get<Page<ExportKind>>("exports/kinds", {}, signal));
   const [kindName, setKind] = useQuery("kind");
   const [query, setQuery] = useQuery("q");
   const [format, setFormat] = useQuery("format");

@@ -1,6 +1,8 @@
 // One server-sent event stream for the whole page: what its parts want to hear of, and what is known of its health and
 // the database's. The server sends what is on screen and no more (docs/protocol.md, section 26).
-import { type Command, type Device, type DeviceEvent, get, type Json, onCall, post, type Registration, type Session } from "./api";
+import type { Alert } from "./alerts_api";
+import { type Campaign, type Command, type Device, type DeviceEvent, get, type Json, onCall, post, type Registration, type Session } from "./api";
+import type { Export } from "./exports_api";
 
 export interface LiveState {
   connected: boolean;
@@ -28,8 +30,10 @@ interface Topics {
   events: DeviceEvent[]; // only of devices that are named
   outputs: Printed[]; // likewise
   registrations: Registration[];
-  campaigns: Row[];
+  campaigns: Campaign[];
   audit: Row[]; // administrators and auditors
+  alerts: Alert[];
+  exports: Export[]; // one's own
 }
 
 // A handler for a topic is what asks for it.
@@ -37,8 +41,8 @@ export type Handlers = { [Topic in keyof Topics]: (rows: Topics[Topic]) => void 
   refresh: () => void; // more changed than was sent one by one: ask again for what is shown
 };
 
-const TOPICS: (keyof Topics)[] = ["devices", "commands", "events", "outputs", "registrations", "campaigns", "audit"];
-const OF_DEVICES = new Set<string>(["devices", "commands", "events", "outputs"]);
+const TOPICS: (keyof Topics)[] = ["devices", "commands", "events", "outputs", "registrations", "campaigns", "audit", "alerts", "exports"];
+const OF_DEVICES = new Set<string>(["devices", "commands", "events", "outputs", "alerts"]);
 const NAMED_ONLY = new Set<string>(["events", "outputs"]);
 const NAMES_MAX = 200; // beyond, all are asked for
 

@@ -30,7 +30,7 @@ static struct audience *made(const char *tenant, const char *topics, const char 
 	(void)snprintf(scope.groups, sizeof(scope.groups), "%s", strchr(tenant, '/') ? strchr(tenant, '/') + 1 : "");
 	assert_true(interest_add_lists(&interest, topics, devices, ROLE_VIEWER, &error) &&
 		    interest_finish(&interest, &error));
-	struct audience *audience = audience_new(&scope, &interest);
+	struct audience *audience = audience_new(&scope, "ada", &interest);
 
 	assert_non_null(audience);
 	return audience;
@@ -83,6 +83,22 @@ static void what_was_not_asked_for_is_not_sent(void **state)
 	audience_free(audience);
 }
 
+static void what_is_somebodys_own_is_theirs_alone(void **state)
+{
+	struct audience *own = made("*", "exports", "kiosk-7"), *shared = made("*", "devices", NULL);
+	const struct feed_row hers = {.device = "ada"}, his = {.device = "bo"}, nobodys = {0};
+
+	assert_true(audience_wants(own, FEED_EXPORTS, &hers));
+	assert_false(audience_wants(own, FEED_EXPORTS, &his));
+	assert_false(audience_wants(own, FEED_EXPORTS, &nobodys));
+	assert_false(audience_is(own, &own->scope, "bo", &own->interest));
+	assert_true(audience_is(own, &own->scope, "ada", &own->interest));
+	// Everybody who sees the same has the same devices: one audience.
+	assert_true(audience_is(shared, &shared->scope, "bo", &shared->interest));
+	audience_free(own);
+	audience_free(shared);
+}
+
 static void too_much_is_seen(void **state)
 {
 	struct audience *audience = made("*", "devices", NULL);
@@ -106,6 +122,7 @@ int main(void)
 		cmocka_unit_test(only_devices_on_screen),
 		cmocka_unit_test(rows_of_another_tenant_do_not_exist),
 		cmocka_unit_test(what_was_not_asked_for_is_not_sent),
+		cmocka_unit_test(what_is_somebodys_own_is_theirs_alone),
 		cmocka_unit_test(too_much_is_seen),
 	};
 
