@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, get, type Json, type Page } from "./api";
 import { count } from "./format";
 import { useLoad } from "./hooks";
-import { Card, Empty, Fault, Filter, Icon, Pairs, Short, Time } from "./parts";
+import { Card, Empty, ExportLink, Fault, Filter, Icon, Pairs, Short, Time } from "./parts";
 import { useQuery } from "./router";
 
 interface Row {
@@ -59,7 +59,7 @@ export default function AuditView() {
             </label>
           ),
         )}
-        <a class="button" href="/exports">Export</a>
+        <ExportLink kind="audit" />
       </div>
       <Rows filters={filters} clear={clear} />
     </>

@@ -9,7 +9,7 @@ import { useLoad, useThrottled } from "./hooks";
 import { subscribe } from "./live";
 import { Output, Underway } from "./output";
 import { usePages } from "./pages";
-import { CommandBadge, Empty, Fault, Filter, isOpen, Pairs, Segments, Time } from "./parts";
+import { CommandBadge, Empty, ExportLink, Fault, Filter, isOpen, Pairs, Segments, Time } from "./parts";
 import { navigate, useQuery } from "./router";
 import type { ViewProps } from "./views";
 
@@ -131,6 +131,7 @@ export default function CommandsView({ who: { can_act: canAct } }: ViewProps) {
             {spans.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
           </select>
         </label>
+        <ExportLink kind="commands" device={device} />
         {filtered && <button type="button" class="plain" onClick={() => navigate("/commands", true)}>Clear filters</button>}
       </div>
       {list.error && list.error.status !== 503 && <Fault error={list.error} retry={list.reload} />}

@@ -5,6 +5,7 @@ import { type Action, ApiError, type Command, type DeviceDetail, get, type Json,
 import type { Chart } from "./chart";
 import { CommandTable, Fact, mergeCommands } from "./commands";
 import type { ComposerProps } from "./compose";
+import { DeviceAlerts } from "./device_alerts";
 import { EventTable, useEvents } from "./events";
 import { absolute, count, diskUsed, duration, freeOf, memoryUsed, metricName, metricValue, statusOf } from "./format";
 import { type Loaded, useLoad, useNow, useThrottled } from "./hooks";
@@ -23,6 +24,7 @@ import {
   RevokedTag,
   Segments,
   StatusBadge,
+  Tag,
   Time,
   usageLevel,
 } from "./parts";
@@ -76,6 +78,7 @@ export default function DeviceView({ who, args }: ViewProps) {
   return (
     <>
       <Head device={data} canAct={canAct} sent={sent} commands={commands.data?.items ?? []} reload={device.reload} />
+      <DeviceAlerts device={id} />
       <Values device={data} />
       <ChartCard device={data} />
       <CommandsCard id={id} commands={commands} canAct={canAct} reveal={revealed} />
@@ -110,7 +113,7 @@ function Head({ device, canAct, sent, commands, reload }: {
           {device.display_name && <span class="name">{device.display_name}</span>}
           <StatusBadge status={status} />
           <RevokedTag device={device} />
-          {device.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}
+          {device.tags.map((tag) => <Tag key={tag} tag={tag} />)}
         </div>
         {canAct && <Actions device={device} sent={sent} commands={commands} />}
       </div>

@@ -12,7 +12,7 @@ import { DeviceTable } from "./devices/table";
 import { count } from "./format";
 import { useThrottled } from "./hooks";
 import { subscribe } from "./live";
-import { Empty, Fault, Segments } from "./parts";
+import { Empty, ExportLink, Fault, Segments } from "./parts";
 import { useQuery } from "./router";
 import type { ViewProps } from "./views";
 
@@ -114,6 +114,7 @@ export default function DevicesView({ who }: ViewProps) {
         <span class="tools">
           <Sorter sort={sort || "device"} setSort={(next) => setSort(usual(next))} />
           <SavedFilters query={query} pick={setQuery} mayChange={who.can_act} />
+          <ExportLink kind="devices" query={asQuery(query, status)} />
           <ColumnChooser keys={keys} choose={(next) => setCols(keepColumns(next, who.name))} />
         </span>
       </div>
@@ -154,6 +155,10 @@ export default function DevicesView({ who }: ViewProps) {
     </div>
   );
 }
+
+// What is chosen with the buttons is part of the question, too.
+const asQuery = (query: string, status: string): string =>
+  [query, status && `status:${status}`].filter(Boolean).join(" ");
 
 // Where there is no head of the table to click on.
 function Sorter({ sort, setSort }: { sort: string; setSort: (sort: string) => void }) {

@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { ApiError, del, get, type Page, postText } from "./api";
 import { count } from "./format";
 import { useLoad } from "./hooks";
-import { Card, Empty, Fault, Filter, Icon, Segments, Time } from "./parts";
+import { Card, Empty, Fault, Filter, Icon, Segments, Tag, Time } from "./parts";
 import { useQuery } from "./router";
 
 const PAGE = 100;
@@ -100,7 +100,7 @@ export function Preapprovals() {
                   <tr key={item.serial} data-serial={item.serial}>
                     <th scope="row">{item.serial}</th>
                     <td data-label="Its name">{item.device ?? <span class="muted">as it asks</span>}</td>
-                    <td data-label="Tags">{item.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</td>
+                    <td data-label="Tags">{item.tags.map((tag) => <Tag key={tag} tag={tag} />)}</td>
                     <td data-label="Listed"><Time at={item.created_at} /> <span class="muted">by {item.created_by}</span></td>
                     <td data-label="Let in"><Time at={item.used_at} none="not yet" /></td>
                     <td class="end">

@@ -3,7 +3,7 @@ import { type DeviceEvent, get, type Page } from "./api";
 import { count } from "./format";
 import { useLoad, useThrottled } from "./hooks";
 import { subscribe } from "./live";
-import { Empty, Fault, Filter, Pairs, Time } from "./parts";
+import { Empty, ExportLink, Fault, Filter, Pairs, Time } from "./parts";
 import { useQuery } from "./router";
 
 const PAGE = 50;
@@ -37,6 +37,7 @@ export default function EventsView() {
             {[...new Set(items?.map((item) => item.type))].map((name) => <option key={name} value={name} />)}
           </datalist>
         </label>
+        <ExportLink kind="events" device={device} />
       </div>
       {events.error && events.error.status !== 503 && <Fault error={events.error} retry={events.reload} />}
       {!items ? (

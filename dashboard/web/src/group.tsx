@@ -6,7 +6,7 @@ import { ComposeButton } from "./commands";
 import { count } from "./format";
 import { useLoad } from "./hooks";
 import { usePages } from "./pages";
-import { Card, Dialog, Empty, Fault, Filter, Icon, StatusBadge, Time } from "./parts";
+import { Card, Dialog, Empty, Fault, Filter, Icon, StatusBadge, Tag, Time } from "./parts";
 import { navigate, useQuery } from "./router";
 import { devicesOf } from "./targets";
 import type { ViewProps } from "./views";
@@ -35,7 +35,7 @@ export default function GroupView({ who: { can_act: canAct }, args: [name] }: Vi
       <div class="heading">
         <h1>{group.name}</h1>
         <p class="muted">
-          {count(group.devices)} {group.devices === 1 ? "device" : "devices"}
+          <a href={`/devices?query=${encodeURIComponent(`group:${group.name}`)}`}>{count(group.devices)} {group.devices === 1 ? "device" : "devices"}</a>
           {group.query === null ? ", listed" : <>, those that match <code>{group.query || "everything"}</code></>}
           {group.description && `. ${group.description}`}
         </p>
@@ -187,7 +187,7 @@ function Members({ group, path, canAct, changed }: { group: GroupDetail; path: s
                   </th>
                   <td><StatusBadge status={device.status} why={device.why} /></td>
                   <td class="at"><Time at={device.last_seen} /></td>
-                  <td><span class="tag-list">{device.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</span></td>
+                  <td><span class="tag-list">{device.tags.map((tag) => <Tag key={tag} tag={tag} />)}</span></td>
                   {removable && (
                     <td class="decide">
                       <button type="button" aria-label={`Take out ${device.device}`} onClick={() => void remove(device.device)}>Take out</button>

@@ -225,6 +225,19 @@ export function Dialog({ button, id, title, children, confirm, danger, disabled,
   );
 }
 
+// Leads to all devices with this tag.
+export function Tag({ tag }: { tag: string }) {
+  return <a class="tag" href={`/devices?query=${encodeURIComponent(`tag:"${tag}"`)}`}>{tag}</a>;
+}
+
+// Leads to an export of what is shown.
+export function ExportLink({ kind, query, device }: { kind: string; query?: string; device?: string }) {
+  const wanted = new URLSearchParams({ kind });
+  if (query) wanted.set("q", query);
+  if (device) wanted.set("device", device);
+  return <a class="button" href={`/exports?${wanted}`}>Export</a>;
+}
+
 // The filter box; "/" anywhere on the page goes to it (keys.ts), Escape empties it.
 export function Filter({ label, placeholder, value, onChange }: {
   label: string;

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Status } from "../api";
 import { diskUsed, duration, memoryUsed } from "../format";
-import { Bar, batteryLevel, Icon, RevokedTag, StatusBadge, Time, usageLevel } from "../parts";
+import { Bar, batteryLevel, Icon, RevokedTag, StatusBadge, Tag, Time, usageLevel } from "../parts";
 import type { Row } from "./rows";
 
 export interface Column {
@@ -23,7 +23,7 @@ function Who({ row }: { row: Row }) {
       <a href={`/devices/${encodeURIComponent(row.device)}`}>{row.device}</a>
       {row.display_name && <span class="name">{row.display_name}</span>}
       <RevokedTag device={row} />
-      {row.tags.slice(0, TAGS_SHOWN).map((tag) => <span key={tag} class="tag">{tag}</span>)}
+      {row.tags.slice(0, TAGS_SHOWN).map((tag) => <Tag key={tag} tag={tag} />)}
       {row.tags.length > TAGS_SHOWN && <span class="tag" title={row.tags.join(", ")}>+{row.tags.length - TAGS_SHOWN}</span>}
     </span>
   );
