@@ -72,12 +72,20 @@ export interface Silence {
   query: string;
   from: string;
   until: string;
+  week: { days: number[]; from: string; to: string } | null;
+  time_zone: string;
   reason: string;
   created_by: string;
   state: "on" | "coming" | "waiting" | "over";
 }
 
+export interface Route {
+  rule: number | null; // null: of all
+  severity: Severity;
+}
+
 export interface Delivery {
+  id: string;
   at: string;
   subject: string;
   state: "waiting" | "sent" | "failed";
@@ -92,7 +100,10 @@ export interface Channel {
   addresses: string[];
   url: string;
   enabled: boolean;
-  routes: { rule: number | null; severity: Severity }[];
+  wait_s: number;
+  interval_s: number;
+  repeat_s: number;
+  routes: Route[];
   last: Delivery | null;
   secret?: string;
 }

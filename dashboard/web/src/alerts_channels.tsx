@@ -1,31 +1,37 @@
 // Channels: who is told, how, and whether it arrived.
 import { useState } from "preact/hooks";
 import type { Channel, Delivery } from "./alerts_api";
+import { ChannelEditor, Deliveries, DeliveryBadge, wordsOf } from "./alerts_channel";
+import { useAlerts } from "./alerts";
 import { ApiError, del, get, type Page, post } from "./api";
 import { useLoad } from "./hooks";
 import { Dialog, Empty, Fault, Short, Time } from "./parts";
+import { useQuery } from "./router";
 
 function Last({ last }: { last: Delivery | null }) {
   if (!last) return <span class="muted">nothing sent yet</span>;
-  const [tone, word] = last.state === "sent" ? ["online", "Delivered"] : last.state === "failed" ? ["offline", "Failed"] : ["stale", "Waiting"];
-  return <span><span class={`status ${tone}`}>{word}</span> <Time at={last.at} /> <span class="muted">{last.error || last.subject}</span></span>;
+  return <span><DeliveryBadge state={last.state} /> <Time at={last.at} /> <span class="muted">{last.error || last.subject}</span></span>;
 }
 
 export function Channels({ admin }: { admin: boolean }) {
   const channels = useLoad("channels", (signal) => get<Page<Channel>>("channels", { limit: 500 }, signal));
   const [fault, setFault] = useState<ApiError | null>(null);
   const [secret, setSecret] = useState("");
+  const [edited, setEdited] = useState<Channel | null>(null);
+  const [opened, setOpened] = useQuery("channel");
+  useAlerts(channels.reload);
   const change = (what: Promise<unknown>) => {
     setFault(null);
     what.then(channels.reload, (error: ApiError) => setFault(error));
   };
   const create = (form: FormData, kind: "email" | "webhook") => {
-    const addresses = String(form.get("addresses") ?? "").split(/[\s,;]+/).filter(Boolean);
+    const addresses = wordsOf(String(form.get("addresses") ?? ""));
     const body = { name: String(form.get("name")), kind, routes: [{ severity: String(form.get("severity")) }] };
     change(post<Channel>("channels", kind === "email" ? { ...body, addresses } : { ...body, url: String(form.get("url")) })
       .then((made) => setSecret(made.secret ?? "")));
   };
   const items = channels.data?.items;
+  const shown = items?.find((one) => String(one.id) === opened);
   const from = (
     <label>From this severity on
       <select name="severity">{["info", "warning", "critical"].map((one) => <option key={one}>{one}</option>)}</select>
@@ -51,11 +57,14 @@ export function Channels({ admin }: { admin: boolean }) {
           </Dialog>
         </div>
       )}
+      {edited && (
+        <ChannelEditor key={edited.id} channel={edited} onDone={(saved) => { setEdited(null); if (saved) channels.reload(); }} />
+      )}
       {items && (
         <div class="card table-wrap">
           {items.length === 0 ? <Empty title="Nobody is told">Alerts are shown here only. Make a channel for e-mail or a webhook.</Empty> : (
             <table class="commands alerts" data-testid="channels">
-              <thead><tr><th scope="col">Kind</th><th scope="col">Name</th><th scope="col">To</th><th scope="col">Last message</th>{admin && <th scope="col"><span class="sr">Change</span></th>}</tr></thead>
+              <thead><tr><th scope="col">Kind</th><th scope="col">Name</th><th scope="col">To</th><th scope="col">Last message</th><th scope="col">Change</th></tr></thead>
               <tbody>
                 {items.map((one) => (
                   <tr key={one.id}>
@@ -63,12 +72,14 @@ export function Channels({ admin }: { admin: boolean }) {
                     <td class="device">{one.name} {!one.enabled && <span class="tag">off</span>}</td>
                     <td class="result">{one.kind === "email" ? one.addresses.join(", ") : one.url}</td>
                     <td class="whom"><Last last={one.last} /></td>
-                    {admin && (
-                      <td class="decide">
+                    <td class="decide">
+                      <button type="button" class="plain" onClick={() => setOpened(String(one.id))}>Messages<span class="sr"> of {one.name}</span></button>
+                      {admin && <>
+                        <button type="button" class="plain" onClick={() => setEdited(one)}>Edit<span class="sr"> {one.name}</span></button>
                         <button type="button" class="plain" onClick={() => change(post(`channels/${one.id}/test`, {}))}>Test<span class="sr"> {one.name}</span></button>
                         <button type="button" class="plain" onClick={() => change(del(`channels/${one.id}`))}>Delete<span class="sr"> {one.name}</span></button>
-                      </td>
-                    )}
+                      </>}
+                    </td>
                   </tr>
                 ))}
               </tbody>
@@ -76,6 +87,7 @@ export function Channels({ admin }: { admin: boolean }) {
           )}
         </div>
       )}
+      {shown && <Deliveries key={shown.id} channel={shown} close={() => setOpened("")} />}
     </>
   );
 }
