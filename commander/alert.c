@@ -108,6 +108,10 @@ static const char tidy_sql[] =
 	" silences as (delete from alert_silence where until_at < now() - interval '90 days')"
 	" delete from alert_sight s using alert_clock k where k.cell = s.cell and s.at < now() - interval '400 days'";
 
+static const char active_sql[] =
+	"select s, count(a.severity) from unnest(array['info', 'warning', 'critical']) s"
+	" left join alert a on a.severity = s and a.state = 'active' group by s";
+
 // One rule in this transaction.
 struct look {
 	const struct alert_sql *sql;
@@ -115,6 +119,23 @@ struct look {
 	char to[64]; // of the slice
 	bool more, sweeps, silence;
 };
+
+static bool show_active(struct commander *commander, struct error *error)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+
+	if (!PG_QUERY(commander->pg, &rows, error, active_sql))
+		return false;
+	for (size_t i = 0; i < pg_rows(rows); i++) {
+		char labels[32];
+
+		(void)snprintf(labels, sizeof(labels), "severity=\"%s\"", pg_text(rows, i, 0));
+		metric_set(metrics_gauge(commander->metrics, "muster_alerts_active", labels,
+					 "Alerts that are active, of all tenants"),
+			   (double)pg_int(rows, i, 1));
+	}
+	return true;
+}
 
 // ---- the clocks ----
 
@@ -131,7 +152,8 @@ static bool tick(struct commander *commander, struct error *error)
 	(void)snprintf(holdoff, sizeof(holdoff), "%ld", commander->options->alert_holdoff_s);
 	return (PG_QUERY(commander->pg, NULL, error, tick_own_sql, holdoff) &&
 		PG_QUERY(commander->pg, NULL, error, tick_cells_sql, holdoff) &&
-		PG_QUERY(commander->pg, NULL, error, fact_sql, commander->options->client_id, pauses ? "t" : "f")) ||
+		PG_QUERY(commander->pg, NULL, error, fact_sql, commander->options->client_id, pauses ? "t" : "f") &&
+		show_active(commander, error)) ||
 	       error_prefix(error, "moving the clocks of alerts");
 }
 

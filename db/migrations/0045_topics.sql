@@ -1,5 +1,6 @@
 -- More that the live streams ask for: alerts and exports, and campaigns as soon as they move.
 create index alert_changed on alert (changed_at);
+create index alert_by_severity on alert (severity) where state = 'active'; -- counted every second
 create index export_changed on export (changed_at);
 
 create function notify_export() returns trigger language plpgsql as $$

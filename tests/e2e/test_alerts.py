@@ -269,6 +269,20 @@ def test_people_act_on_an_alert_and_flapping_is_damped(stack, api, sees):
     api("DELETE", f"alert-rules/{rule}")
 
 
+def active(stack, severity):
+    text = run("curl", "-sS", f"http://127.0.0.1:{stack.ports['commander_metrics']}/metrics").stdout
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f'muster_alerts_active{{severity="{severity}"}}'))
+
+
+def test_active_alerts_are_counted(stack, api, sees):
+    before = active(stack, "info")
+    stack.rows("insert into alert (tenant, rule_name, kind, severity, object, title, since) values ('default', 'Counted', 'offline',"
+               " 'info', 'kiosk-9', 'offline since noon', now()) returning 1")
+    wait_for(lambda: active(stack, "info") == before + 1, "one more")
+    stack.rows("delete from alert where object = 'kiosk-9' returning 1")
+    wait_for(lambda: active(stack, "info") == before, "one less")
+
+
 def test_the_page(stack, api, sees):
     stack.rows("insert into alert (tenant, rule_name, kind, severity, object, title, since) values ('default', 'Device offline',"
                " 'offline', 'critical', 'kiosk-7', 'offline since noon', now()) returning 1")
