@@ -64,14 +64,14 @@ await withBrowser(async (browser) => {
 	}
 	await page.getByTestId('deliveries').getByRole('row').nth(1).waitFor()
 	await page.getByRole('button', { name: 'Delete Made here' }).click()
-	await page.getByTestId('channels').getByText('Made here').waitFor({ state: 'detached' })
+	await page.getByRole('cell', { name: 'Made here', exact: true }).waitFor({ state: 'detached' })
 
 	// A silence of each week.
 	await page.goto(address('/alerts?tab=silences'))
 	await page.getByRole('button', { name: 'New silence' }).click()
 	const silence = page.getByRole('dialog', { name: 'Tell nobody for a while' })
 	await silence.getByLabel('Which devices').fill('device:probe')
-	await silence.getByText('Only at some times of the week').click()
+	await silence.locator('summary').click()
 	await silence.getByLabel('Sat').check()
 	await silence.getByLabel('Why').fill('the weekend')
 	await accessible(page, 'silence form')
