@@ -377,6 +377,9 @@ bool commander_init(struct commander *commander, const struct options *options, 
 	if (!commander->pg)
 		return false;
 	pg_on_connect(commander->pg, on_database, commander);
+	commander->verifier = verifier_new(error);
+	if (!commander->verifier)
+		return false;
 	wake_init(commander);
 	mail_init(commander);
 	hook_init(commander);
@@ -408,6 +411,7 @@ void commander_done(struct commander *commander)
 	signing_done(&commander->signing);
 	operator_inbox_clear(&commander->inbox);
 	outgoing_done(&commander->outgoing);
+	verifier_free(commander->verifier);
 	devices_done(&commander->online);
 	devices_done(&commander->freed);
 	devices_done(&commander->kicks);

@@ -22,6 +22,7 @@
 #include "commander/outgoing.h"
 #include "commander/revocation.h"
 #include "commander/signing.h"
+#include "commander/verifier.h"
 #include "commander/wake.h"
 
 #include "common/http.h"
@@ -72,6 +73,7 @@ struct commander {
 	struct alerts alerts;
 	struct notify notify;
 	struct hook hook;
+	struct verifier *verifier;
 	struct campaigns campaigns; // whose commands moved in this transaction
 	unsigned due;
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set

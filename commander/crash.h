@@ -6,7 +6,7 @@
 
 enum crash_point {
 	CRASH_SIGNED = 1, // "signed": in the transaction, not yet in the database
-	CRASH_RESULT_READ,	  // "result.read": signatures are judged, the commands not moved
+	CRASH_RESULT_READ,	  // "result.read": nothing of it was applied
 	CRASH_COMMIT,		  // "commit": before COMMIT
 	CRASH_COMMITTED,	  // "committed": nothing of it was published
 	CRASH_PUBLISHED,	  // "published": commands or replies were handed to the socket

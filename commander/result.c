@@ -3,6 +3,7 @@
 #include "commander/cell.h"
 #include "commander/commander.h"
 #include "commander/moves.h"
+#include "commander/signature.h"
 
 #include "common/action.h"
 #include "common/json.h"
@@ -10,34 +11,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH "500"
-#define BATCH_MAX 500
-#define LIST_MAX_BYTES 262144 // 500 short objects
+#define BATCH "1000"
+#define BATCH_MAX 1000
+// Applied at a time: while the database does, the signatures of those behind are checked.
+#define CHUNK_MAX 250
+#define LIST_MAX_BYTES 262144 // 250 short objects
 
 // The batch is cut off before anything is joined to it: thousands may wait.
 static const char select_sql[] =
 	"select r.device, r.epoch, r.seq, r.command, r.state, left(r.body ->> 'reason', 1000), r.body -> 'output',"
 	" c.id, c.state, c.device, c.action, c.attempts > 0, case when jsonb_typeof(r.body -> 'progress') = 'number'"
-	" then least(greatest((r.body ->> 'progress')::numeric, 0), 100)::integer end"
-	" from (select * from command_result r where r.applied_at is null and r.verdict in ('unsigned', 'verified') "
+	" then least(greatest((r.body ->> 'progress')::numeric, 0), 100)::integer end, " SIGNATURE_COLUMNS
+	" from (select * from command_result r where r.applied_at is null and r.verdict <> 'refused' "
 	"and " CELL_HAS("r.device",
 			"1") " order by r.received_at, r.device, r.epoch, r.seq limit " BATCH
 			     " for update skip locked) r"
 			     " left join command c on c.id ="
 			     " case when r.command ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then "
-			     "r.command::uuid end"
-			     " order by r.received_at, r.device, r.epoch, r.seq";
-enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER, ACTION, SENT, PROGRESS };
+			     "r.command::uuid end" SIGNATURE_JOIN " order by r.received_at, r.device, r.epoch, r.seq";
+enum column { DEVICE, EPOCH, SEQ, COMMAND, SAID, REASON, OUTPUT, ID, STATE, OWNER, ACTION, SENT, PROGRESS, SERIALS };
 
-static const char applied_sql[] = "update command_result r set applied_at = now()"
-				  " from json_to_recordset($1::json) as m(device text, epoch text, seq bigint)"
-				  " where r.device = m.device and r.epoch = m.epoch and r.seq = m.seq";
+// A wrong signature becomes an event of the device.
+static const char applied_sql[] =
+	"with u as (update command_result r set applied_at = now(), verdict = coalesce(m.verdict, r.verdict),"
+	" certificate = coalesce(m.serial, r.certificate) from json_to_recordset($1::json)"
+	" as m(device text, epoch text, seq bigint, verdict text, serial text)"
+	" where r.device = m.device and r.epoch = m.epoch and r.seq = m.seq"
+	" returning r.device, r.epoch, r.seq, r.command, r.state, r.verdict)"
+	" insert into event (device, epoch, seq, ts, received_at, measured_at, type, body)"
+	" select device, '-signature-' || left(md5(epoch), 12), seq, now(), now(), now(), 'result.refused',"
+	" jsonb_build_object('command', command, 'state', state, 'reason',"
+	" 'its signature is by none of the certificates that this device had') from u where verdict = 'refused'"
+	" on conflict do nothing";
 
 static const char progress_sql[] =
 	"update command c set progress = m.progress, changed_at = now() from json_to_recordset($1::json)"
 	" as m(id uuid, progress smallint) where c.id = m.id and c.state = 'running'";
 
-#define NO_MOVE SIZE_MAX
+#define NONE SIZE_MAX
 #define FINISH_SLACK_MS 60000 // for a result on its way
 #define FINISH_DEFAULT_S 3600 // of an action that is no more in the table
 
@@ -52,10 +63,15 @@ struct batch {
 	const struct pg_result *rows;
 	struct course courses[BATCH_MAX];
 	size_t course_count;
-	struct transition moves[BATCH_MAX];
+	struct verifier_check checks[BATCH_MAX];
+	size_t check_count;
+	size_t check_of[BATCH_MAX]; // by row; NONE when there is nothing to check
+
+	size_t first, end; // the chunk: these rows
+	struct transition moves[CHUNK_MAX];
 	size_t move_count;
-	size_t move_of[BATCH_MAX]; // by row; NO_MOVE when there is nothing to do
-	bool made[BATCH_MAX];	   // by move
+	size_t move_of[BATCH_MAX]; // by row; NONE when there is nothing to do
+	bool made[CHUNK_MAX];	   // by move
 };
 
 const char *result_judge(const char *said, const char *device, const char *owner, bool sent,
@@ -97,6 +113,11 @@ static int64_t finish_ms(const char *name)
 	return (action ? action->timeout_s : FINISH_DEFAULT_S) * 1000 + FINISH_SLACK_MS;
 }
 
+static bool is_refused(const struct batch *batch, size_t row)
+{
+	return batch->check_of[row] != NONE && !batch->checks[batch->check_of[row]].good;
+}
+
 static void judge(struct commander *commander, struct batch *batch, size_t row)
 {
 	const char *device = pg_text(batch->rows, row, DEVICE);
@@ -107,7 +128,12 @@ static void judge(struct commander *commander, struct batch *batch, size_t row)
 				       pg_bool(batch->rows, row, SENT), course ? course->state : STATE_CANCELLED, &to);
 	struct transition *move = NULL;
 
-	batch->move_of[row] = NO_MOVE;
+	batch->move_of[row] = NONE;
+	if (is_refused(batch, row)) {
+		log_warn("sec.result.refused", "device", device, "command", pg_text(batch->rows, row, COMMAND), "reason",
+			 "its signature is by none of the device's certificates");
+		return;
+	}
 	if (course && strcmp(said, "running") == 0 && strcmp(device, pg_text(batch->rows, row, OWNER)) == 0)
 		course->progress = pg_text(batch->rows, row, PROGRESS);
 	metric_add(metrics_counter(commander->metrics, "muster_command_results_total",
@@ -144,14 +170,19 @@ static bool mark_applied(struct commander *commander, const struct batch *batch,
 	size_t count = 0;
 
 	buf_init(&text, LIST_MAX_BYTES);
-	for (size_t row = 0; row < pg_rows(batch->rows); row++) {
-		if (batch->move_of[row] != NO_MOVE && !batch->made[batch->move_of[row]])
+	for (size_t row = batch->first; row < batch->end; row++) {
+		size_t check = batch->check_of[row];
+
+		if (batch->move_of[row] != NONE && !batch->made[batch->move_of[row]])
 			continue;
 		(void)buf_addf(&text, "%c{\"device\":", count++ == 0 ? '[' : ',');
 		(void)json_quote(&text, pg_text(batch->rows, row, DEVICE));
 		(void)buf_add_str(&text, ",\"epoch\":");
 		(void)json_quote(&text, pg_text(batch->rows, row, EPOCH));
-		(void)buf_addf(&text, ",\"seq\":%s}", pg_text(batch->rows, row, SEQ));
+		(void)buf_addf(&text, ",\"seq\":%s", pg_text(batch->rows, row, SEQ));
+		if (check != NONE)
+			signature_judge(commander, &batch->checks[check], pg_text(batch->rows, row, SERIALS), &text);
+		(void)buf_add_str(&text, "}");
 	}
 	(void)buf_add_str(&text, "]");
 	if (text.overflowed)
@@ -161,7 +192,7 @@ static bool mark_applied(struct commander *commander, const struct batch *batch,
 }
 
 // How far those are that still run; the last word of each counts.
-static bool store_progress(struct commander *commander, const struct batch *batch, struct error *error)
+static bool store_progress(struct commander *commander, struct batch *batch, struct error *error)
 {
 	auto_buf struct buf text = {0};
 	const char *params[1];
@@ -171,6 +202,7 @@ static bool store_progress(struct commander *commander, const struct batch *batc
 		if (batch->courses[i].progress)
 			(void)buf_addf(&text, "%c{\"id\":\"%s\",\"progress\":%s}", text.len_bytes == 0 ? '[' : ',',
 				       batch->courses[i].id, batch->courses[i].progress);
+		batch->courses[i].progress = NULL;
 	}
 	if (text.len_bytes == 0)
 		return true;
@@ -180,11 +212,65 @@ static bool store_progress(struct commander *commander, const struct batch *batc
 	return pg_query(commander->pg, NULL, error, progress_sql, 1, params);
 }
 
+// ---- a batch ----
+
+static void find_checks(struct batch *batch)
+{
+	for (size_t row = 0; row < pg_rows(batch->rows); row++) {
+		bool found = signature_find(batch->rows, row, SERIALS, &batch->checks[batch->check_count]);
+
+		batch->check_of[row] = found ? batch->check_count++ : NONE;
+	}
+}
+
+static void await_chunk(struct verifier *verifier, const struct batch *batch)
+{
+	for (size_t row = batch->end; row-- > batch->first;) {
+		if (batch->check_of[row] == NONE)
+			continue;
+		verifier_await(verifier, batch->check_of[row] + 1);
+		return;
+	}
+}
+
+static bool apply_chunk(struct commander *commander, struct batch *batch, struct error *error)
+{
+	batch->move_count = 0;
+	memset(batch->made, 0, sizeof(batch->made));
+	for (size_t row = batch->first; row < batch->end; row++)
+		judge(commander, batch, row);
+	if (!moves_make(commander, batch->moves, batch->move_count, batch->made, error))
+		return false;
+	for (size_t i = 0; i < batch->move_count; i++) {
+		if (!batch->made[i])
+			commander->due |= DUE_RESULTS;
+	}
+	return (store_progress(commander, batch, error) && mark_applied(commander, batch, error)) ||
+	       error_prefix(error, "marking results");
+}
+
+static bool apply(struct commander *commander, struct batch *batch, struct error *error)
+{
+	bool ok = true;
+
+	find_checks(batch);
+	verifier_start(commander->verifier, batch->checks, batch->check_count);
+	while (ok && batch->end < pg_rows(batch->rows)) {
+		batch->first = batch->end;
+		batch->end += CHUNK_MAX;
+		if (batch->end > pg_rows(batch->rows))
+			batch->end = pg_rows(batch->rows);
+		await_chunk(commander->verifier, batch);
+		ok = apply_chunk(commander, batch, error);
+	}
+	verifier_stop(commander->verifier); // before the rows go
+	return ok;
+}
+
 bool result_run(struct commander *commander, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	auto_free struct batch *batch = NULL;
-
 	const char *params[] = {commander->cell};
 
 	if (!pg_query(commander->pg, &rows, error, select_sql, 1, params))
@@ -198,14 +284,5 @@ bool result_run(struct commander *commander, struct error *error)
 	if (!batch)
 		return error_set(error, ERROR_FAILED, "out of memory");
 	batch->rows = rows;
-	for (size_t row = 0; row < pg_rows(rows); row++)
-		judge(commander, batch, row);
-	if (!moves_make(commander, batch->moves, batch->move_count, batch->made, error))
-		return false;
-	for (size_t i = 0; i < batch->move_count; i++) {
-		if (!batch->made[i])
-			commander->due |= DUE_RESULTS;
-	}
-	return (store_progress(commander, batch, error) && mark_applied(commander, batch, error)) ||
-	       error_prefix(error, "marking results");
+	return apply(commander, batch, error);
 }

@@ -8,7 +8,6 @@
 #include "commander/result.h"
 #include "commander/retell.h"
 #include "commander/revocation.h"
-#include "commander/signature.h"
 #include "commander/wake.h"
 #include "commander/sweep.h"
 
@@ -25,17 +24,6 @@ static bool is_due(const struct commander *commander)
 	       hook_is_due(&commander->hook);
 }
 
-static bool run_results(struct commander *commander, struct error *error)
-{
-	bool more = false;
-
-	if (!signature_run(commander, &more, error) || !result_run(commander, error))
-		return false;
-	if (more)
-		commander->due |= DUE_RESULTS;
-	return true;
-}
-
 static bool run_steps(struct commander *commander, struct error *error)
 {
 	// Keys come before anything that is signed with them; and what was revoked before anything is sent to a device
@@ -46,7 +34,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	       (!(commander->due & DUE_RETELL) || retell_run(commander, error)) &&
 	       (commander->inbox.count == 0 || operator_run(commander, error)) &&
 	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
-	       (!(commander->due & DUE_RESULTS) || run_results(commander, error)) &&
+	       (!(commander->due & DUE_RESULTS) || result_run(commander, error)) &&
 	       (!(commander->due & DUE_CANCEL) || cancel_run(commander, error)) &&
 	       (!(commander->due & DUE_EXPIRY) || expiry_run(commander, error)) && dispatch_run(commander, error) &&
 	       wake_run(commander, error) && mail_run(commander, error) &&

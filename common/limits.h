@@ -55,6 +55,8 @@
 #define RELAYED_MAX 20000                   // HTTP requests that wait for the COMMIT of what they brought
 #define CONTACTS_MAX 100000                 // HTTP-only devices whose presence a bridge keeps
 
+#define VERIFIER_THREADS_MAX 4              // that check signatures: PostgreSQL is what bounds more of them
+
 #define HTTP_BODY_MAX_BYTES 65536           // API calls and enrolment; uploads have their own ceiling
 #define HTTP_HEADERS_MAX_BYTES 16384
 #define HTTP_TIMEOUT_S 30                   // a slow or silent client is cut

@@ -312,10 +312,11 @@ static void strike_off(struct verifier *verifier, const char *state)
 
 static bool by_its_device(const struct verifier *verifier, const char *text, const char *sig)
 {
+	struct signature_checker *checker cleanup(signature_checker_free_cleanup) = signature_checker_new(NULL);
 	for (size_t i = 0; i < verifier->certificate_count; i++) {
 		const struct certificate *certificate = &verifier->certificates[i];
-		if (certificate->info.not_after_s >= verifier->command.issued_s &&
-		    signature_check(certificate->pem, text, strlen(text), sig, NULL))
+		if (checker && certificate->info.not_after_s >= verifier->command.issued_s &&
+		    signature_check(checker, certificate->pem, text, strlen(text), sig, NULL, NULL))
 			return true;
 	}
 	return false;

@@ -2,6 +2,7 @@
 #include "commander/signature.h"
 
 #include "commander/commander.h"
+#include "commander/result.h"
 
 #include "common/result_text.h"
 #include "common/signature.h"
@@ -72,13 +73,15 @@ static int group_setup(void **state)
 	}
 	commander.pg = connect_as("muster_commander");
 	commander.metrics = metrics_new();
-	return 0;
+	commander.verifier = verifier_new(&error);
+	return commander.verifier ? 0 : -1;
 }
 
 static int group_teardown(void **state)
 {
 	pg_free(commander.pg);
 	pg_free(admin);
+	verifier_free(commander.verifier);
 	metrics_free(commander.metrics);
 	postgres_stop(&postgres);
 	free(old_key);
@@ -109,7 +112,7 @@ static int setup(void **state)
 	free(key);
 	old_key = pki_key_new(&error);
 	key = pki_key_new(&error);
-	exec("truncate device, certificate, command, command_result, event cascade");
+	exec("truncate device, certificate, command, command_event, command_result, event cascade");
 	exec("insert into device (device) values ('kiosk-7'), ('kiosk-8')");
 	exec("insert into command (id, device, action, requested_by, created_at) values ('" COMMAND
 	     "', 'kiosk-7', 'ping', 'tester', now() - interval '1 minute')");
@@ -138,15 +141,16 @@ static void add_result(const char *seq, const char *signer, const char *signed_t
 		fail_msg("%s", error.what);
 }
 
+// True: there are others.
 static bool run(void)
 {
 	struct error error = {0};
-	bool more = false;
+	commander.due = DUE_RESULTS;
 	assert_true(pg_begin(commander.pg, &error));
-	if (!signature_run(&commander, &more, &error))
+	if (!result_run(&commander, &error))
 		fail_msg("%s", error.what);
 	assert_true(pg_commit(commander.pg, &error));
-	return more;
+	return commander.due & DUE_RESULTS;
 }
 
 static void the_devices_key_verifies(void **state)
@@ -155,7 +159,7 @@ static void the_devices_key_verifies(void **state)
 	assert_false(run());
 	says("select verdict from command_result", "verified");
 	says("select certificate from command_result", serial);
-	says("select (applied_at is null)::text from command_result", "true"); // commander is yet to take it in
+	says("select (applied_at is not null)::text from command_result", "true");
 	says("select count(*)::text from event", "0");
 }
 
@@ -227,17 +231,56 @@ static void an_unknown_command_is_judged_all_the_same(void **state)
 	says("select verdict from command_result", "verified");
 }
 
+// A renewed certificate's key speaks at once, and one that was revoked in the database between two results speaks for the
+// second no more, although it was good for the first.
+static void each_result_is_judged_by_what_holds_then(void **state)
+{
+	char newest[64];
+	char *fresh auto_free = pki_key_new(&(struct error){0});
+	add_result("1", key, MESSAGE, "kiosk-7");
+	assert_false(run());
+	says("select certificate from command_result where seq = 1", serial);
+	add_certificate(state, "kiosk-7", fresh, "-1 seconds", "30 days", newest);
+	exec("update certificate set revoked_at = now() - interval '2 minutes' where revoked_at is null and serial <> "
+	     "(select serial from certificate order by created_at desc limit 1)");
+	add_result("2", key, MESSAGE, "kiosk-7");
+	add_result("3", fresh, MESSAGE, "kiosk-7");
+	assert_false(run());
+	says("select string_agg(verdict, ' ' order by seq) from command_result", "verified refused verified");
+	says("select certificate from command_result where seq = 3", newest);
+}
+
+// The order in which results came decides, signed or not, whoever checks them when: accepted comes before succeeded, and
+// a forged "failed" in between changes nothing.
+static void a_command_moves_once_and_in_order(void **state)
+{
+	char *foreign auto_free = pki_key_new(&(struct error){0});
+	exec("update command set state = 'sent', attempts = 1, sent_at = now()");
+	add_result("1", key, "{\"ts\":1,\"command\":\"" COMMAND "\",\"state\":\"accepted\"}", "kiosk-7");
+	add_result("2", foreign, "{\"ts\":1,\"command\":\"" COMMAND "\",\"state\":\"failed\"}", "kiosk-7");
+	add_result("3", key, MESSAGE, "kiosk-7");
+	exec("update command_result set state = case seq when 1 then 'accepted' when 2 then 'failed' else state end");
+	assert_false(run());
+	says("select state from command", "succeeded");
+	says("select string_agg(state, ' ' order by id) from command_event", "accepted succeeded");
+	says("select string_agg(verdict, ' ' order by seq) from command_result", "verified refused verified");
+	assert_false(run());
+	says("select count(*)::text from command_event", "2");
+}
+
+// Across chunks and batches: every third is forged.
 static void many_are_taken_in_batches(void **state)
 {
 	add_result("1", key, MESSAGE, "kiosk-7");
 	exec("insert into command_result (device, epoch, seq, ts, received_at, command, state, body, signed, verdict)"
-	     " select device, epoch, i, ts, received_at, command, state, body, signed, verdict from command_result,"
-	     " generate_series(2, 450) i");
+	     " select device, epoch, i, ts, received_at, command, state, case when i % 3 = 0 then '{\"sig\":\"AA\"}' else"
+	     " body end, signed, verdict from command_result, generate_series(2, 1450) i");
 	assert_true(run());
-	says("select count(*)::text from command_result where verdict = 'verified'", "200");
-	assert_true(run());
+	says("select count(*)::text from command_result where applied_at is not null", "1000");
 	assert_false(run());
-	says("select count(*)::text from command_result where verdict = 'verified'", "450");
+	says("select count(*)::text from command_result where verdict = 'verified' and seq % 3 > 0", "967");
+	says("select count(*)::text from command_result where verdict = 'refused' and seq % 3 = 0", "483");
+	says("select count(*)::text from event where type = 'result.refused'", "483");
 }
 
 int main(void)
@@ -251,6 +294,8 @@ int main(void)
 		cmocka_unit_test_setup(one_that_was_revoked_before_does_not, setup),
 		cmocka_unit_test_setup(a_device_without_certificates_is_refused, setup),
 		cmocka_unit_test_setup(an_unknown_command_is_judged_all_the_same, setup),
+		cmocka_unit_test_setup(each_result_is_judged_by_what_holds_then, setup),
+		cmocka_unit_test_setup(a_command_moves_once_and_in_order, setup),
 		cmocka_unit_test_setup(many_are_taken_in_batches, setup),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -52,6 +52,7 @@ static void signs_what_is_read_from_the_message(void **state)
 	char *pem auto_free = pki_key_new(&error);
 	struct evp_pkey_st *key cleanup(key_free_cleanup) = key_parse(pem, "the key", &error);
 	char *certificate auto_free = certificate_issue(state, "kiosk-7", pem, NULL);
+	struct signature_checker *checker cleanup(signature_checker_free_cleanup) = signature_checker_new(&error);
 	buf_init(&message, 4096);
 	buf_init(&text, RESULT_TEXT_MAX_BYTES);
 	buf_add_str(&message, "{\"epoch\":\"e\",\"seq\":4,\"command\":\"c\",\"output\":{\"b\":0.5}");
@@ -60,10 +61,10 @@ static void signs_what_is_read_from_the_message(void **state)
 	struct json *json auto_json = json_parse(buf_str(&message), message.len_bytes, &error);
 	assert_true(json_member_string(json, "sig", &sig));
 	assert_true(result_text("kiosk-7", json, &text));
-	assert_true(signature_check(certificate, buf_str(&text), text.len_bytes, sig, &error));
+	assert_true(signature_check(checker, certificate, buf_str(&text), text.len_bytes, sig, NULL, &error));
 	buf_clear(&text);
 	assert_true(result_text("kiosk-8", json, &text));
-	assert_false(signature_check(certificate, buf_str(&text), text.len_bytes, sig, &error));
+	assert_false(signature_check(checker, certificate, buf_str(&text), text.len_bytes, sig, NULL, &error));
 }
 
 static void does_not_sign_what_is_no_message(void **state)
