@@ -130,8 +130,8 @@ static void judge(struct commander *commander, struct batch *batch, size_t row)
 
 	batch->move_of[row] = NONE;
 	if (is_refused(batch, row)) {
-		log_warn("sec.result.refused", "device", device, "command", pg_text(batch->rows, row, COMMAND), "reason",
-			 "its signature is by none of the device's certificates");
+		log_warn("sec.result.refused", "device", device, "command", pg_text(batch->rows, row, COMMAND),
+			 "reason", "its signature is by none of the device's certificates");
 		return;
 	}
 	if (course && strcmp(said, "running") == 0 && strcmp(device, pg_text(batch->rows, row, OWNER)) == 0)

@@ -8,10 +8,10 @@
 
 struct commander;
 
-// Columns of a query over command_result r and its command c, for a result whose signature is unchecked: what was
-// signed, the signature, and the certificates of the device that held at any time from when the command was asked for
-// until the result came, the latest first. So no clock of the device is asked, and a key that was given up before cannot
-// speak. SERIALS is null otherwise, "" for a device that had none.
+// Columns of a query over command_result r and its command c, for a result whose signature is unchecked: serials and
+// PEM of the certificates of the device that held at any time from when the command was asked for until the result
+// came, the latest first; what was signed; the signature. So no clock of the device is asked, and a key that was given
+// up before cannot speak. The serials are null for another result, and "" for a device that had none.
 #define SIGNATURE_COLUMNS                                                                                              \
 	"case r.verdict when 'unchecked' then coalesce(t.serials, '') end, t.pems, r.signed, r.body ->> 'sig'"
 #define SIGNATURE_JOIN                                                                                                 \

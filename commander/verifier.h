@@ -1,6 +1,6 @@
-// Checks the signatures of a batch of results in threads of its own, while whoever asked works on those that are done or
-// waits for the database. It keeps nothing from one batch to the next: which certificates may speak for a result is for
-// the caller to say, each time anew.
+// Checks the signatures of a batch of results in threads of its own, while whoever asked works on those that are done
+// or waits for the database. It keeps nothing from one batch to the next: which certificates may speak for a result is
+// for the caller to say, each time anew.
 #pragma once
 
 #include "common/cleanup.h"

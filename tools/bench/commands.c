@@ -38,8 +38,8 @@ static const char sql_progress[] =
 	"select state, total, released, succeeded, failed + rejected + expired + cancelled from campaign where id = $1";
 static const char sql_check[] =
 	"select count(*), count(distinct device), count(*) filter (where state = 'succeeded'),"
-	" (select count(*) from command_result r where r.command = any (select id::text from command"
-	" where campaign = $1) and r.verdict = $2) from command where campaign = $1";
+	" (select count(*) from command_result r where r.command = any (array(select id::text from command"
+	" where campaign = $1)) and r.verdict = $2) from command where campaign = $1";
 static const char sql_vacuum[] = "vacuum (analyze) command";
 
 struct campaign_run {
