@@ -36,6 +36,7 @@ const struct openapi_note openapi_notes[] = {
 	{"DELETE", "/api/v1/bulk/{id}", "End it where it is; what was done stays", NULL, NULL, NULL},
 	{"GET", "/api/v1/devices/{id}", "All that is known of a device", NULL, NULL, NULL},
 	{"PATCH", "/api/v1/devices/{id}", "Change a device's settings", NULL,
+	 "display_name: up to 100 characters; null takes it away|notes: plain text of up to 4,000 characters|"
 	 "command_policy: one or burst|time_zone: a name of the tz database|maintenance_window: days, from and to; "
 	 "null: none",
 	 NULL},
@@ -43,6 +44,8 @@ const struct openapi_note openapi_notes[] = {
 	 "metric: a column of telemetry or a custom metric|from: ms since 1970 or RFC 3339|to: likewise; now|points: "
 	 "at most",
 	 NULL, NULL},
+	{"GET", "/api/v1/devices/{id}/inventory/changes", "How a device's inventory changed, the newest first",
+	 "kind: hardware, network, services or software|q: part of a name|" PAGE, NULL, NULL},
 	{"POST", "/api/v1/devices/{id}/tags", "Add and remove tags", NULL, "add: tags|remove: tags", NULL},
 	{"POST", "/api/v1/devices/{id}/revoke", "Cut a device off, and let it in no more", NULL,
 	 "reason: shown to people", NULL},

@@ -25,6 +25,7 @@
 #include "dashboard/filters.h"
 #include "dashboard/groups.h"
 #include "dashboard/health.h"
+#include "dashboard/inventory.h"
 #include "dashboard/outputs.h"
 #include "dashboard/openapi.h"
 #include "dashboard/overview.h"
@@ -83,6 +84,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/devices/{id}", devices_get, ACCESS_READ},
 	{"PATCH", "/api/v1/devices/{id}", settings_change, ACCESS_ACT},
 	{"GET", "/api/v1/devices/{id}/telemetry", telemetry_get, ACCESS_READ},
+	{"GET", "/api/v1/devices/{id}/inventory/changes", inventory_changes, ACCESS_READ},
 	{"POST", "/api/v1/devices/{id}/tags", devices_tag, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/revoke", revocations_revoke, ACCESS_ACT},
 	{"POST", "/api/v1/devices/{id}/restore", revocations_restore, ROLE_ADMINISTRATOR | ACCESS_GROUP},

@@ -40,10 +40,11 @@
 #define SAMPLE_SQL "select sample_fleet(55)" // a round comes each minute at most
 #define SWEEP_SQL "select sweep_expired($1, $2, $3)"
 #define SWEEP_OUTPUT_SQL "select sweep_command_output($1, $2)"
+#define SWEEP_CHANGES_SQL "select sweep_inventory_changes($1, $2)"
 
-enum category { TELEMETRY, EVENT, ROLLUP, QUARANTINE, COMMAND, OUTPUT, CATEGORIES };
+enum category { TELEMETRY, EVENT, ROLLUP, QUARANTINE, COMMAND, OUTPUT, CHANGE, CATEGORIES };
 static const char *const category_names[CATEGORIES] = {"telemetry", "event", "rollup", "quarantine",
-							 "command",   "output"};
+							 "command",   "output", "inventory change"};
 #define PARTITIONED QUARANTINE // those before it
 
 // What happened since the last report.
@@ -121,6 +122,7 @@ struct housekeeping *housekeeping_new(const struct housekeeping_options *options
 	h->days[QUARANTINE] = options->quarantine_days;
 	h->days[COMMAND] = options->command_days;
 	h->days[OUTPUT] = options->event_days;
+	h->days[CHANGE] = options->rollup_days;
 	h->slice_rows = SLICE_ROWS_MAX;
 	h->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->stop_fd < 0) {
@@ -273,9 +275,9 @@ static bool drop_partitions(struct housekeeping *h, enum category category, stru
 
 static bool sweep_once(struct housekeeping *h, enum category category, struct pg_result **out, struct error *error)
 {
-	if (category == OUTPUT)
-		return PG_QUERY(h->pg, out, error, SWEEP_OUTPUT_SQL, number(h->days[category]).text,
-				number(SWEEP_ROWS).text);
+	if (category == OUTPUT || category == CHANGE)
+		return PG_QUERY(h->pg, out, error, category == OUTPUT ? SWEEP_OUTPUT_SQL : SWEEP_CHANGES_SQL,
+				number(h->days[category]).text, number(SWEEP_ROWS).text);
 	return PG_QUERY(h->pg, out, error, SWEEP_SQL, category_names[category], number(h->days[category]).text,
 			number(SWEEP_ROWS).text);
 }

@@ -293,6 +293,7 @@ RULES = {
     "GET /api/v1/devices/{id}": Rule(READ, "device"),
     "PATCH /api/v1/devices/{id}": act(200, body={"time_zone": "Europe/Oslo"}),
     "GET /api/v1/devices/{id}/telemetry": Rule(LISTED + " 200", "device", query="?metric=battery_pct"),
+    "GET /api/v1/devices/{id}/inventory/changes": Rule(LISTED + " 200", "device"),
     "POST /api/v1/devices/{id}/tags": act(200, body={"add": ["blue"]}),
     "POST /api/v1/devices/{id}/revoke": act(200, body={}),
     "POST /api/v1/devices/{id}/restore": Rule("401 403 403 200 403 404 403 403 200 404", "revoked", body={}),

@@ -153,7 +153,8 @@ static int group_teardown(void **state)
 
 static int setup(void **state)
 {
-	exec("truncate telemetry, event, quarantine, command, command_result, command_output, rollup_hour, "
+	exec("truncate telemetry, event, quarantine, command, command_result, command_output, inventory_change, "
+	     "rollup_hour, "
 	     "rollup_metric cascade;"
 	     "update rollup_state set watermark = pg_snapshot_xmin(pg_current_snapshot())::text::bigint, base = 0,"
 	     " width = 1000, raw_from = '-infinity'");
@@ -585,7 +586,9 @@ static void test_sweep(void **state)
 	     "('late', 'ping', 'failed', 'x', now() - interval '500 days', now() - interval '399 days');"
 	     "insert into command_event (command, state, cause) select id, state, 'test' from command;"
 	     "insert into command_output select 'd', 'c', i, 'e', i, now(), now() - i * interval '10 days', '', false, "
-	     "false from generate_series(1, 5) i");
+	     "false from generate_series(1, 5) i;"
+	     "insert into inventory_change (device, at, kind, name, change) select 'd', now() - i * interval '150 "
+	     "days', 'software', i::text, 'added' from generate_series(1, 5) i");
 	round_of(housekeeping);
 	assert_true(holds("select array_agg(seq order by seq) = '{1,3}' from telemetry"));
 	assert_int_equal(number("select sum(n) from rollup_hour where metric = 'uptime_s' and device = 'd'"),
@@ -595,6 +598,7 @@ static void test_sweep(void **state)
 	assert_true(holds("select array_agg(device order by device) = '{late,open}' from command"));
 	assert_int_equal(number("select count(*) from command_event"), 2);
 	assert_true(holds("select array_agg(n order by n) = '{1,2}' from command_output"));
+	assert_true(holds("select array_agg(name order by name) = '{1,2}' from inventory_change"));
 }
 
 static void test_rights(void **state)
@@ -604,6 +608,9 @@ static void test_rights(void **state)
 	fails(role, "select sweep_expired('command', 0, 10)", "22023");
 	fails(role, "select sweep_command_output(0, 10)", "22023");
 	fails(role, "delete from command_output", "42501");
+	fails(role, "select sweep_inventory_changes(0, 10)", "22023");
+	fails(role, "insert into inventory_change (device, at, kind, name, change) values ('d', now(), 'x', 'x', 'added')",
+	      "42501");
 	fails(role, "select rollup_range(0, 1)", "42501");
 	fails(role, "update rollup_state set watermark = 0", "42501");
 	fails(role, "insert into rollup_hour values ('d', 'm', now(), 1, 1, 1, 1)", "42501");

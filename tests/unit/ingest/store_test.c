@@ -232,6 +232,63 @@ static void commit_when_back(struct store *store)
 	batch_clear(&batch);
 }
 
+static void software(struct store *store, const char *packages)
+{
+	char text[512];
+	(void)snprintf(text, sizeof(text), "{\"packages\":%s,\"manager\":\"dpkg\"}", packages);
+	take("fleet/v1/d1/inventory/software", text);
+	commit(store);
+}
+
+#define CHANGES                                                                                                        \
+	"select string_agg(concat_ws(' ', change, name, before ->> 'version', after ->> 'version'), ', ' order by id)"  \
+	" from inventory_change where device = 'd1'"
+
+static void test_inventory_changes(void **state)
+{
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	exec("truncate inventory_change");
+	software(store, "[{\"name\":\"a\",\"version\":\"1\"},{\"name\":\"b\",\"version\":\"1\"},\"c\"]");
+	assert_int_equal(number("select count(*) from inventory_change"), 0); // nothing is known of before
+	software(store, "[{\"name\":\"b\",\"version\":\"2\"},\"c\",{\"name\":\"d\",\"version\":\"1\"}]");
+	says(CHANGES, "added d 1, changed b 1 2, removed a 1");
+	software(store, "[{\"name\":\"d\",\"version\":\"1\"},\"c\",{\"name\":\"b\",\"version\":\"2\"}]");
+	assert_int_equal(number("select count(*) from inventory_change"), 3); // the order is none
+}
+
+// What it sends is stored, whatever it is, and its history stays within bounds.
+static void test_inventory_of_a_hostile_device(void **state)
+{
+	static const char *const odd[] = {
+		"{}",
+		"[1,[2,[3]],null,true,{\"name\":{\"x\":1}},{\"name\":null},\"\",{\"name\":7}]",
+		"null",
+		"{\"packages\":{\"name\":[]}}",
+		"[[],[],{},{}]",
+		"[{\"name\":\"a\",\"v\":1},{\"name\":\"a\",\"v\":2}]",
+		"[{\"name\":\"a\",\"v\":2},{\"name\":\"a\",\"v\":3},{\"name\":\"a\",\"v\":4}]",
+	};
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+	exec("truncate inventory_change");
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		int64_t before = number("select coalesce(max(id), 0) from inventory_change");
+		software(store, odd[i]);
+		assert_true(i == 0 || number("select max(id) from inventory_change") > before); // none was passed over
+	}
+	assert_int_equal(number("select count(*) from inventory_change where name = 'a'"), 2); // a name counts once
+	exec("truncate inventory_change; update inventory set body = (select jsonb_build_object('list', jsonb_agg("
+	     "jsonb_build_object('name', i, 'v', repeat('x', 2000)))) from generate_series(1, 10000) i)");
+	says("select concat_ws('|', count(*), max(after::text) filter (where change = 'rest'), max(length(after::text)) < 600)"
+	     " from inventory_change", "201|9802|t");
+	for (int i = 0; i < 12; i++) // all of them other ones
+		exec("update inventory set body = (select jsonb_build_object('list', jsonb_agg(jsonb_build_object('name',"
+		     " i + (select max(id) from inventory_change)))) from generate_series(1, 150) i)");
+	assert_int_equal(number("select count(*) from inventory_change"), 2000);
+	exec("alter table inventory_change rename to elsewhere; update inventory set body = '{}';"
+	     "alter table elsewhere rename to inventory_change");
+	says("select body from inventory", "{}"); // also where its history cannot be written
+}
+
 static void test_database_away(void **state)
 {
 	struct store *store cleanup(store_free_cleanup) = new_store(false);
@@ -319,6 +376,8 @@ int main(void)
 		cmocka_unit_test_setup(test_signs_of_life, setup),
 		cmocka_unit_test_setup(test_wrong_clocks, setup),
 		cmocka_unit_test_setup(test_inventory_replaces, setup),
+		cmocka_unit_test_setup(test_inventory_changes, setup),
+		cmocka_unit_test_setup(test_inventory_of_a_hostile_device, setup),
 		cmocka_unit_test_setup(test_database_away, setup),
 		cmocka_unit_test_setup(test_refused_commit, setup),
 		cmocka_unit_test_setup(test_any_order, setup),
