@@ -342,7 +342,7 @@ async function watchAndAct(browser) {
 
 	await page.locator(`tr[data-device="${MUSTER_DEVICE}"] a`).first().click()
 	await page.getByTestId('why').waitFor()
-	await page.getByTestId('chart').waitFor()
+	await page.getByTestId('chart').first().waitFor()
 	await page.getByRole('button', { name: 'Send ping' }).click()
 	await reads(page.getByTestId('command-state'), 'succeeded')
 	await page.getByTestId('lost').first().waitFor()

@@ -81,6 +81,8 @@ export interface DeviceDetail extends Device {
   mismatches: number;
   mismatch_at: string | null;
   mismatch_fingerprint: string | null;
+  mismatch_history: { count: number; at: string; bound: string | null; said: string | null }[]; // the newest first
+  notes: string;
   enrolled_at: string | null;
   command_policy: "one" | "burst";
   time_zone: string;
@@ -97,6 +99,30 @@ export interface DeviceDetail extends Device {
   } | null;
   ledger: LedgerRow[];
   inventory: { [kind: string]: { ts: string; received_at: string; body: Json } };
+}
+
+// Of one report that replaced another of its kind; "rest": after is how many more there were.
+export interface InventoryChange {
+  id: number;
+  at: string;
+  kind: string;
+  name: string;
+  change: "added" | "removed" | "changed" | "rest";
+  before: Json;
+  after: Json;
+}
+
+export interface AuditRow {
+  position: number | null;
+  id: number;
+  at: string;
+  actor: string;
+  action: string;
+  target: string;
+  peer: string;
+  request_id: string;
+  detail: { [name: string]: Json };
+  hash: string | null;
 }
 
 export type CommandState =
@@ -397,6 +423,7 @@ export interface System {
 export interface Series {
   metric: string;
   unit: string;
+  source: "raw" | "rollup";
   from: number;
   to: number;
   step_ms: number;

@@ -1,23 +1,10 @@
 // The audit: who changed what, and whether all of it is there, unchanged.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type ApiError, get, type Json, type Page } from "./api";
+import { type ApiError, type AuditRow as Row, get, type Page } from "./api";
 import { count } from "./format";
 import { useLoad } from "./hooks";
 import { Card, Empty, ExportLink, Fault, Filter, Icon, Pairs, Short, Time } from "./parts";
 import { useQuery } from "./router";
-
-interface Row {
-  position: number | null;
-  id: number;
-  at: string;
-  actor: string;
-  action: string;
-  target: string;
-  peer: string;
-  request_id: string;
-  detail: { [name: string]: Json };
-  hash: string | null;
-}
 
 interface Check {
   start: number;

@@ -66,7 +66,10 @@ export function IdentityCard({ device, mayRevoke, mayRestore, change, reload }: 
         <Standing device={device} mayRestore={mayRestore} reload={reload} />
         <ReenrolTicket device={device} reenrolment={reenrolment} />
         {device.certificate || device.fingerprint || device.enrolled_at ? (
-          <Facts device={device} />
+          <>
+            <Facts device={device} />
+            <Mismatches device={device} />
+          </>
         ) : (
           <Empty title="No certificate issued here">
             It gets one when it enrols with a token: <code>muster token create</code>.
@@ -235,6 +238,31 @@ function Facts({ device }: { device: DeviceDetail }) {
       {device.enrolled_at && <Fact name="Enrolled"><Time at={device.enrolled_at} /></Fact>}
       {cell && <Fact name="Cell">{cell}</Fact>}
     </dl>
+  );
+}
+
+const MISMATCHES_SHOWN = 5;
+
+// Each session that said to be another machine.
+function Mismatches({ device: { mismatch_history: all } }: { device: DeviceDetail }) {
+  const [whole, setWhole] = useState(false);
+  if (all.length === 0) return null;
+  const shown = whole ? all : all.slice(0, MISMATCHES_SHOWN);
+  return (
+    <>
+      <h3>As which machine, and when</h3>
+      <ul class="gaps" data-testid="mismatch-history">
+        {shown.map((one) => (
+          <li key={one.at}>
+            <span class="numbers">{one.said ? <Short text={one.said} what="fingerprint that it said" /> : "unknown"}</span>
+            <span class="muted">{one.count > 0 && `${count(one.count)}. time, `}<Time at={one.at} /></span>
+          </li>
+        ))}
+      </ul>
+      {all.length > shown.length && (
+        <p class="foot"><button type="button" onClick={() => setWhole(true)}>Show all {count(all.length)}</button></p>
+      )}
+    </>
   );
 }
 
