@@ -115,6 +115,10 @@ async function sections(page) {
 	const said = page.getByTestId('mismatch-history').locator('li')
 	assert.equal(await said.count(), 3)
 	assert.match(await said.first().innerText(), /cccccccc…cccccccc[\s\S]*3\. time/)
+	await page.getByRole('button', { name: 'Show live messages' }).click()
+	await page.locator('#section-live').getByText('battery_pct').first().waitFor()
+	await page.getByRole('button', { name: 'Stop' }).click()
+	await page.getByRole('button', { name: 'Show live messages' }).waitFor()
 	const audit = page.getByTestId('device-audit').locator('li')
 	assert.ok(await audit.count() >= 4)
 	assert.match(await audit.filter({ hasText: 'Front desk' }).innerText(), /admin\s+device\.set/)
@@ -126,7 +130,7 @@ async function sections(page) {
 		const top = document.getElementById('section-software')?.getBoundingClientRect().top
 		return top !== undefined && top >= 0 && top < 200
 	})
-	await page.locator('nav.index [aria-current]').filter({ hasText: 'Software' }).waitFor()
+	await page.locator('nav.sections [aria-current]').filter({ hasText: 'Software' }).waitFor()
 }
 
 async function viewer(page) {

@@ -10,6 +10,7 @@ import { HardwareCards } from "./device_hardware";
 import { Head } from "./device_head";
 import { Index, Section } from "./device_index";
 import { LedgerCard } from "./device_ledger";
+import { LiveCard } from "./device_live";
 import { SoftwareCards } from "./device_software";
 import { Values } from "./device_values";
 import { EventTable, useEvents } from "./events";
@@ -49,7 +50,7 @@ export default function DeviceView({ who, args }: ViewProps) {
           if (ours.length > 0)
             commands.change((page) => ({ ...page, items: mergeCommands(page.items, ours).slice(0, 10) }));
         },
-      }),
+      }, [id]),
     [id],
   );
   if (device.error?.status === 404)
@@ -97,6 +98,7 @@ export default function DeviceView({ who, args }: ViewProps) {
         </Section>
         <Section name="ledger"><LedgerCard ledger={data.ledger} /></Section>
       </div>
+      <Section name="live"><LiveCard key={id} id={id} /></Section>
       {mayAudit && <Section name="audit"><AuditCard id={id} changed={acts} /></Section>}
     </>
   );

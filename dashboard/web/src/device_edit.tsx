@@ -73,7 +73,7 @@ export function NameEdit({ device, canAct, edited }: EditProps) {
     });
   if (!change.open)
     return (
-      <span class="named">
+      <span class="device-name">
         {device.display_name && <span class="name" data-testid="display-name">{device.display_name}</span>}
         {canAct && (
           <button type="button" class="plain" onClick={change.begin}>{device.display_name ? "Rename" : "Name it"}</button>
@@ -110,7 +110,7 @@ export function TagsEdit({ device, canAct, edited }: EditProps) {
     if (add.length > 0) void send({ add }).then(() => form.reset());
   };
   return (
-    <span class="tags" data-testid="tags">
+    <span class="device-tags" data-testid="tags">
       {device.tags.map((tag) => (
         <span key={tag} class="tag">
           {tag}

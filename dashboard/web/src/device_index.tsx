@@ -12,6 +12,7 @@ const titles = {
   hardware: "Hardware",
   identity: "Identity",
   ledger: "Ledger",
+  live: "Live",
   audit: "Audit",
 };
 type Name = keyof typeof titles;
@@ -63,7 +64,7 @@ export function Index({ audit }: { audit: boolean }) {
     else place(name)?.scrollIntoView();
   };
   return (
-    <nav ref={nav} class="index" aria-label="Sections">
+    <nav ref={nav} class="sections" aria-label="Sections">
       {names.map((name) => (
         <a key={name} href={`?section=${name}`} aria-current={name === seen ? "true" : undefined} onClick={(event) => go(event, name)}>
           {titles[name]}

@@ -124,7 +124,7 @@ function ChangesCard({ device, words }: { device: DeviceDetail; words: string })
       )}
       {items && items.length > 0 && (
         <>
-          <ol class="timeline" tabIndex={0} aria-label="What changed" data-testid="changes">
+          <ol class="inventory-changes" tabIndex={0} aria-label="What changed" data-testid="changes">
             {items.map((item, i) => (
               <Line key={item.id} item={item} fresh={item.at !== items[i - 1]?.at || item.kind !== items[i - 1]?.kind} />
             ))}

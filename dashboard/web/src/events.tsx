@@ -71,7 +71,7 @@ export default function EventsView() {
   );
 }
 
-// Events are not streamed themselves; a device that reports one changes, and that is.
+// Those of one device are streamed. Of all they are not; but a device that reports one changes, and that is.
 export function useEvents(device: string, type: string, limit: number) {
   const events = useLoad(`${device} ${type} ${limit}`, (signal) =>
     get<Page<DeviceEvent>>("events", { device, type, limit: Math.min(limit, 500) }, signal),
@@ -79,12 +79,9 @@ export function useEvents(device: string, type: string, limit: number) {
   const soon = useThrottled(events.reload, 3000);
   useEffect(
     () =>
-      subscribe({
-        refresh: soon,
-        devices: (changed) => {
-          if (!device || changed.some((item) => item.device === device)) soon();
-        },
-      }),
+      device
+        ? subscribe({ refresh: soon, events: soon }, [device])
+        : subscribe({ refresh: soon, devices: soon }),
     [device],
   );
   return events;
