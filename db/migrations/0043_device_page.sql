@@ -48,15 +48,16 @@ create function note_inventory_change() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     insert into inventory_change (device, at, kind, name, change, before, after)
-    with gone as (
-        select distinct on (part, name) part, name, value, true as here from
-            (select * from inventory_things(old.body) except select * from inventory_things(new.body)) x order by part, name, value),
-    come as (
-        select distinct on (part, name) part, name, value, true as here from
-            (select * from inventory_things(new.body) except select * from inventory_things(old.body)) x order by part, name, value),
+    with was as materialized (select * from inventory_things(old.body)),
+    now as materialized (select * from inventory_things(new.body)),
+    gone as (select distinct on (part collate "C", name collate "C") part, name, value, true as here
+        from (select * from was except select * from now) x order by part collate "C", name collate "C", value),
+    come as (select distinct on (part collate "C", name collate "C") part, name, value, true as here
+        from (select * from now except select * from was) x order by part collate "C", name collate "C", value),
     counted as (
         select name, case when gone.here is null then 'added' when come.here is null then 'removed' else 'changed' end as change,
-            gone.value as before, come.value as after, row_number() over (order by name, part) as n, count(*) over () as total
+            gone.value as before, come.value as after,
+            row_number() over (order by name collate "C", part collate "C") as n, count(*) over () as total
         from gone full join come using (part, name))
     select new.device, least(new.ts, new.received_at), new.kind, case when n > 200 then '' else name end,
         case when n > 200 then 'rest' else change end, case when n <= 200 then inventory_excerpt(before) end,
