@@ -244,9 +244,13 @@ async function runAndCancel(page) {
 		answer.items.filter((one) => one.state === 'running').forEach((one) => { one.progress = 40 })
 		await route.fulfill({ json: answer })
 	})
+	// What the stream says of it again, having just changed, would be the truth.
+	const stream = '**/api/v1/stream?*'
+	await page.route(stream, (route) => route.fulfill({ contentType: 'text/event-stream', body: '' }))
 	await page.reload()
 	await row(page, 'run').getByText('40 %').waitFor()
 	await page.unroute(list)
+	await page.unroute(stream)
 	await row(page, 'run').getByRole('button', { name: 'run', exact: true }).click()
 	await page.getByTestId('output').waitFor()
 	await looks(page, 'form-running')
