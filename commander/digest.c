@@ -15,7 +15,7 @@ static void add_line(char *out, size_t out_bytes, const char *text)
 	size_t used = strlen(out), end;
 
 	for (; *text && used + 1 < out_bytes; text++)
-		out[used++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+		out[used++] = (char)((unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
 	out[used] = '\0';
 	if (!*text || used == 0)
 		return;
