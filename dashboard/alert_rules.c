@@ -67,16 +67,11 @@ void alert_rules_list(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *after = api_text(request, "after");
-	int64_t limit = 0, ignored = 0;
-	char limit_text[24];
+	int64_t limit = 0;
+	char limit_text[API_LIMIT_BYTES];
 
-	if (!api_limit(request, &limit))
+	if (!api_numbered_page(request, after, &limit, limit_text))
 		return;
-	if (after && !api_parse_int(after, &ignored)) {
-		(void)api_bad_cursor(request);
-		return;
-	}
-	(void)snprintf(limit_text, sizeof(limit_text), "%" PRId64, limit);
 
 	const char *const params[] = {after, limit_text};
 

@@ -148,6 +148,18 @@ bool api_bad_cursor(struct http_request *request)
 	return false;
 }
 
+bool api_numbered_page(struct http_request *request, const char *after, int64_t *limit, char text[API_LIMIT_BYTES])
+{
+	int64_t ignored = 0;
+
+	if (!api_limit(request, limit))
+		return false;
+	if (after && !api_parse_int(after, &ignored))
+		return api_bad_cursor(request);
+	(void)snprintf(text, API_LIMIT_BYTES, "%lld", (long long)*limit);
+	return true;
+}
+
 static bool is_tag(const char *text)
 {
 	size_t length = strlen(text);
