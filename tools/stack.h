@@ -34,6 +34,7 @@ struct stack {
 	char bin[STACK_PATH_MAX];  // folder of the running program, where the others are too
 	int ports[STACK_PORTS];	   // 0: not chosen yet
 	bool moved[STACK_PORTS];   // the port of the last run, or the usual one, was taken
+	int held[STACK_PORTS];	   // sockets that keep the ports from other stacks; 0: none
 };
 
 struct stack_path {
@@ -75,7 +76,9 @@ const char *stack_port_name(enum stack_port port); // "devices"
 bool stack_ports_load(struct stack *stack, struct error *error) must_check;
 // Keeps those of the earlier run, moves what is taken, chooses the rest, and saves them. any: not the usual ones
 // but random ones below the kernel's ephemeral range, so that no outgoing connection can take them between restarts.
+// No other stack chooses them until stack_ports_release, or the end of the process.
 bool stack_ports_choose(struct stack *stack, bool any, struct error *error) must_check;
+void stack_ports_release(struct stack *stack);
 
 // ---- stack_agents.c ----
 

@@ -6,9 +6,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define PORTS_FILE "ports.json"
@@ -64,6 +66,20 @@ static bool save(const struct stack *stack, struct error *error)
 	return file_write(stack_path(stack, PORTS_FILE).text, text, strlen(text), 0600, error);
 }
 
+// A socket that holds the port's name among the stacks of this machine (of this network namespace, as ports are)
+// for as long as the process lives: what listens on the port itself comes later, and goes and comes back. -1 when
+// another stack holds it. An abstract address (unix(7)) leaves nothing behind.
+static int hold(int port)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "muster-port-%d", port);
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address,
+			   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) != 0)
+		return -1;
+	return steal_fd(fd);
+}
+
 // A socket that holds the port until the choice is complete; -1 when it is taken. All addresses, because a
 // listener on any of them is in the way.
 static int claim(int port)
@@ -92,14 +108,25 @@ static int choose(struct stack *stack, enum stack_port which, bool any)
 	int first = saved ? stack->ports[which] : any ? random_port() : ports[which].usual;
 	for (int i = 0; i < PORT_NEXT_TRIES; i++) {
 		int port = i == 0 ? first : any ? random_port() : first + i;
-		int fd = port <= UINT16_MAX ? claim(port) : -1;
+		auto_close int held = port <= UINT16_MAX ? hold(port) : -1;
+		int fd = held >= 0 ? claim(port) : -1;
 		if (fd >= 0) {
 			stack->ports[which] = port;
+			stack->held[which] = steal_fd(held);
 			stack->moved[which] = !any && i > 0;
 			return fd;
 		}
 	}
 	return -1;
+}
+
+void stack_ports_release(struct stack *stack)
+{
+	for (int i = 0; i < STACK_PORTS; i++) {
+		if (stack->held[i] > 0)
+			(void)close(stack->held[i]);
+		stack->held[i] = 0;
+	}
 }
 
 bool stack_ports_choose(struct stack *stack, bool any, struct error *error)

@@ -602,6 +602,7 @@ void stage_free(struct stage *stage)
 	pg_free(stage->pg);
 	process_stop(&stage->postgres, SIGQUIT, STOP_TIMEOUT_MS);
 	process_keeper_end(&stage->keeper);
+	stack_ports_release(&stage->stack);
 	wire_tls_free(stage->tls);
 	for (size_t i = 0; stage->certificates && i < stage->devices; i++)
 		free(stage->certificates[i]);

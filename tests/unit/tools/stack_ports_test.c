@@ -22,9 +22,28 @@ static void random_ones_differ_and_are_kept(void **state)
 		for (int k = 0; k < i; k++)
 			assert_int_not_equal(stack.ports[i], stack.ports[k]);
 	}
+	stack_ports_release(&stack);
 	assert_true(stack_ports_load(&again, &error));
 	assert_true(stack_ports_choose(&again, true, &error));
 	assert_memory_equal(stack.ports, again.ports, sizeof(stack.ports));
+	stack_ports_release(&again);
+}
+
+// Nobody listens yet, as when the other stack still makes its database.
+static void those_of_another_stack_are_left_alone(void **state)
+{
+	struct stack stack = stack_in(state);
+	struct stack other = stack_in(state);
+	struct error error;
+	assert_true(stack_ports_choose(&stack, true, &error));
+	assert_true(stack_ports_load(&other, &error));
+	assert_true(stack_ports_choose(&other, false, &error));
+	for (int i = 0; i < STACK_PORTS; i++) {
+		assert_int_not_equal(other.ports[i], stack.ports[i]);
+		assert_true(other.moved[i]);
+	}
+	stack_ports_release(&other);
+	stack_ports_release(&stack);
 }
 
 static void a_taken_one_moves_alone(void **state)
@@ -34,6 +53,7 @@ static void a_taken_one_moves_alone(void **state)
 	struct error error;
 	int taken = 0;
 	assert_true(stack_ports_choose(&stack, true, &error));
+	stack_ports_release(&stack);
 	assert_true(stack_ports_load(&again, &error));
 	int fd auto_close = process_listen(&taken);
 	again.ports[STACK_BRIDGE] = taken;
@@ -41,6 +61,7 @@ static void a_taken_one_moves_alone(void **state)
 	assert_int_not_equal(again.ports[STACK_BRIDGE], taken);
 	assert_true(again.moved[STACK_BRIDGE]);
 	assert_int_equal(again.ports[STACK_DEVICES], stack.ports[STACK_DEVICES]);
+	stack_ports_release(&again);
 }
 
 static void a_broken_file_is_told(void **state)
@@ -62,6 +83,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(random_ones_differ_and_are_kept),
+		TEST(those_of_another_stack_are_left_alone),
 		TEST(a_taken_one_moves_alone),
 		TEST(a_broken_file_is_told),
 	};
