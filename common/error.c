@@ -48,7 +48,7 @@ static void make_one_line(char *text)
 			*c = ' ';
 }
 
-bool error_set(struct error *error, enum error_kind kind, const char *format, ...)
+bool(error_set)(struct error *error, enum error_kind kind, const char *format, ...)
 {
 	if (!error)
 		return false;
@@ -68,7 +68,7 @@ bool error_set(struct error *error, enum error_kind kind, const char *format, ..
 	return false;
 }
 
-bool error_errno(struct error *error, int code, const char *format, ...)
+bool(error_errno)(struct error *error, int code, const char *format, ...)
 {
 	if (!error)
 		return false;
@@ -85,7 +85,7 @@ bool error_errno(struct error *error, int code, const char *format, ...)
 	return false;
 }
 
-bool error_prefix(struct error *error, const char *format, ...)
+bool(error_prefix)(struct error *error, const char *format, ...)
 {
 	if (!error)
 		return false;

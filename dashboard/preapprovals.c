@@ -105,14 +105,13 @@ void preapprovals_create(struct http_request *request, void *user)
 				   "missing.");
 		return;
 	}
-	if (!preapprovals_parse(body, &list, &faults)) {
-		refuse(request, &faults);
-	} else if (import(dashboard, request, &list, &counts, &faults, &error)) {
+	bool sound = preapprovals_parse(body, &list, &faults);
+	if (sound && import(dashboard, request, &list, &counts, &faults, &error)) {
 		log_info("preapproval.import", "added", log_number(counts.added), "changed", log_number(counts.changed),
 			 "user", auth_of(request)->user, "request_id", http_request_id(request));
 		preapprovals_told(&counts, told);
 		api_reply_text(request, 200, told);
-	} else if (error.kind == ERROR_EXISTS) {
+	} else if (!sound || error.kind == ERROR_EXISTS) {
 		refuse(request, &faults);
 	} else if (pg_sqlstate_is(&error, "42501")) { // a row that the policies keep
 		http_reply_problem(request, 422,
