@@ -314,18 +314,19 @@ void alert_channels_create(struct http_request *request, void *user)
 }
 
 // What is asked of the channel of the path; *rows has the answer. False: answered.
-static bool change(struct dashboard *dashboard, struct http_request *request, struct change *asked,
+static bool change(struct dashboard *dashboard, struct http_request *request, const struct change *asked,
 		   struct pg_result **rows)
 {
 	char target[48];
+	struct change whole = *asked;
 
 	if (!asked->params[0])
 		return false;
 	(void)snprintf(target, sizeof(target), "channel %.30s", asked->params[0]);
-	asked->target = target;
-	asked->missing = missing;
-	asked->taken = taken;
-	return change_make(dashboard, request, asked, rows);
+	whole.target = target;
+	whole.missing = missing;
+	whole.taken = taken;
+	return change_make(dashboard, request, &whole, rows);
 }
 
 void alert_channels_change(struct http_request *request, void *user)
@@ -354,13 +355,10 @@ void alert_channels_change(struct http_request *request, void *user)
 		body.url,      body.times[0], body.times[1],
 		body.times[2], body.enabled,  body.routes.len_bytes > 0 ? buf_str(&body.routes) : NULL};
 
-	if (change(user, request,
-		   &(struct change){.sql = CHANGE_SQL,
-				    .count = 9,
-				    .params = params,
-				    .action = "channel.change",
-				    .detail = json_text(json)},
-		   &rows))
+	const struct change asked = {
+		.sql = CHANGE_SQL, .count = 9, .params = params, .action = "channel.change", .detail = json_text(json)};
+
+	if (change(user, request, &asked, &rows))
 		api_reply_row(request, rows, missing);
 }
 
@@ -369,10 +367,10 @@ void alert_channels_delete(struct http_request *request, void *user)
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {change_id(request, missing)};
 
-	if (change(user, request,
-		   &(struct change){
-			   .sql = DELETE_SQL, .count = 1, .params = params, .action = "channel.delete", .detail = "{}"},
-		   &rows))
+	const struct change asked = {
+		.sql = DELETE_SQL, .count = 1, .params = params, .action = "channel.delete", .detail = "{}"};
+
+	if (change(user, request, &asked, &rows))
 		api_reply_row(request, rows, missing);
 }
 
@@ -382,10 +380,10 @@ void alert_channels_test(struct http_request *request, void *user)
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {change_id(request, missing)};
 
-	if (change(user, request,
-		   &(struct change){
-			   .sql = TEST_SQL, .count = 1, .params = params, .action = "channel.test", .detail = "{}"},
-		   &rows))
+	const struct change asked = {
+		.sql = TEST_SQL, .count = 1, .params = params, .action = "channel.test", .detail = "{}"};
+
+	if (change(user, request, &asked, &rows))
 		api_reply_text(request, 202, pg_text(rows, 0, 0));
 }
 
@@ -395,12 +393,10 @@ void alert_channels_secret(struct http_request *request, void *user)
 	auto_pg_result struct pg_result *rows = NULL;
 	char salt[SALT_BYTES];
 	const char *const params[] = {change_id(request, missing), salt};
+	const struct change asked = {
+		.sql = SECRET_SQL, .count = 2, .params = params, .action = "channel.secret", .detail = "{}"};
 
 	make_salt(salt);
-	if (check_key(dashboard, request) &&
-	    change(dashboard, request,
-		   &(struct change){
-			   .sql = SECRET_SQL, .count = 2, .params = params, .action = "channel.secret", .detail = "{}"},
-		   &rows))
+	if (check_key(dashboard, request) && change(dashboard, request, &asked, &rows))
 		reply_secret(dashboard, request, 200, pg_text(rows, 0, 0), salt);
 }

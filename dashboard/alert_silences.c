@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define REASON_MAX 400
-#define LENGTH_MAX_S (5 * 366 * 86400LL) // a weekly window may last
+#define LENGTH_MAX_S (INT64_C(5) * 366 * 86400) // a weekly window may last
 
 #define SILENCE                                                                                                        \
 	"jsonb_build_object('id', s.id, 'rule', s.rule, 'query', s.query, 'from', s.from_at, 'until', s.until_at,"     \
@@ -69,7 +69,7 @@ static bool read_times(const struct json *json, struct silence_body *body, struc
 		return false;
 	if (json_member(json, "for_s")) {
 		if (!json_member_int(json, "for_s", &for_s) || for_s < 1 || for_s > LENGTH_MAX_S)
-			return error_set(error, ERROR_INVALID, "\"for_s\" must be an integer from 1 to %lld.",
+			return error_set(error, ERROR_INVALID, "\"for_s\" must be an integer from 1 to %" PRId64 ".",
 					 LENGTH_MAX_S);
 		until_ms = from_ms + for_s * 1000;
 	}
