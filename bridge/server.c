@@ -57,7 +57,7 @@ static void count_request(struct http_request *request, int status, int64_t dura
 {
 	struct server *server = user;
 	const char *pattern = http_route_pattern(request);
-	const char *method = http_method(request);
+	const char *method = http_route_method(request);
 	struct answer_metrics *slot = NULL;
 	struct answer_metrics found;
 

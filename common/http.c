@@ -264,6 +264,8 @@ static struct http_request *make_request(struct http_connection *connection, cha
 	request->tls = server->tls != NULL;
 	request->start_us = now_us();
 	memcpy(request->peer, connection->peer, sizeof(request->peer));
+	if (http_peer_is_proxy(server->options.proxies, connection->peer))
+		(void)http_peer_forwarded(server->options.proxies, &request->head, request->peer);
 	request->next = server->requests;
 	request->link = &server->requests;
 	if (request->next)
@@ -628,10 +630,30 @@ static void format_peer(const struct sockaddr *address, socklen_t address_bytes,
 		memmove(out, out + sizeof(mapped) - 1, strlen(out) - sizeof(mapped) + 2);
 }
 
+// Whether an address has all the connections that it may before it says who it is. Proxies speak for many.
+static bool is_crowded(const struct http_server *server, const char *peer, const char *network)
+{
+	int count = 0;
+	if (server->options.unknown_max == 0 || http_peer_is_proxy(server->options.proxies, peer))
+		return false;
+	for (const struct http_connection *at = server->connections; at; at = at->next)
+		count += !at->known && strcmp(network, at->network) == 0;
+	return count >= server->options.unknown_max;
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int address_bytes,
 		      void *user)
 {
 	struct http_server *server = user;
+	char peer[INET6_ADDRSTRLEN], network[HTTP_PEER_BYTES];
+	format_peer(address, (socklen_t)address_bytes, peer);
+	http_peer_network(peer, network);
+	if (is_crowded(server, peer, network)) {
+		(void)close(fd);
+		if (server->options.crowded)
+			server->options.crowded(peer, server->options.user);
+		return;
+	}
 	if (server->tls)
 		refresh_tls(server);
 	struct http_connection *connection = calloc(1, sizeof(*connection));
@@ -650,7 +672,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		return;
 	}
 	socket_tune(fd);
-	format_peer(address, (socklen_t)address_bytes, connection->peer);
+	memcpy(connection->peer, peer, sizeof(peer));
+	memcpy(connection->network, network, sizeof(network));
 	connection->server = server;
 	connection->timeout_ms = server->options.timeout_ms;
 	connection->next = server->connections;

@@ -48,6 +48,12 @@ struct http_options {
 	void *user;
 	int timeout_ms;      // for a head, for a body above its size over 4 kB/s, idle; 0: HTTP_TIMEOUT_S
 	int connections_max; // more wait in the kernel's queue; 0: HTTP_CONNECTIONS_MAX
+	// Connections of one address (IPv6: of one /64) on which nobody is known (http_known); more are closed at once.
+	// 0: as many as there are.
+	int unknown_max;
+	void (*crowded)(const char *peer, void *user); // called for each that is; NULL for none
+	// Addresses and networks whose X-Forwarded-For is believed, NULL-terminated, the caller's; NULL: nobody's is.
+	char *const *proxies;
 	// Answers in JSON to GET are compressed where the client takes gzip. Others are not: those to changes are what
 	// holds fresh secrets, whose length in compressed form could tell them to who chooses what stands beside them
 	// (BREACH).
@@ -63,9 +69,12 @@ int http_server_port(const struct http_server *server);
 const char *http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
 const char *http_route_pattern(const struct http_request *request); // for metrics: never the raw path
+const char *http_route_method(const struct http_request *request);  // likewise: never one that the client made up
 int http_route_tag(const struct http_request *request);
 const char *http_request_id(const struct http_request *request);
-const char *http_peer(const struct http_request *request);                          // address without port
+const char *http_peer(const struct http_request *request); // address without port, of the client of a known proxy
+// Whoever sent it is known: the connection does not count against unknown_max any more.
+void http_known(struct http_request *request);
 // The client's certificate, which http_options.client_ca_file vouches for: malloc'd PEM; NULL without one, or when the
 // client has gone.
 char *http_peer_certificate(const struct http_request *request) must_check;

@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/http.h"
 #include "common/http_parse.h"
+#include "common/http_peer.h"
 #include "common/limits.h"
 
 #include <netinet/in.h>
@@ -43,10 +44,11 @@ struct http_connection {
 	struct http_piece piece;      // SENDING
 	struct http_stream stream;    // STREAMING
 	struct http_chunks chunks;
-	char peer[INET6_ADDRSTRLEN];
+	char peer[INET6_ADDRSTRLEN], network[HTTP_PEER_BYTES];
 	bool head_started;   // a byte of the next request has come
 	bool processing;     // inside process()
 	bool half_closed;    // the client sends no more
+	bool known;	     // http_known
 	int timeout_ms;	     // of the server
 	size_t unsent_bytes; // when the timer was last set
 };

@@ -137,6 +137,11 @@ const char *http_route_pattern(const struct http_request *request)
 	return request->route ? request->route->pattern : "none";
 }
 
+const char *http_route_method(const struct http_request *request)
+{
+	return request->route ? request->route->method : "none";
+}
+
 int http_route_tag(const struct http_request *request)
 {
 	return request->route ? request->route->tag : 0;
@@ -150,6 +155,12 @@ const char *http_request_id(const struct http_request *request)
 const char *http_peer(const struct http_request *request)
 {
 	return request->peer;
+}
+
+void http_known(struct http_request *request)
+{
+	if (request->connection)
+		request->connection->known = true;
 }
 
 const char *http_header(const struct http_request *request, const char *name)

@@ -272,11 +272,18 @@ static bool factor_may(const struct dashboard *dashboard, struct http_request *r
 	return refuse(request, "Administrators need a second factor here: set it up on /account first.");
 }
 
+// By a proxy on this machine, whose clients are anywhere; one that is not among listen.proxies too.
+static bool was_forwarded(const struct http_request *request)
+{
+	return http_header(request, "X-Forwarded-For") || http_header(request, "Forwarded") ||
+	       http_header(request, "Via");
+}
+
 // Routes that need no login; *good is whether this request may go on.
 static bool is_open(struct dashboard *dashboard, struct http_request *request, int allowed, bool *good)
 {
 	*good = true;
-	if (allowed == ACCESS_LOOPBACK && !auth_is_loopback(http_peer(request)))
+	if (allowed == ACCESS_LOOPBACK && (!auth_is_loopback(http_peer(request)) || was_forwarded(request)))
 		*good = refuse(request, "Only for this machine: ask for it on the loopback address.");
 	else if (allowed == ACCESS_SIGNED || (allowed == ACCESS_PUBLIC && changes_something(request)))
 		*good = quota_take_address(dashboard, request);
@@ -310,6 +317,7 @@ bool auth_before(struct http_request *request, void *user)
 		return false;
 	if (auth->by_cookie && changes_something(request) && !auth_check_origin(request, false))
 		return false;
+	http_known(request);
 	http_set_context(request, steal(auth), free);
 	return true;
 }

@@ -18,6 +18,7 @@
 struct dashboard_config {
 	char *listen_address;
 	long listen_port;
+	char **listen_proxies; // NULL: none
 	char *tls_cert_file, *tls_key_file;
 	char *database_conninfo;
 	char *admin_key_file; // NULL: no signed requests, and no second factors
@@ -25,7 +26,7 @@ struct dashboard_config {
 	char *public_url;       // NULL: no links by e-mail
 	long session_hours;
 	bool require_totp; // of administrators
-	long limit_general_per_min, limit_admin_per_min; // 0: none
+	long limit_general_per_min, limit_admin_per_min, limit_unknown_connections; // 0: none
 	// For enrolment over adb: what computers and devices are told.
 	char *enrollment_bridge_url, *enrollment_ca_file, *enrollment_agents_dir;
 	char **enrollment_broker_addresses;

@@ -2,6 +2,7 @@
 #include "common/console.h"
 #include "common/crypto.h"
 #include "common/daemon.h"
+#include "common/http_peer.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/package.h"
@@ -36,8 +37,8 @@ static void after_request(struct http_request *request, int status, int64_t dura
 	const char *route = http_route_pattern(request);
 	char labels[160];
 
-	(void)snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%d\"", http_method(request),
-		       route ? route : "none", status);
+	(void)snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%d\"",
+		       http_route_method(request), route ? route : "none", status);
 	metric_add(metrics_counter(dashboard->metrics, "muster_http_requests_total", labels, "HTTP requests answered."),
 		   1);
 	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", route ? route : "none");
@@ -135,8 +136,33 @@ static void on_tls_changed(const struct error *error, void *user)
 	log_info("tls.changed", "certificate", dashboard->config.tls_cert_file);
 }
 
+static void on_crowded(const char *peer, void *user)
+{
+	struct dashboard *dashboard = user;
+
+	metric_add(metrics_counter(dashboard->metrics, "muster_http_crowded_total", NULL,
+				   "Connections closed at once: their address has limits.unknown_connections of them."),
+		   1);
+	log_debug("http.crowded", "peer", peer);
+}
+
+static bool proxies_are_sound(char *const *proxies, struct error *error)
+{
+	for (; proxies && *proxies; proxies++) {
+		if (!http_peer_is_network(*proxies))
+			return error_set(error, ERROR_INVALID,
+					 "listen.proxies: %.64s is no address or network, such as 192.0.2.7 or "
+					 "2001:db8::/48",
+					 *proxies);
+	}
+	return true;
+}
+
 static bool serve(struct dashboard *dashboard, struct error *error)
 {
+	if (!proxies_are_sound(dashboard->config.listen_proxies, error))
+		return false;
+
 	const struct http_options http = {
 		.address = dashboard->config.listen_address,
 		.port = (int)dashboard->config.listen_port,
@@ -144,6 +170,9 @@ static bool serve(struct dashboard *dashboard, struct error *error)
 		.key_file = dashboard->config.tls_key_file,
 		.body_max_bytes = HTTP_BODY_MAX_BYTES,
 		.connections_max = (int)CONNECTIONS_MAX(dashboard->streams_max),
+		.unknown_max = (int)dashboard->config.limit_unknown_connections,
+		.crowded = on_crowded,
+		.proxies = dashboard->config.listen_proxies,
 		.routes = routes,
 		.route_count = routes_count,
 		.before = auth_before,

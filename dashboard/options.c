@@ -10,6 +10,8 @@
 static const struct config_option options[] = {
 	{"listen.address", CONFIG_STRING, OPTION(listen_address), "127.0.0.1", 0, 255, false, "address to listen on"},
 	{"listen.port", CONFIG_INT, OPTION(listen_port), "8443", 0, 65535, false, "HTTPS port; 0: any free one"},
+	{"listen.proxies", CONFIG_LIST, OPTION(listen_proxies), NULL, 0, 0, false,
+	 "addresses and networks of the proxies in front, whose X-Forwarded-For says who asks; unset: nobody's does"},
 	{"tls.cert_file", CONFIG_STRING, OPTION(tls_cert_file), NULL, 0, 4095, true, "server certificate, PEM"},
 	{"tls.key_file", CONFIG_STRING, OPTION(tls_key_file), NULL, 0, 4095, true, "its private key, PEM"},
 	{"database.conninfo", CONFIG_STRING, OPTION(database_conninfo), "dbname=muster user=muster_dashboard", 0, 4095,
@@ -28,6 +30,8 @@ static const struct config_option options[] = {
 	 "API requests a minute of each person, API key and address; 0: no limit"},
 	{"limits.admin_per_min", CONFIG_INT, OPTION(limit_admin_per_min), "100", 0, 10000000, false,
 	 "the same for administrators and signed requests"},
+	{"limits.unknown_connections", CONFIG_INT, OPTION(limit_unknown_connections), "200", 0, 1000000, false,
+	 "open connections of one address (IPv6: /64) on which nobody has logged in; more are closed; 0: no limit"},
 	{"session_hours", CONFIG_INT, OPTION(session_hours), "12", 1, 720, false, "how long a login lasts, in hours"},
 	{"enrollment.bridge_url", CONFIG_STRING, OPTION(enrollment_bridge_url), NULL, 0, 1000, false,
 	 "bridge that enrolment scripts name: https://<host>:<port>"},

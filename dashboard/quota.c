@@ -1,6 +1,7 @@
 #include "dashboard/quota.h"
 
 #include "common/clock.h"
+#include "common/http_peer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,9 +57,9 @@ bool quota_take(struct dashboard *dashboard, struct http_request *request, const
 bool quota_take_address(struct dashboard *dashboard, struct http_request *request)
 {
 	bool admin = http_route_tag(request) == ACCESS_SIGNED;
-	char address[THROTTLE_ADDRESS_BYTES], key[THROTTLE_ADDRESS_BYTES + 16];
+	char address[HTTP_PEER_BYTES], key[HTTP_PEER_BYTES + 16];
 
-	throttle_address(http_peer(request), address);
+	http_peer_network(http_peer(request), address);
 	(void)snprintf(key, sizeof(key), "%s:%s", admin ? "signed" : "address", address);
 	return take(dashboard, request, key, admin ? "admin" : "general",
 		    admin ? dashboard->config.limit_admin_per_min : dashboard->config.limit_general_per_min, 1);
@@ -66,7 +67,7 @@ bool quota_take_address(struct dashboard *dashboard, struct http_request *reques
 
 void quota_after(struct dashboard *dashboard, const struct http_request *request, int status)
 {
-	const char *route = http_route_pattern(request), *method = http_method(request);
+	const char *route = http_route_pattern(request), *method = http_route_method(request);
 	bool written = dashboard->audited == request;
 	char labels[160];
 

@@ -1,6 +1,7 @@
 #include "dashboard/reset.h"
 
 #include "common/clock.h"
+#include "common/http_peer.h"
 #include "common/json.h"
 #include "common/limits.h"
 #include "common/password.h"
@@ -96,10 +97,10 @@ void resets_free(struct resets *resets)
 static bool may_ask(struct dashboard *dashboard, struct http_request *request, const char *who)
 {
 	static const struct throttle_rate rate = {PER_HOUR, HOUR_MS, PER_HOUR};
-	char address[THROTTLE_ADDRESS_BYTES], key[WHO_MAX + 16], seconds[24];
+	char address[HTTP_PEER_BYTES], key[WHO_MAX + 16], seconds[24];
 	struct throttle_state by_who, by_address;
 
-	throttle_address(http_peer(request), address);
+	http_peer_network(http_peer(request), address);
 	(void)snprintf(key, sizeof(key), "reset:%s", address);
 	bool good = throttle_take(dashboard->throttle, key, &rate, clock_mono_ms(), &by_address);
 

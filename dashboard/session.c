@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/http_peer.h"
 #include "common/json.h"
 #include "common/password.h"
 #include "dashboard/api.h"
@@ -62,9 +63,11 @@ static void reply_who(struct dashboard *dashboard, struct http_request *request,
 static bool locked(struct dashboard *dashboard, struct http_request *request, const char *name)
 {
 	int64_t now_ms = clock_mono_ms();
+	char network[HTTP_PEER_BYTES], seconds[24], detail[128];
+
+	http_peer_network(http_peer(request), network);
 	int64_t account_ms = lockout_remaining_ms(dashboard->lockout, LOCKOUT_ACCOUNT, name, now_ms);
-	int64_t left_ms = lockout_remaining_ms(dashboard->lockout, LOCKOUT_ADDRESS, http_peer(request), now_ms);
-	char seconds[24], detail[128];
+	int64_t left_ms = lockout_remaining_ms(dashboard->lockout, LOCKOUT_ADDRESS, network, now_ms);
 
 	if (account_ms > left_ms)
 		left_ms = account_ms;
@@ -83,8 +86,10 @@ static bool locked(struct dashboard *dashboard, struct http_request *request, co
 static void count_failure(struct dashboard *dashboard, struct http_request *request, const char *name)
 {
 	int64_t now_ms = clock_mono_ms();
+	char network[HTTP_PEER_BYTES];
 
-	lockout_fail(dashboard->lockout, LOCKOUT_ADDRESS, http_peer(request), now_ms);
+	http_peer_network(http_peer(request), network);
+	lockout_fail(dashboard->lockout, LOCKOUT_ADDRESS, network, now_ms);
 	lockout_fail(dashboard->lockout, LOCKOUT_ACCOUNT, name, now_ms);
 	log_warn("login.refused", "request_id", http_request_id(request), "peer", http_peer(request));
 }

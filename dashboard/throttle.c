@@ -2,8 +2,6 @@
 
 #include "common/crypto.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,16 +94,4 @@ bool throttle_take(struct throttle *throttle, const char *key, const struct thro
 	out->retry_ms = wait_ms(rate, SCALE - entry->level);
 	out->full_ms = wait_ms(rate, rate->burst * SCALE - entry->level);
 	return taken;
-}
-
-void throttle_address(const char *peer, char out[THROTTLE_ADDRESS_BYTES])
-{
-	struct in6_addr address;
-
-	if (inet_pton(AF_INET6, peer, &address) == 1 && !IN6_IS_ADDR_V4MAPPED(&address)) {
-		memset(&address.s6_addr[8], 0, 8);
-		if (inet_ntop(AF_INET6, &address, out, THROTTLE_ADDRESS_BYTES))
-			return;
-	}
-	(void)snprintf(out, THROTTLE_ADDRESS_BYTES, "%s", peer);
 }

@@ -30,7 +30,3 @@ DEFINE_CLEANUP(struct throttle, throttle_free)
 // Takes one, unless there is none. Times are of the monotonic clock.
 bool throttle_take(struct throttle *throttle, const char *key, const struct throttle_rate *rate, int64_t now_ms,
 		   struct throttle_state *out) must_check;
-
-// The key of an address: IPv6 by the 64 bits of its network, since a host there has as many addresses as it likes.
-#define THROTTLE_ADDRESS_BYTES 64
-void throttle_address(const char *peer, char out[THROTTLE_ADDRESS_BYTES]);

@@ -393,6 +393,101 @@ static void test_connection_ceiling(void **state)
 		(void)close(fds[i]);
 }
 
+static int crowded_calls;
+
+static void on_crowded(const char *peer, void *user)
+{
+	crowded_calls++;
+	assert_string_equal(peer, "127.0.0.1");
+}
+
+static bool before_known(struct http_request *request, void *user)
+{
+	if (http_header(request, "X-Known"))
+		http_known(request);
+	return true;
+}
+
+static char loopback[] = "127.0.0.0/8";
+static char *own_proxies[] = {loopback, NULL};
+
+static int setup_crowd(bool proxy)
+{
+	struct http_options given = options();
+	given.unknown_max = 2;
+	given.crowded = on_crowded;
+	given.before = before_known;
+	given.proxies = proxy ? own_proxies : NULL;
+	crowded_calls = 0;
+	return open_server(&given);
+}
+
+static int setup_crowded(void **state)
+{
+	return setup_crowd(false);
+}
+
+static int setup_proxied(void **state)
+{
+	return setup_crowd(true);
+}
+
+// Two that say nothing keep a third from the same address out, those that are known do not.
+static void test_address_ceiling(void **state)
+{
+	static const char known[] = HEAD("GET /hello") "X-Known: 1\r\n\r\n";
+	struct buf auto_buf answer;
+	int fds[4];
+	buf_init(&answer, 4096);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = dial();
+		say(fds[i], known, sizeof(known) - 1);
+		buf_clear(&answer);
+		listen_for(fds[i], &answer, false, false);
+		assert_int_equal(status_of(&answer), 200);
+	}
+	for (int i = 2; i < 4; i++)
+		fds[i] = dial();
+	int extra = dial();
+	UNTIL(crowded_calls == 1);
+	buf_clear(&answer);
+	listen_for(extra, &answer, true, false);
+	assert_int_equal(answer.len_bytes, 0);
+	(void)close(extra);
+	(void)close(fds[2]); // makes room
+	int status = -1;
+	for (int64_t end_ms = clock_mono_ms() + PROCESS_DEADLINE_MS; status != 200 && clock_mono_ms() < end_ms;) {
+		struct buf auto_buf again;
+		status = ASK(HEAD("GET /hello") "Connection: close\r\n\r\n", true, &again);
+	}
+	assert_int_equal(status, 200);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	(void)close(fds[3]);
+}
+
+// A proxy has as many connections as it likes, and is taken at its word; X-Forwarded-For of others is not.
+static void test_clients_of_proxies(void **state)
+{
+	static const char asks[] = HEAD("GET /devices/a/parts/b") "X-Forwarded-For: 127.0.0.9, 203.0.113.9\r\n\r\n";
+	int fds[3];
+	for (int i = 0; i < 3; i++)
+		fds[i] = dial();
+	struct buf auto_buf answer;
+	assert_int_equal(ASK(asks, false, &answer), 200);
+	assert_non_null(strstr(answer.data, " peer=203.0.113.9 "));
+	assert_int_equal(crowded_calls, 0);
+	for (int i = 0; i < 3; i++)
+		(void)close(fds[i]);
+}
+
+static void test_nobody_is_a_proxy(void **state)
+{
+	struct buf auto_buf answer;
+	assert_int_equal(ASK(HEAD("GET /devices/a/parts/b") "X-Forwarded-For: 203.0.113.9\r\n\r\n", false, &answer), 200);
+	assert_non_null(strstr(answer.data, " peer=127.0.0.1 "));
+}
+
 // --- TLS -------------------------------------------------------------------------------------------------------
 
 static int setup_tls(void **state)
@@ -516,6 +611,7 @@ static void test_bad_options(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define STRICT_TEST(name) cmocka_unit_test_setup_teardown(name, setup_strict, teardown)
+#define CROWD_TEST(name, its_setup) cmocka_unit_test_setup_teardown(name, its_setup, teardown)
 #define TLS_TEST(name) cmocka_unit_test_setup_teardown(name, setup_tls, teardown_tls)
 
 int main(void)
@@ -539,6 +635,9 @@ int main(void)
 		TEST(test_bad_options),
 		STRICT_TEST(test_slow_clients_are_cut),
 		STRICT_TEST(test_connection_ceiling),
+		CROWD_TEST(test_address_ceiling, setup_crowded),
+		CROWD_TEST(test_clients_of_proxies, setup_proxied),
+		CROWD_TEST(test_nobody_is_a_proxy, setup_crowded),
 		TLS_TEST(test_tls),
 		TLS_TEST(test_tls_client_leaves),
 	};

@@ -79,23 +79,6 @@ static void memory_is_bounded(void **state)
 	assert_int_equal(take(throttle, key, 1000 + 4 * THROTTLE_KEYS_MAX, 100), 4); // the latest is remembered
 }
 
-static void addresses_count_by_network(void **state)
-{
-	static const struct {
-		const char *peer, *key;
-	} cases[] = {{"192.0.2.7", "192.0.2.7"},
-		     {"::ffff:192.0.2.7", "::ffff:192.0.2.7"},
-		     {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
-		     {"2001:db8:1:2::9", "2001:db8:1:2::"},
-		     {"", ""}};
-	char key[THROTTLE_ADDRESS_BYTES];
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		throttle_address(cases[i].peer, key);
-		assert_string_equal(key, cases[i].key);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,7 +86,6 @@ int main(void)
 		cmocka_unit_test(over_an_hour_it_is_the_rate),
 		cmocka_unit_test(zero_is_no_limit),
 		cmocka_unit_test(memory_is_bounded),
-		cmocka_unit_test(addresses_count_by_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
