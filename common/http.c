@@ -199,6 +199,11 @@ static void reply_with(struct http_request *request, int status, const char *con
 {
 	struct http_connection *connection = request->connection;
 	bool taken = false;
+	if (request->done) {
+		if (body->release)
+			body->release(body->user);
+		return;
+	}
 	if (connection) {
 		if (connection->half_closed)
 			request->close = true;
@@ -245,11 +250,13 @@ static void dispatch(struct http_connection *connection)
 	const struct http_options *options = &connection->server->options;
 	connection->state = ANSWERING;
 	(void)event_del(connection->timer); // how long the answer takes is the handler's business
+	request->in_handler = true;
 	const struct http_route *route = http_request_route(request, options->routes, options->route_count);
-	if (!route)
-		return;
-	if (!options->before || options->before(request, options->user))
+	if (route && (!options->before || options->before(request, options->user)))
 		route->handler(request, options->user);
+	request->in_handler = false;
+	if (request->done)
+		http_request_free(request);
 }
 
 static struct http_request *make_request(struct http_connection *connection, char *text, size_t len_bytes,
@@ -621,15 +628,6 @@ static struct bufferevent *make_bufferevent(struct http_server *server, evutil_s
 	return bev;
 }
 
-static void format_peer(const struct sockaddr *address, socklen_t address_bytes, char out[INET6_ADDRSTRLEN])
-{
-	static const char mapped[] = "::ffff:";
-	if (getnameinfo(address, address_bytes, out, INET6_ADDRSTRLEN, NULL, 0, NI_NUMERICHOST) != 0)
-		(void)snprintf(out, INET6_ADDRSTRLEN, "unknown");
-	if (strncmp(out, mapped, sizeof(mapped) - 1) == 0 && strchr(out, '.'))
-		memmove(out, out + sizeof(mapped) - 1, strlen(out) - sizeof(mapped) + 2);
-}
-
 // Whether an address has all the connections that it may before it says who it is. Proxies speak for many.
 static bool is_crowded(const struct http_server *server, const char *peer, const char *network)
 {
@@ -646,7 +644,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 {
 	struct http_server *server = user;
 	char peer[INET6_ADDRSTRLEN], network[HTTP_PEER_BYTES];
-	format_peer(address, (socklen_t)address_bytes, peer);
+	http_peer_format(address, (size_t)address_bytes, peer);
 	http_peer_network(peer, network);
 	if (is_crowded(server, peer, network)) {
 		(void)close(fd);

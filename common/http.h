@@ -91,8 +91,8 @@ struct json *http_body_json(struct http_request *request) must_check;
 void http_set_context(struct http_request *request, void *context, void (*free_fn)(void *context));
 void *http_context(const struct http_request *request);
 
-// Each request is answered exactly once, at once or later (the request stays valid until then; when the client
-// goes away first, answering is harmless).
+// Each request is answered exactly once, at once or later: it stays valid until then, and until the handler returns
+// that it was given to; a second answer there is none. When the client goes away first, answering is harmless.
 void http_reply_header(struct http_request *request, const char *name, const char *value);
 void http_reply(struct http_request *request, int status, const char *content_type, const void *body,
 		size_t len_bytes);

@@ -77,6 +77,10 @@ void http_reply_file(struct http_request *request, const char *content_type, int
 	char range[96];
 	int64_t first = 0, last = -1;
 
+	if (request->done) {
+		(void)close(fd);
+		return;
+	}
 	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
 		(void)close(fd);
 		http_reply_problem(request, 500, "The file cannot be read.");

@@ -86,6 +86,8 @@ struct http_request {
 	struct buf reply_headers; // whole lines
 	unsigned overridden;	  // bit i: the handler has set default header i
 	bool close;		  // the connection cannot go on after the answer
+	bool in_handler;	  // which may still look at it when it is answered: it is freed afterwards
+	bool done;		  // answered; it is freed when its handler returns
 
 	void *context;
 	void (*context_free)(void *context);

@@ -1,6 +1,7 @@
 #include "common/http_peer.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,15 @@ static bool parse(const char *text, struct address *out)
 static void format(const struct address *address, char out[HTTP_PEER_BYTES])
 {
 	(void)inet_ntop(address->count == IPV4_BYTES ? AF_INET : AF_INET6, address->bytes, out, HTTP_PEER_BYTES);
+}
+
+void http_peer_format(const struct sockaddr *address, size_t address_bytes, char out[HTTP_PEER_BYTES])
+{
+	static const char mapped[] = "::ffff:";
+	if (getnameinfo(address, (socklen_t)address_bytes, out, HTTP_PEER_BYTES, NULL, 0, NI_NUMERICHOST) != 0)
+		(void)snprintf(out, HTTP_PEER_BYTES, "unknown");
+	if (strncmp(out, mapped, sizeof(mapped) - 1) == 0 && strchr(out, '.'))
+		memmove(out, out + sizeof(mapped) - 1, strlen(out) - sizeof(mapped) + 2);
 }
 
 void http_peer_network(const char *peer, char out[HTTP_PEER_BYTES])

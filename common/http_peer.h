@@ -8,6 +8,11 @@
 
 #define HTTP_PEER_BYTES 46 // INET6_ADDRSTRLEN
 
+struct sockaddr;
+
+// IPv4 addresses in IPv6's form as IPv4 addresses.
+void http_peer_format(const struct sockaddr *address, size_t address_bytes, char out[HTTP_PEER_BYTES]);
+
 // The key under which an address counts: IPv6 by the 64 bits of its network, since a host there has as many addresses
 // as it likes.
 void http_peer_network(const char *peer, char out[HTTP_PEER_BYTES]);

@@ -107,6 +107,11 @@ void http_request_free(struct http_request *request)
 {
 	if (!request)
 		return;
+	if (request->in_handler) {
+		request->done = true;
+		request->connection = NULL;
+		return;
+	}
 	if (request->context_free)
 		request->context_free(request->context);
 	if (request->link) {

@@ -208,12 +208,14 @@ void alert_channels_list(struct http_request *request, void *user)
 void alert_channels_deliveries(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *id = change_id(request, missing), *after = api_text(request, "after");
+	const char *id = change_id(request, missing);
 	int64_t limit = 0;
 	char limit_text[24];
 
 	if (!id || !api_limit(request, &limit))
 		return;
+	const char *after = api_text(request, "after");
+
 	if (after && strspn(after, "0123456789.") != strlen(after)) {
 		(void)api_bad_cursor(request);
 		return;
@@ -392,11 +394,14 @@ void alert_channels_secret(struct http_request *request, void *user)
 	struct dashboard *dashboard = user;
 	auto_pg_result struct pg_result *rows = NULL;
 	char salt[SALT_BYTES];
+
+	if (!check_key(dashboard, request))
+		return;
 	const char *const params[] = {change_id(request, missing), salt};
 	const struct change asked = {
 		.sql = SECRET_SQL, .count = 2, .params = params, .action = "channel.secret", .detail = "{}"};
 
 	make_salt(salt);
-	if (check_key(dashboard, request) && change(dashboard, request, &asked, &rows))
+	if (change(dashboard, request, &asked, &rows))
 		reply_secret(dashboard, request, 200, pg_text(rows, 0, 0), salt);
 }

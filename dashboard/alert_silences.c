@@ -164,12 +164,14 @@ void alert_silences_create(struct http_request *request, void *user)
 void alert_silences_end(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing), auth_of(request)->user};
+	const char *id = change_id(request, missing);
 	char target[48];
 
-	if (!params[0])
+	if (!id)
 		return;
-	(void)snprintf(target, sizeof(target), "silence %.30s", params[0]);
+	const char *const params[] = {id, auth_of(request)->user};
+
+	(void)snprintf(target, sizeof(target), "silence %.30s", id);
 	const struct change change = {.sql = END_SQL,
 				      .count = 2,
 				      .params = params,

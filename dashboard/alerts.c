@@ -160,13 +160,15 @@ static void act(struct dashboard *dashboard, struct http_request *request, const
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	auto_json struct json *detail = json_new_object();
-	const char *const params[] = {change_id(request, missing), auth_of(request)->user, third, fourth};
+	const char *id = change_id(request, missing);
 	char target[48];
 
-	if (!params[0])
+	if (!id)
 		return;
+	const char *const params[] = {id, auth_of(request)->user, third, fourth};
+
 	json_set_string(detail, "said", fourth ? fourth : third);
-	(void)snprintf(target, sizeof(target), "alert %.30s", params[0]);
+	(void)snprintf(target, sizeof(target), "alert %.30s", id);
 	const struct change change = {
 		.sql = sql,
 		.count = fourth ? 4 : 3,

@@ -5,6 +5,7 @@
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
 #include "dashboard/bulk_job.h"
+#include "dashboard/change.h"
 #include "dashboard/selection.h"
 
 #include <inttypes.h>
@@ -326,22 +327,10 @@ void bulk_list(struct http_request *request, void *user)
 		api_reply_page(request, rows, limit);
 }
 
-// The number of the path; 404 when it can be none.
-static const char *id_of(struct http_request *request)
-{
-	const char *id = http_param(request, "id");
-	int64_t ignored = 0;
-
-	if (api_parse_int(id, &ignored))
-		return id;
-	http_reply_problem(request, 404, missing);
-	return NULL;
-}
-
 void bulk_get(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {id_of(request)};
+	const char *const params[] = {change_id(request, missing)};
 
 	if (params[0] && api_query(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -352,11 +341,13 @@ void bulk_cancel(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
 	auto_pg_result struct pg_result *result = NULL;
-	const char *id = id_of(request), *actor = auth_of(request)->user;
+	const char *id = change_id(request, missing);
 	struct error error = {0};
 
 	if (!id)
 		return;
+	const char *actor = auth_of(request)->user;
+
 	if (pg_ready(dashboard->pg, &error) && pg_begin(dashboard->pg, &error) &&
 	    PG_QUERY(dashboard->pg, &result, &error, CANCEL_SQL, id, actor) &&
 	    (pg_affected(result) == 0 || api_audit(dashboard, request, actor, "bulk.cancel", id, "{}", &error)) &&

@@ -3,6 +3,7 @@
 #include "dashboard/api.h"
 #include "dashboard/auth.h"
 #include "dashboard/campaign_body.h"
+#include "dashboard/change.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,22 +96,10 @@ void campaigns_list(struct http_request *request, void *user)
 		api_reply_page(request, rows, limit);
 }
 
-// The id of the path; 404 when it can be none.
-static const char *id_of(struct http_request *request)
-{
-	const char *id = http_param(request, "id");
-	int64_t ignored = 0;
-
-	if (api_parse_int(id, &ignored))
-		return id;
-	http_reply_problem(request, 404, missing);
-	return NULL;
-}
-
 void campaigns_get(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {id_of(request)};
+	const char *const params[] = {change_id(request, missing)};
 
 	if (params[0] && api_query(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -119,7 +108,7 @@ void campaigns_get(struct http_request *request, void *user)
 void campaigns_targets(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *id = id_of(request);
+	const char *id = change_id(request, missing);
 	int64_t limit = 0;
 	char limit_text[24];
 
@@ -136,7 +125,7 @@ void campaigns_targets(struct http_request *request, void *user)
 void campaigns_pace(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {id_of(request)};
+	const char *const params[] = {change_id(request, missing)};
 
 	if (params[0] && api_query(user, request, &rows, PACE_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -355,12 +344,14 @@ static void refuse_move(struct dashboard *dashboard, struct http_request *reques
 static void act(struct dashboard *dashboard, struct http_request *request, const char *verb)
 {
 	auto_pg_result struct pg_result *moved = NULL;
-	const char *id = id_of(request), *actor = auth_of(request)->user;
+	const char *id = change_id(request, missing);
 	struct error error = {0};
 	char action[32], target[48];
 
 	if (!id)
 		return;
+	const char *actor = auth_of(request)->user;
+
 	(void)snprintf(action, sizeof(action), "campaign.%s", verb);
 	(void)snprintf(target, sizeof(target), "campaign %.30s", id);
 	if (!pg_ready(dashboard->pg, &error) || !pg_begin(dashboard->pg, &error) ||

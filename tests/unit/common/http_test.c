@@ -165,6 +165,20 @@ static void test_deferred_answer(void **state)
 	(void)close(fd);
 }
 
+static void test_answered_twice(void **state)
+{
+	static const char text[] = HEAD("GET /twice?q=1") "\r\n" HEAD("GET /hello") "Connection: close\r\n\r\n";
+	struct buf auto_buf answers;
+	assert_int_equal(ASK(text, true, &answers), 404);
+	const char *second = strstr(answers.data + 1, "HTTP/1.1 ");
+	assert_non_null(second);
+	assert_int_equal(strncmp(second, "HTTP/1.1 200", 12), 0);
+	assert_null(strstr(second + 1, "HTTP/1.1 "));
+	assert_int_equal(after_calls, 2);
+	assert_int_equal(freed_contexts, 2);
+	assert_int_equal(released, 1);
+}
+
 static void test_client_leaves_before_the_answer(void **state)
 {
 	struct linger reset = {.l_onoff = 1};
@@ -625,6 +639,7 @@ int main(void)
 		TEST(test_big_answer_and_half_close),
 		TEST(test_shared_answer),
 		TEST(test_deferred_answer),
+		TEST(test_answered_twice),
 		TEST(test_client_leaves_before_the_answer),
 		TEST(test_server_leaves_before_the_answer),
 		TEST(test_stream),

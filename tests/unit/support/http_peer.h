@@ -133,6 +133,18 @@ static inline void on_closed(void *user)
 	held_stream = NULL;
 }
 
+// What a handler must not do, and does no harm by.
+static inline void on_twice(struct http_request *request, void *user)
+{
+	http_reply_problem(request, 404, "There is none.");
+	assert_string_equal(http_query(request, "q"), "1");
+	assert_non_null(http_context(request));
+	http_reply(request, 200, "text/plain", "hello", 5);
+	http_reply_shared(request, 200, "text/plain", "hello", 5, on_release, malloc(1));
+	http_reply_file(request, "text/plain", dup(0), "\"x\"");
+	assert_null(http_stream_start(request, on_closed, &closed_calls));
+}
+
 static inline void on_stream(struct http_request *request, void *user)
 {
 	held_stream = http_stream_start(request, on_closed, &closed_calls);
@@ -160,6 +172,7 @@ static inline void after(struct http_request *request, int status, int64_t durat
 static const struct http_route routes[] = {
 	{"GET", "/", on_hello, 0},
 	{"GET", "/hello", on_hello, 0},
+	{"GET", "/twice", on_twice, 0},
 	{"POST", "/echo", on_echo, 0},
 	{"PUT", "/echo", on_echo, 0},
 	{"GET", "/devices/{id}/parts/{part}", on_device, 7},
