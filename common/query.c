@@ -302,6 +302,14 @@ static bool add_text(struct compiler *compiler, const struct term *term, const c
 	       put(compiler, ")");
 }
 
+static bool add_tag(struct compiler *compiler, const struct term *term, const char *value, struct error *error)
+{
+	if (compiler->options->roster)
+		return add_param(compiler, value, "text", error) && put(compiler, DEVICE_ROSTER_TAG_SQL);
+	(void)buf_addf(&compiler->query->sql, "%s @> array[", sql_of(compiler, term)); // which has an index
+	return add_param(compiler, value, "text", error) && put(compiler, "]");
+}
+
 // Plain decimal notation: what strtod takes beyond it (hexadecimal, inf, nan) has no place here.
 static bool add_number(struct compiler *compiler, const struct term *term, const char *value, struct error *error)
 {
@@ -438,8 +446,6 @@ static bool add_named(struct compiler *compiler, enum query_kind kind, const str
 
 static bool add_value(struct compiler *compiler, const struct term *term, const char *value, struct error *error)
 {
-	struct buf *sql = &compiler->query->sql;
-
 	if (term->field->type != FIELD_NUMBER && term->field->type != FIELD_AGE && !needs_is(term, error))
 		return false;
 	switch (term->field->type) {
@@ -448,8 +454,7 @@ static bool add_value(struct compiler *compiler, const struct term *term, const 
 	case FIELD_TEXT:
 		return add_text(compiler, term, value, error);
 	case FIELD_TAG:
-		(void)buf_addf(sql, "%s @> array[", sql_of(compiler, term));
-		return add_param(compiler, value, "text", error) && put(compiler, "]");
+		return add_tag(compiler, term, value, error);
 	case FIELD_NUMBER:
 		return add_number(compiler, term, value, error);
 	case FIELD_AGE:
@@ -466,11 +471,12 @@ static bool add_value(struct compiler *compiler, const struct term *term, const 
 
 static bool add_word(struct compiler *compiler, const char *word, struct error *error)
 {
+	if (compiler->options->roster)
+		return put(compiler, DEVICE_ROSTER_FOUND_SQL) && add_param(compiler, word, "text", error) &&
+		       put(compiler, DEVICE_ROSTER_FOUND_END_SQL);
 	return put(compiler, "position(lower(") && add_param(compiler, word, "text", error) &&
-	       put(compiler, compiler->options->roster ?
-				     ") in r.search) > 0" :
-				     ") in d.device || ' ' || lower(coalesce(d.display_name, '') || ' ' ||"
-				     " array_to_string(d.tags, ' '))) > 0");
+	       put(compiler, ") in d.device || ' ' || lower(coalesce(d.display_name, '') || ' ' ||"
+			     " array_to_string(d.tags, ' '))) > 0");
 }
 
 // Null is "no": a device that has not told its battery has none below 20, and none that is not below 20 either way.

@@ -337,11 +337,7 @@ static bool count_all(struct dashboard *dashboard, struct http_request *request,
 	selection_add(&selection, "select count(*) filter (where true");
 	selection_status(&selection, api_text(request, "status"));
 	selection_add(&selection,
-		      "), json_build_object('all', count(*), 'online', count(*) filter (where " DEVICE_ROSTER_STATUS_SQL
-		      " = 'online'), 'stale', count(*) filter (where " DEVICE_ROSTER_STATUS_SQL
-		      " = 'stale'), 'offline',"
-		      " count(*) filter (where r.presence = 1), 'never', count(*) filter (where r.presence = 0),"
-		      " 'revoked', count(*) filter (where not r.enabled)) from device_roster r");
+		      "), json_build_object('all', count(*), " DEVICE_ROSTER_COUNTS_SQL ") from device_roster r");
 	return selection_where_asked(&selection, dashboard, request, true) &&
 	       selection_run(&selection, dashboard, request, row);
 }

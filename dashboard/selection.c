@@ -108,9 +108,9 @@ bool selection_where_asked(struct selection *selection, struct dashboard *dashbo
 	if (!selection_where_for(selection, dashboard, request, query ? query : "", ""))
 		return false;
 	if (words) {
-		selection_add(selection, " and position(lower(");
+		selection_add(selection, " and " DEVICE_ROSTER_FOUND_SQL);
 		selection_param(selection, words, "text");
-		selection_add(selection, ") in r.search) > 0");
+		selection_add(selection, DEVICE_ROSTER_FOUND_END_SQL);
 	}
 	if (!any_status)
 		selection_status(selection, api_text(request, "status"));
