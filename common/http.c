@@ -223,8 +223,15 @@ void http_reply(struct http_request *request, int status, const char *content_ty
 {
 	auto_buf struct buf packed = {0};
 	struct answer_body copied = {.data = body, .len_bytes = len_bytes};
-	if (request->server && request->server->options.compress &&
-	    http_compress(request, content_type, body, len_bytes, &packed))
+	const struct http_options *options = request->server ? &request->server->options : NULL;
+	bool pack = options && options->compress && http_compressible(request, content_type, len_bytes);
+	if (options && (http_route_tag(request) & options->keep_tag) &&
+	    http_unchanged(request, status, content_type, body, len_bytes, pack)) {
+		static const struct answer_body nothing = {.data = NULL};
+		reply_with(request, 304, NULL, &nothing);
+		return;
+	}
+	if (pack && http_compress(request, body, len_bytes, &packed))
 		copied = (struct answer_body){.data = packed.data, .len_bytes = packed.len_bytes};
 	reply_with(request, status, content_type, &copied);
 }

@@ -7,19 +7,21 @@
 #define LEVEL 1		      // a list of devices is a seventh of its size at this level, in a millisecond
 #define GZIP_WINDOW (15 + 16) // the largest window, in gzip's form
 
-static bool may(struct http_request *request, const char *content_type, size_t len_bytes)
+bool http_compressible(struct http_request *request, const char *content_type, size_t len_bytes)
 {
-	return len_bytes > WORTH_BYTES && content_type && strcmp(content_type, "application/json") == 0 &&
-	       strcmp(http_method(request), "GET") == 0 && http_accepts_gzip(http_header(request, "Accept-Encoding"));
+	if (len_bytes <= WORTH_BYTES || !content_type ||
+	    strcmp(content_type, "application/json") != 0 ||
+	    (strcmp(http_method(request), "GET") != 0 && strcmp(http_method(request), "HEAD") != 0))
+		return false;
+	http_reply_header(request, "Vary", "Accept-Encoding");
+	return http_accepts_gzip(http_header(request, "Accept-Encoding"));
 }
 
-bool http_compress(struct http_request *request, const char *content_type, const void *body, size_t len_bytes,
-		   struct buf *out)
+bool http_compress(struct http_request *request, const void *body, size_t len_bytes, struct buf *out)
 {
 	z_stream stream = {0};
 
-	if (!may(request, content_type, len_bytes) ||
-	    deflateInit2(&stream, LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&stream, LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		return false;
 
 	size_t bound_bytes = deflateBound(&stream, len_bytes);
@@ -40,6 +42,5 @@ bool http_compress(struct http_request *request, const char *content_type, const
 	if (!buf_add(out, packed, stream.total_out))
 		return false;
 	http_reply_header(request, "Content-Encoding", "gzip");
-	http_reply_header(request, "Vary", "Accept-Encoding");
 	return true;
 }

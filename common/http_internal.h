@@ -98,9 +98,13 @@ struct http_request {
 struct http_request *http_request_new(char *text, size_t len_bytes, size_t body_max_bytes,
 				      struct http_refusal *refusal);
 void http_request_free(struct http_request *request);
-// The body in gzip's form, where it is worth that and may be; false: as it is.
-bool http_compress(struct http_request *request, const char *content_type, const void *body, size_t len_bytes,
-		   struct buf *out);
+// Whether the body is worth gzip's form and may have it; then the answer is said to depend on that.
+bool http_compressible(struct http_request *request, const char *content_type, size_t len_bytes);
+// The body in gzip's form; false: as it is.
+bool http_compress(struct http_request *request, const void *body, size_t len_bytes, struct buf *out);
+// Gives an answer that caches may keep its ETag; packed: it is sent in gzip's form. True: the client has it already.
+bool http_unchanged(struct http_request *request, int status, const char *content_type, const void *body,
+		    size_t len_bytes, bool packed);
 // Finds the route; when there is none answers 404 or 405 and returns NULL.
 const struct http_route *http_request_route(struct http_request *request, const struct http_route *routes,
 					    size_t count);

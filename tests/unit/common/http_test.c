@@ -140,6 +140,66 @@ static void test_shared_answer(void **state)
 	UNTIL(released == 3);
 }
 
+// The value of "ETag: " in an answer, with its quotation marks.
+static void etag_of(const struct buf *answer, char out[64])
+{
+	const char *at = strstr(answer->data, "\r\nETag: ");
+	assert_non_null(at);
+	(void)snprintf(out, 64, "%.*s", (int)strcspn(at + 8, "\r"), at + 8);
+}
+
+static int ask_kept(const char *method_path, const char *tag, bool gzip, struct buf *answer)
+{
+	char text[512];
+	(void)snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s%s%s%s\r\n", method_path,
+		       gzip ? "Accept-Encoding: gzip\r\n" : "", tag ? "If-None-Match: " : "", tag ? tag : "", tag ? "\r\n" : "");
+	return ask(text, strlen(text), true, answer);
+}
+
+// What a client has it is not sent again, in either encoding; changed it is, and no other route has any of this.
+static void test_entity_tags(void **state)
+{
+	struct buf auto_buf plain, auto_buf packed, auto_buf again, auto_buf other;
+	char tag[64], packed_tag[64], list[160];
+	memset(kept, 'k', KEPT_BYTES);
+	assert_int_equal(ask_kept("GET /kept", NULL, false, &plain), 200);
+	assert_true(has_header(&plain, "Cache-Control: private, no-cache"));
+	assert_true(has_header(&plain, "Vary: Accept-Encoding"));
+	etag_of(&plain, tag);
+	assert_int_equal(ask_kept("GET /kept", tag, true, &packed), 200); // another representation
+	assert_true(has_header(&packed, "Content-Encoding: gzip"));
+	etag_of(&packed, packed_tag);
+	assert_string_not_equal(tag, packed_tag);
+
+	(void)snprintf(list, sizeof(list), "\"x\", W/%s", packed_tag);
+	assert_int_equal(ask_kept("GET /kept", list, true, &again), 304);
+	assert_string_equal(body_of(&again), "");
+	assert_null(strstr(again.data, "Content-Length"));
+	assert_true(has_header(&again, "Vary: Accept-Encoding"));
+	etag_of(&again, list);
+	assert_string_equal(list, packed_tag);
+	buf_done(&again);
+	assert_int_equal(ask_kept("HEAD /kept", tag, false, &again), 304);
+
+	kept[0] = 'K';
+	assert_int_equal(ask_kept("GET /kept", tag, false, &other), 200);
+	static const char *const bare[] = {"GET /secret", "POST /kept"};
+	for (size_t i = 0; i < 2; i++) {
+		buf_done(&other);
+		assert_int_equal(ask_kept(bare[i], "*", false, &other), 200);
+		assert_true(has_header(&other, "Cache-Control: no-store"));
+		assert_null(strstr(other.data, "ETag"));
+	}
+}
+
+static int setup_keeping(void **state)
+{
+	struct http_options given = options();
+	given.compress = true;
+	given.keep_tag = 16;
+	return open_server(&given);
+}
+
 static void start_hold(int *fd)
 {
 	static const char text[] = HEAD("GET /hold") "\r\n";
@@ -638,6 +698,7 @@ int main(void)
 		TEST(test_pipeline_and_keep_alive),
 		TEST(test_big_answer_and_half_close),
 		TEST(test_shared_answer),
+		cmocka_unit_test_setup_teardown(test_entity_tags, setup_keeping, teardown),
 		TEST(test_deferred_answer),
 		TEST(test_answered_twice),
 		TEST(test_client_leaves_before_the_answer),

@@ -120,6 +120,14 @@ static inline void on_shared(struct http_request *request, void *user)
 	http_reply_shared(request, 200, "text/plain", text, len_bytes, on_release, text);
 }
 
+#define KEPT_BYTES 2000
+static char kept[KEPT_BYTES + 1]; // what /kept answers
+
+static inline void on_kept(struct http_request *request, void *user)
+{
+	http_reply(request, 200, "application/json", kept, strlen(kept));
+}
+
 static inline void on_hold(struct http_request *request, void *user)
 {
 	handler_calls++;
@@ -181,6 +189,9 @@ static const struct http_route routes[] = {
 	{"GET", "/big", on_big, 0},
 	{"GET", "/shared", on_shared, 0},
 	{"GET", "/hold", on_hold, 0},
+	{"GET", "/kept", on_kept, 16},
+	{"GET", "/secret", on_kept, 1},
+	{"POST", "/kept", on_kept, 0},
 	{"GET", "/stream", on_stream, 0},
 };
 
