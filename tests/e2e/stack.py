@@ -1,7 +1,9 @@
 """Starts, asks and stops a private Muster stack; waits for conditions; plays devices with clients we did not write."""
+import functools
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import ssl
@@ -39,8 +41,25 @@ def run(*command, check=True, timeout=120, **options):
     return done
 
 
+@functools.cache
+def postgres_environment():
+    """Makes `muster up` take the programs in postgres/. Where whom a stack of root's runs as cannot reach them: PostgreSQL's own."""
+    folder = pathlib.Path(os.environ["MUSTER_TEST_DIR"]).resolve() / "clusters"
+    folder.mkdir(parents=True, exist_ok=True)
+    programs = pathlib.Path(__file__).resolve().parent / "postgres"
+    who = {}
+    if os.getuid() == 0:
+        user = pwd.getpwnam("muster")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    reached = run("test", "-r", programs / "initdb", "-a", "-w", folder, check=False, **who).returncode == 0
+    return {"MUSTER_POSTGRES_BIN": str(programs), "MUSTER_TEST_CLUSTERS": str(folder)} if reached else {}
+
+
 class Stack:
     """Without a canary, which is a device more than tests count on, unless one is asked for."""
+
+    FSYNC = "off"  # of PostgreSQL; see postgres/postgres
 
     def __init__(self, name, arguments=(), bin_folder=BIN, canary=False):
         self.bin = pathlib.Path(bin_folder)
@@ -60,7 +79,8 @@ class Stack:
         return self
 
     def up(self):
-        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments)
+        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments,
+                           env=os.environ | postgres_environment() | {"MUSTER_TEST_FSYNC": self.FSYNC})
         self.info = json.loads(done.stdout)
         self.ports = self.info["ports"]
         if not self.canary:

@@ -94,6 +94,8 @@ class Witness:
 class Lab(Stack):
     """Stack whose parts can be killed, stopped, replaced and lied to."""
 
+    FSYNC = "on"  # disks are filled here
+
     def __init__(self, name, folder=None):
         self.work = pathlib.Path(os.environ["MUSTER_TEST_DIR"]) / f"{name}-{os.getpid()}-work"
         super().__init__(name, ["--sims", "0", "--no-agent"], bin_folder=self.work / "bin")
