@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pwd
+import select
 import shutil
 import signal
 import ssl
@@ -22,15 +23,18 @@ NEVER_EXPIRES = 0xFFFFFFFF
 
 
 def wait_for(condition, what, seconds=30):
-    """Returns the first true value of condition(); fails naming what was waited for."""
+    """Returns the first true value of condition(); fails naming what was waited for. Asking takes a third of the time at most, so
+    that a costly question leaves the processors to whom it asks about."""
     deadline = time.monotonic() + seconds
     while True:
+        asked = time.monotonic()
         value = condition()
+        now = time.monotonic()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if now > deadline:
             raise AssertionError(f"{seconds} s passed waiting for {what}; last value: {value!r}")
-        threading.Event().wait(0.05)
+        threading.Event().wait(min(max(0.05, 2 * (now - asked)), 1))
 
 
 def run(*command, check=True, timeout=120, **options):
@@ -39,6 +43,12 @@ def run(*command, check=True, timeout=120, **options):
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def ended(connection):
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @functools.cache
@@ -66,6 +76,7 @@ class Stack:
         self.state = pathlib.Path(os.environ["MUSTER_TEST_DIR"]) / f"{name}-{os.getpid()}"
         self.state.parent.mkdir(parents=True, exist_ok=True)
         self.canary = canary
+        self.connections = {}
         self.arguments = [*arguments, *([] if canary else ["--no-canary"])]
         self.failed = False
 
@@ -90,6 +101,8 @@ class Stack:
         if self.failed:
             for log in sorted((self.state / "log").glob("*.log")):
                 print(f"---- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+        for kept in self.connections.values():
+            kept.close()
         self.muster("down", check=False)
         self.muster("reset", "--yes", check=False)
         if self.state.is_symlink():
@@ -125,12 +138,18 @@ class Stack:
     # ---- the database ----
     def connect(self):
         return psycopg.connect(
-            f"host={self.state}/run port=5432 dbname=muster user=muster_owner", autocommit=True
+            f"host={self.state}/run port=5432 dbname=muster user=muster_owner", autocommit=True, prepare_threshold=None
         )
 
     def rows(self, sql, *params):
-        with self.connect() as connection:
-            return connection.execute(sql, params or None).fetchall()
+        """Over a connection that each thread keeps; there is something to read from one that the server has ended."""
+        thread = threading.get_ident()
+        kept = self.connections.get(thread)
+        if not kept or kept.closed or ended(kept):
+            if kept:
+                kept.close()
+            kept = self.connections[thread] = self.connect()
+        return kept.execute(sql, params or None).fetchall()
 
     def value(self, sql, *params):
         return self.rows(sql, *params)[0][0]
