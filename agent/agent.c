@@ -295,18 +295,14 @@ static void open_wake_socket(struct agent *agent)
 		log_error("wake.socket", "error", error.what);
 }
 
-static bool read_mode(struct agent *agent, struct error *error)
+static void read_mode(struct agent *agent)
 {
 	const char *mode = agent->options->connection_mode;
 	bool on_demand = strcmp(mode, "on_demand") == 0;
-	if (!on_demand && strcmp(mode, "persistent") != 0)
-		return error_set(error, ERROR_INVALID, "connection.mode \"%s\" is none: use persistent or on_demand",
-				 mode);
 	contact_init(&agent->contact, on_demand, agent->options->stay_s, clock_mono_ms());
 	agent->facts.mode = on_demand ? mode : NULL;
 	agent->push_token = push_token_load(agent->identity.state_dir);
 	agent->facts.push_token = agent->push_token;
-	return true;
 }
 
 static bool start(struct agent *agent, const char *crash_at, struct error *error)
@@ -322,8 +318,9 @@ static bool start(struct agent *agent, const char *crash_at, struct error *error
 				 agent->identity.identity_file);
 	agent->lock_fd = lock_take(agent->identity.state_dir, error);
 	if (agent->lock_fd < 0 || !identity_load(&agent->identity, error) || !open_outbox(agent, &reset, error) ||
-	    !read_facts(agent, error) || !read_mode(agent, error))
+	    !read_facts(agent, error))
 		return false;
+	read_mode(agent);
 	if (reset.kind != ERROR_NONE) {
 		log_error("outbox.reset", "cause", reset.what, "epoch", outbox_epoch(agent->outbox));
 		(void)agent_push_event(agent, "outbox.reset", "reason", reset.what);

@@ -85,20 +85,6 @@ static bool has_option(int argc, char **argv, const char *name)
 	return false;
 }
 
-static bool set_log_level(const struct agent_options *options, int argc, char **argv)
-{
-	enum log_level level;
-	if (has_option(argc, argv, "--log-level")) // the command line counts for more
-		return true;
-	if (!log_level_parse(options->log_level, &level)) {
-		(void)fprintf(stderr, "muster-agent: log_level \"%s\" is none: use error, warn, info or debug\n",
-			      options->log_level);
-		return false;
-	}
-	log_init("muster-agent", level);
-	return true;
-}
-
 // ---- the commands ----
 
 static int run(const struct agent_options *options)
@@ -121,12 +107,16 @@ static int run(const struct agent_options *options)
 	return error.kind == ERROR_DENIED ? CHECK_EXIT_NOT_ALLOWED : 1;
 }
 
-// What set_config has changed counts for more than the file; if it can't be read, the file is all there is.
-static void load_settings(struct agent_options *options)
+// What set_config has changed counts for more than the file, and the command line for more than both; if it can't be
+// read, the file is all there is.
+static void load_settings(struct agent_options *options, int argc, char **argv)
 {
 	struct error error = {0};
+	enum log_level level;
 	if (!settings_load(options, &error))
 		log_warn("settings.unusable", "error", error.what);
+	else if (!has_option(argc, argv, "--log-level") && log_level_parse(options->log_level, &level))
+		log_init("muster-agent", level);
 }
 
 static int request(const struct agent_options *options)
@@ -257,8 +247,8 @@ int main(int argc, char **argv)
 		exit_code = 2;
 	} else {
 		if (command->run == run)
-			load_settings(&options);
-		exit_code = set_log_level(&options, argc, argv) ? command->run(&options) : 1;
+			load_settings(&options, argc, argv);
+		exit_code = command->run(&options);
 	}
 	config_done(&agent_options_table, &options);
 	return exit_code;

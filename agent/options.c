@@ -29,8 +29,8 @@ static const struct config_option options[] = {
 	 "folder below which the machine's /proc, /sys and /system are, as in a container; none: the machine itself"},
 	{"interval_s", CONFIG_INT, AT(interval_s), "30", 1, 86400, false,
 	 "seconds between two heartbeats, until set_interval changes it"},
-	{"connection.mode", CONFIG_STRING, AT(connection_mode), "persistent", 0, 16, false,
-	 "persistent, or on_demand: connect at each heartbeat or wake-up, and sleep in between"},
+	{"connection.mode", CONFIG_CHOICE, AT(connection_mode), "persistent|on_demand", 0, 0, false,
+	 "persistent: always connected; on_demand: connect at each heartbeat or wake-up, and sleep in between"},
 	{"connection.stay_s", CONFIG_INT, AT(stay_s), "20", 1, 3600, false,
 	 "on_demand: seconds without a command after which the device sleeps again"},
 	{"wake.socket", CONFIG_STRING, AT(wake_socket), NULL, 0, 107, false,
@@ -65,7 +65,7 @@ static const struct config_option options[] = {
 	 "bytes of these messages"},
 	{"outbox.replay_per_s", CONFIG_INT, AT(replay_per_s), "200", 1, 100000, false,
 	 "readings sent a second when many wait, 1 kB of a larger one counting as one"},
-	{"log_level", CONFIG_STRING, AT(log_level), "info", 0, 8, false, "error, warn, info or debug"},
+	{"log_level", CONFIG_CHOICE, AT(log_level), LOG_LEVELS, 0, 0, false, "from which level on is logged"},
 };
 
 _Static_assert(OUTBOX_ROWS_MAX == 100000 && OUTBOX_BYTES_MAX == 67108864, "the defaults above are those of limits.h");
@@ -95,12 +95,4 @@ bool agent_options_settable(const char *name, bool *at_once)
 		}
 	}
 	return false;
-}
-
-bool agent_options_check(const struct agent_options *checked, struct error *error)
-{
-	enum log_level level;
-	return !checked->log_level || log_level_parse(checked->log_level, &level) ||
-	       error_set(error, ERROR_INVALID, "log_level \"%s\" is none: use error, warn, info or debug",
-			 checked->log_level);
 }

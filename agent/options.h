@@ -39,5 +39,3 @@ extern const struct config_table agent_options_table;
 	"interval_s, outbox.replay_per_s, log_level, commands.parallel, watch.tries, " \
 	"renew_https_after_s"
 bool agent_options_settable(const char *name, bool *at_once);
-// What the table's ranges can't say.
-bool agent_options_check(const struct agent_options *options, struct error *error) must_check;

@@ -44,7 +44,7 @@ static bool apply(const struct json *config, struct agent_options *options, stru
 		if (json_type(it.value) != JSON_NULL && !set_one(options, it.name, it.value, error))
 			return false;
 	}
-	return agent_options_check(options, error);
+	return true;
 }
 
 static void options_cleanup(struct agent_options *options)

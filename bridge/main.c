@@ -7,7 +7,6 @@
 #include "common/log.h"
 #include "common/mqtt.h"
 
-#include <stdio.h>
 
 static int run(const struct options *options)
 {
@@ -40,21 +39,13 @@ int main(int argc, char **argv)
 		.table = &options_table,
 		.config = &options,
 	};
-	enum log_level level;
 	int exit_code = 1;
 
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
-	if (options.log_level && !log_level_parse(options.log_level, &level)) {
-		(void)fprintf(stderr, "%s: log_level \"%s\" is none: use error, warn, info or debug\n", daemon.name,
-			      options.log_level);
-	} else {
-		if (options.log_level)
-			log_init(daemon.name, level);
-		mqtt_library_init();
-		exit_code = run(&options);
-		mqtt_library_cleanup();
-	}
+	mqtt_library_init();
+	exit_code = run(&options);
+	mqtt_library_cleanup();
 	config_done(&options_table, &options);
 	return exit_code;
 }

@@ -1,5 +1,7 @@
 #include "bridge/options.h"
 
+#include "common/log.h"
+
 #include <stddef.h>
 
 #define OPTION(name, type, member, default_text, min, max, required, description) \
@@ -66,7 +68,7 @@ static const struct config_option rows[] = {
 	OPTION("agents_dir", CONFIG_STRING, agents_dir, NULL, 0, 4000, false,
 	       "folder with packages of the agent and their manifests, for enrolment over adb; none: none are given "
 	       "out"),
-	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false, "error, warn, info (the default) or debug"),
+	OPTION("log_level", CONFIG_CHOICE, log_level, LOG_LEVELS, 0, 0, false, "from which level on is logged"),
 };
 
 const struct config_table options_table = {

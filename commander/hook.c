@@ -336,9 +336,8 @@ void hook_init(struct commander *commander)
 		log_info("webhook.off", "reason", "webhook.key_file is not set: no webhooks are sent");
 		return;
 	}
-	if (!reach_parse(options->webhook_reach, &http.reach))
-		(void)error_set(&error, ERROR_INVALID, "webhook.reach must be public, private or any");
-	else if (webhook_key_load(&hook->key, options->webhook_key_file, &error))
+	(void)reach_parse(options->webhook_reach, &http.reach); // a choice of the options' table: it is one
+	if (webhook_key_load(&hook->key, options->webhook_key_file, &error))
 		hook->http = http_multi_new(commander->loop, &http, &error);
 	if (!hook->http)
 		log_error("webhook.off", "error", error.what);

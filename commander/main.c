@@ -7,18 +7,6 @@
 
 #include <stdlib.h>
 
-static bool apply_log_level(const struct options *options, struct error *error)
-{
-	enum log_level level;
-
-	if (!options->log_level)
-		return true;
-	if (!log_level_parse(options->log_level, &level))
-		return error_set(error, ERROR_INVALID, "log_level must be error, warn, info or debug");
-	log_init("muster-commander", level);
-	return true;
-}
-
 static bool run(const struct options *options, struct error *error)
 {
 	struct commander *commander = calloc(1, sizeof(*commander)); // the inbox makes it large
@@ -54,7 +42,7 @@ int main(int argc, char **argv)
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
 	mqtt_library_init();
-	ok = apply_log_level(&options, &error) && run(&options, &error);
+	ok = run(&options, &error);
 	if (!ok)
 		log_error("commander.failed", "error", error.what);
 	mqtt_library_cleanup();

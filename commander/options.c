@@ -1,5 +1,7 @@
 #include "commander/options.h"
 
+#include "common/log.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -80,7 +82,7 @@ static const struct config_option rows[] = {
 	OPTION("webhook.key_file", CONFIG_STRING, webhook_key_file, NULL, 0, 0, false,
 	       "32 random bytes in base64url, mode 0600 or 0640, the same as dashboard's: webhooks of alerts are "
 	       "signed with what it makes; unset: none are sent"),
-	OPTION("webhook.reach", CONFIG_STRING, webhook_reach, "private", 0, 16, false,
+	OPTION("webhook.reach", CONFIG_CHOICE, webhook_reach, "private|public|any", 0, 0, false,
 	       "how near a webhook may be: public (the internet only), private (this network, too) or any (this "
 	       "machine, too)"),
 	OPTION("webhook.ca_file", CONFIG_STRING, webhook_ca_file, NULL, 0, 0, false,
@@ -95,7 +97,7 @@ static const struct config_option rows[] = {
 	OPTION("http.address", CONFIG_STRING, http_address, "127.0.0.1", 0, 253, false,
 	       "address of /health and /metrics, plain HTTP"),
 	OPTION("http.port", CONFIG_INT, http_port, "0", 0, 65535, false, "their port; 0: off"),
-	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false, "error, warn, info (the default) or debug"),
+	OPTION("log_level", CONFIG_CHOICE, log_level, LOG_LEVELS, 0, 0, false, "from which level on is logged"),
 };
 
 const struct config_table options_table = {

@@ -39,6 +39,7 @@ static void clear_member(const struct config_option *option, void *config)
 	void *member = member_of(option, config);
 	switch (option->type) {
 	case CONFIG_STRING:
+	case CONFIG_CHOICE:
 		free(*(char **)member);
 		*(char **)member = NULL;
 		break;
@@ -90,6 +91,8 @@ static bool set_string(struct load *load, const struct config_option *option, co
 {
 	if (option->max > 0 && strlen(text) > (size_t)option->max)
 		return refuse(load, where, option->name, "is too long");
+	if (!*text && option->default_text)
+		return refuse(load, where, option->name, "must not be empty; without it the default holds");
 	clear_member(option, load->config);
 	if (!*text)
 		return true;
@@ -98,6 +101,32 @@ static bool set_string(struct load *load, const struct config_option *option, co
 		return error_errno(load->error, ENOMEM, "loading the configuration");
 	*(char **)member_of(option, load->config) = copy;
 	return true;
+}
+
+static size_t first_choice_bytes(const struct config_option *option)
+{
+	return strcspn(option->default_text, "|");
+}
+
+static bool is_choice(const char *choices, const char *text)
+{
+	for (;;) {
+		size_t len = strcspn(choices, "|");
+		if (strlen(text) == len && strncmp(choices, text, len) == 0)
+			return true;
+		if (!choices[len])
+			return false;
+		choices += len + 1;
+	}
+}
+
+static bool set_choice(struct load *load, const struct config_option *option, const char *text, const char *where)
+{
+	char why[PATH_MAX_BYTES];
+	if (is_choice(option->default_text, text))
+		return set_string(load, option, text, where);
+	(void)snprintf(why, sizeof(why), "must be one of %s", option->default_text);
+	return refuse(load, where, option->name, why);
 }
 
 static bool set_int(struct load *load, const struct config_option *option, long long value, const char *where)
@@ -183,6 +212,8 @@ static bool set_text(struct load *load, size_t index, const char *text, const ch
 	switch (option->type) {
 	case CONFIG_STRING:
 		return set_string(load, option, text, where);
+	case CONFIG_CHOICE:
+		return set_choice(load, option, text, where);
 	case CONFIG_INT:
 		return set_int_text(load, option, text, where);
 	case CONFIG_BOOL:
@@ -217,9 +248,10 @@ static bool set_setting(struct load *load, size_t index, const config_setting_t 
 	load->given[index] = true;
 	switch (option->type) {
 	case CONFIG_STRING:
+	case CONFIG_CHOICE:
 		if (type != CONFIG_TYPE_STRING)
 			return refuse(load, where, option->name, "must be a string in quotes");
-		return set_string(load, option, config_setting_get_string(setting), where);
+		return set_text(load, index, config_setting_get_string(setting), where);
 	case CONFIG_INT:
 		if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
 			return refuse(load, where, option->name, "must be a whole number");
@@ -376,7 +408,13 @@ static void environment_name(const struct config_table *table, const struct conf
 static bool set_defaults(struct load *load)
 {
 	for (size_t i = 0; i < load->table->count; i++) {
-		const char *text = load->table->options[i].default_text;
+		const struct config_option *option = &load->table->options[i];
+		const char *text = option->default_text;
+		char word[PATH_MAX_BYTES];
+		if (text && option->type == CONFIG_CHOICE) {
+			(void)snprintf(word, sizeof(word), "%.*s", (int)first_choice_bytes(option), text);
+			text = word;
+		}
 		if (text && !set_text(load, i, text, "default"))
 			return false;
 	}
@@ -397,7 +435,7 @@ static bool read_environment(struct load *load)
 
 static bool is_empty(const struct config_option *option, void *config)
 {
-	if (option->type == CONFIG_STRING)
+	if (option->type == CONFIG_STRING || option->type == CONFIG_CHOICE)
 		return !*(char **)member_of(option, config);
 	if (option->type == CONFIG_LIST) {
 		char **list = *(char ***)member_of(option, config);
@@ -438,12 +476,22 @@ bool config_set(const struct config_table *table, void *config, const char *name
 	return error_set(error, ERROR_NOT_FOUND, "there is no option \"%.64s\"", name);
 }
 
+const char *config_text(const struct config_table *table, const void *config, const char *name)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct config_option *option = &table->options[i];
+		if (strcmp(option->name, name) == 0)
+			return *(char *const *)((const char *)config + option->offset);
+	}
+	return NULL;
+}
+
 bool config_load(const struct config_table *table, const char *path, void *config, struct error *error)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		// Whatever the memory held before is not ours to free.
 		const struct config_option *option = &table->options[i];
-		if (option->type == CONFIG_STRING)
+		if (option->type == CONFIG_STRING || option->type == CONFIG_CHOICE)
 			*(char **)member_of(option, config) = NULL;
 		else if (option->type == CONFIG_LIST)
 			*(char ***)member_of(option, config) = NULL;
@@ -463,10 +511,10 @@ bool config_load(const struct config_table *table, const char *path, void *confi
 
 // ---- The sample ----
 
-static void print_quoted(const char *text, FILE *out)
+static void print_quoted(const char *text, size_t len, FILE *out)
 {
 	(void)fputc('"', out);
-	for (const char *c = text; *c; c++) {
+	for (const char *c = text; c < text + len; c++) {
 		if (*c == '"' || *c == '\\')
 			(void)fputc('\\', out);
 		(void)fputc(*c, out);
@@ -483,7 +531,8 @@ static void print_list(const char *text, FILE *out)
 		size_t len = strcspn(text, ",");
 		(void)snprintf(item, sizeof(item), "%.*s", (int)len, text);
 		(void)fputs(separator, out);
-		print_quoted(trim(item), out);
+		char *trimmed = trim(item);
+		print_quoted(trimmed, strlen(trimmed), out);
 		separator = ", ";
 		text += len + (text[len] ? 1 : 0);
 	}
@@ -495,7 +544,10 @@ static void print_value(const struct config_option *option, FILE *out)
 	const char *text = option->default_text ? option->default_text : "";
 	switch (option->type) {
 	case CONFIG_STRING:
-		print_quoted(text, out);
+		print_quoted(text, strlen(text), out);
+		break;
+	case CONFIG_CHOICE:
+		print_quoted(text, first_choice_bytes(option), out);
 		break;
 	case CONFIG_INT:
 		(void)fprintf(out, "%s", *text ? text : "0");
@@ -517,6 +569,8 @@ static void print_option(const struct config_table *table, const struct config_o
 	(void)fprintf(out, "%*s# %s", depth * 2, "", option->description);
 	if (option->type == CONFIG_INT)
 		(void)fprintf(out, " (%ld to %ld)", option->min, option->max);
+	if (option->type == CONFIG_CHOICE)
+		(void)fprintf(out, " (%s)", option->default_text);
 	(void)fprintf(out, "%s [%s]\n", option->required ? "; required" : "", environment);
 	(void)fprintf(out, "%*s%s%s = ", depth * 2, "", option->default_text ? "" : "# ", leaf);
 	print_value(option, out);

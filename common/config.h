@@ -10,7 +10,8 @@
 #include <stdio.h>
 
 enum config_type {
-	CONFIG_STRING, // char * member, owned by the struct, freed by config_done; may stay NULL, and "" is NULL
+	CONFIG_STRING, // char * member, owned by the struct, freed by config_done; without a default "" is NULL
+	CONFIG_CHOICE, // likewise, one of the words of default_text, "info|warn", of which the first is the default
 	CONFIG_INT,    // long member, min..max
 	CONFIG_BOOL,   // bool member
 	CONFIG_LIST,   // char ** member, NULL-terminated, owned; default_text is comma-separated
@@ -38,5 +39,7 @@ bool config_load(const struct config_table *table, const char *path, void *confi
 // Sets one member of config to what text says, as the environment would.
 bool config_set(const struct config_table *table, void *config, const char *name, const char *text,
 		struct error *error) must_check;
+// Member name of a loaded config, a string or a choice; NULL where the table has none.
+const char *config_text(const struct config_table *table, const void *config, const char *name);
 void config_done(const struct config_table *table, void *config);
 void config_print_sample(const struct config_table *table, FILE *out);

@@ -30,7 +30,7 @@ static const struct option options[] = {
 
 struct arguments {
 	const char *config_path; // NULL: defaults and environment
-	bool check_only;
+	bool check_only, level_given;
 	enum log_level level;
 };
 
@@ -94,6 +94,7 @@ static bool parse_arguments(const struct daemon *daemon, int argc, char **argv, 
 					      daemon->name, optarg);
 				return usage_error(daemon, exit_code);
 			}
+			out->level_given = true;
 			break;
 		case OPTION_VERSION:
 			printf("%s %s\n", daemon->name, MUSTER_VERSION);
@@ -125,6 +126,9 @@ bool daemon_start(const struct daemon *daemon, int argc, char **argv, int *exit_
 		printf("%s: the configuration is good\n", daemon->name);
 		return finished(exit_code);
 	}
+	const char *level = config_text(daemon->table, daemon->config, "log_level");
+	if (level && !arguments.level_given)
+		(void)log_level_parse(level, &arguments.level); // a choice of the table: it is one
 	log_init(daemon->name, arguments.level);
 	// A peer that closes its end must show as EPIPE, never end the process.
 	(void)signal(SIGPIPE, SIG_IGN);

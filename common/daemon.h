@@ -14,8 +14,9 @@ struct daemon {
 };
 
 // Handles --config FILE, --check-config, --sample-config, --log-level L, --version and --help; loads the
-// configuration; sets up log_init and ignores SIGPIPE. Returns true to go on; otherwise *exit_code is what main
-// returns (0 after --help, 1 for a bad configuration, 2 for bad usage).
+// configuration; sets up log_init, with the option log_level unless --log-level is given; ignores SIGPIPE. Returns
+// true to go on; otherwise *exit_code is what main returns (0 after --help, 1 for a bad configuration, 2 for bad
+// usage).
 bool daemon_start(const struct daemon *daemon, int argc, char **argv, int *exit_code) must_check;
 
 // sd_notify(3) protocol: tells the supervisor over NOTIFY_SOCKET; does nothing without one.

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+#define LOG_LEVELS "info|error|warn|debug" // the option log_level's choices, its default first
 
 void log_init(const char *program, enum log_level level); // format: JSON unless stderr is a terminal
 bool log_level_parse(const char *text, enum log_level *out);

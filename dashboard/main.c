@@ -201,20 +201,10 @@ int main(int argc, char **argv)
 	const struct daemon daemon = {"muster-dashboard", "Muster's page and HTTP API.", &dashboard_options,
 				      &dashboard.config};
 	struct error error = {0};
-	enum log_level level;
 	int exit_code = 0;
 
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
-	if (dashboard.config.log_level && !log_level_parse(dashboard.config.log_level, &level)) {
-		(void)fprintf(stderr, "%s: log_level \"%s\" is none: use error, warn, info or debug\n", daemon.name,
-			      dashboard.config.log_level);
-		config_done(&dashboard_options, &dashboard.config);
-		return 1;
-	}
-	if (dashboard.config.log_level)
-		log_init(daemon.name, level);
-
 	bool ok = prepare(&dashboard, &assets, &error) && serve(&dashboard, &error);
 
 	if (!ok)

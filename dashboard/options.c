@@ -1,6 +1,7 @@
 #include "dashboard/options.h"
 
 #include "common/console.h"
+#include "common/log.h"
 #include "dashboard/dashboard.h"
 
 #include <stddef.h>
@@ -60,6 +61,6 @@ static const struct config_option options[] = {
 	 "what all exported files together may take, in MiB"},
 	{"exports.per_person", CONFIG_INT, OPTION(exports_per_person), "20", 1, 1000, false,
 	 "exports of one person that wait, run or have a file"},
-	{"log_level", CONFIG_STRING, OPTION(log_level), NULL, 0, 16, false, "error, warn, info or debug"},
+	{"log_level", CONFIG_CHOICE, OPTION(log_level), LOG_LEVELS, 0, 0, false, "from which level on is logged"},
 };
 const struct config_table dashboard_options = {"dashboard", options, sizeof(options) / sizeof(options[0])};

@@ -32,12 +32,9 @@ int main(int argc, char **argv)
 	const struct daemon daemon = {"muster-ingest", "Stores what devices report, exactly once, in PostgreSQL.",
 				      &options_table, &options};
 	struct error error = {0};
-	enum log_level level;
 	int exit_code;
 	if (!daemon_start(&daemon, argc, argv, &exit_code))
 		return exit_code;
-	if (log_level_parse(options.log_level, &level))
-		log_init(daemon.name, level);
 	mqtt_library_init();
 	bool ok = run(&options, &error);
 	if (ok)

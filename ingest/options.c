@@ -1,6 +1,7 @@
 #include "ingest/options.h"
 
 #include "common/limits.h"
+#include "common/log.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -64,7 +65,7 @@ static const struct config_option rows[] = {
 	{"http.address", CONFIG_STRING, AT(http_address), "127.0.0.1", 0, 253, false,
 	 "address of /health and /metrics, plain HTTP"},
 	{"http.port", CONFIG_INT, AT(http_port), "0", 0, 65535, false, "their port; 0: off"},
-	{"log_level", CONFIG_STRING, AT(log_level), "info", 0, 8, false, "error, warn, info or debug"},
+	{"log_level", CONFIG_CHOICE, AT(log_level), LOG_LEVELS, 0, 0, false, "from which level on is logged"},
 };
 
 const struct config_table options_table = {"ingest", rows, sizeof(rows) / sizeof(rows[0])};

@@ -1,5 +1,7 @@
 #include "tools/canary/options.h"
 
+#include "common/log.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +28,7 @@ static const struct config_option rows[] = {
 	OPTION("http.address", CONFIG_STRING, http_address, "127.0.0.1", 0, 253, false,
 	       "address of /health and /metrics, plain HTTP"),
 	OPTION("http.port", CONFIG_INT, http_port, "0", 0, 65535, false, "their port; 0: off"),
-	OPTION("log_level", CONFIG_STRING, log_level, NULL, 0, 0, false, "error, warn, info (the default) or debug"),
+	OPTION("log_level", CONFIG_CHOICE, log_level, LOG_LEVELS, 0, 0, false, "from which level on is logged"),
 };
 
 const struct config_table options_table = {

@@ -31,7 +31,7 @@ static void only_what_is_settable_and_sound(void **state)
 	refuses("{\"interval_s\":0}", "must be within 1 and 86400");
 	refuses("{\"interval_s\":\"soon\"}", "whole number");
 	refuses("{\"interval_s\":{}}", "must be a string, an integer");
-	refuses("{\"log_level\":\"loud\"}", "use error, warn, info or debug");
+	refuses("{\"log_level\":\"loud\"}", "must be one of info|error|warn|debug");
 }
 
 static void store(const char *folder, const char *text, const char *expected_later)

@@ -11,6 +11,7 @@ struct sample {
 	char **topics;
 	char *deep;
 	long big;
+	char *mode;
 };
 
 static const struct config_option options[] = {
@@ -21,6 +22,7 @@ static const struct config_option options[] = {
 	{"topics", CONFIG_LIST, offsetof(struct sample, topics), "a, b", 0, 0, false, "Topics"},
 	{"broker.more.deep-one", CONFIG_STRING, offsetof(struct sample, deep), NULL, 0, 0, false, "A \"deep\" one"},
 	{"big", CONFIG_INT, offsetof(struct sample, big), NULL, -1, 10000000000, false, "A big number"},
+	{"mode", CONFIG_CHOICE, offsetof(struct sample, mode), "slow|fast", 0, 0, false, "One of two"},
 };
 static const struct config_table table = {"unit", options, sizeof(options) / sizeof(options[0])};
 
@@ -47,6 +49,9 @@ static void defaults_alone(void **state)
 	assert_null(sample.topics[2]);
 	assert_null(sample.deep);
 	assert_int_equal(sample.big, 0);
+	assert_string_equal(sample.mode, "slow");
+	assert_string_equal(config_text(&table, &sample, "mode"), "slow");
+	assert_null(config_text(&table, &sample, "modes"));
 	config_done(&table, &sample);
 	assert_null(sample.name);
 	config_done(&table, &sample); // twice is fine
@@ -58,7 +63,7 @@ static void the_file_overrides_defaults_and_the_environment_the_file(void **stat
 	char *path auto_free =
 		scratch_write(state, "unit.conf",
 			      "# a comment\nname = \"file\";\nbroker: { host = \"b\"; port = 0x10; tls = false;\n"
-			      "  more = { deep-one = \"x\"; } };\ntopics = [\"one\", \"two, 99999999999\"];\n"
+			      "  more = { deep-one = \"x\"; } };\ntopics = [\"one\", \"two, 99999999999\"]; mode = \"fast\";\n"
 			      "/* 99999999999 */ big = 9999999999L; // 99999999999\n",
 			      0644);
 	struct sample sample;
@@ -72,6 +77,7 @@ static void the_file_overrides_defaults_and_the_environment_the_file(void **stat
 	assert_null(sample.topics[2]);
 	assert_string_equal(sample.deep, "x");
 	assert_int_equal(sample.big, 9999999999);
+	assert_string_equal(sample.mode, "fast");
 	config_done(&table, &sample);
 
 	static const char *const environment[][2] = {{"MUSTER_UNIT_BROKER_HOST", "env"},
@@ -122,6 +128,11 @@ static void faults_name_file_and_line(void **state)
 		{"name = \"x\";\ntopics = [1, 2];\n", 2, "list of strings"},
 		{"name = \"x\";\ntopics = \"a,b\";\n", 2, "list of strings"},
 		{"name = \"123456789\";\n", 1, "too long"},
+		{"name = \"x\";\nbroker = { host = \"\"; };\n", 2, "must not be empty"},
+		{"name = \"x\";\nmode = \"fas\";\n", 2, "one of slow|fast"},
+		{"name = \"x\";\nmode = \"slow|fast\";\n", 2, "one of slow|fast"},
+		{"name = \"x\";\nmode = \"\";\n", 2, "one of slow|fast"},
+		{"name = \"x\";\nmode = 1;\n", 2, "must be a string"},
 		{"name = \"x\";\nname = \"y\";\n", 2, ""},
 		{"name = \"x\";\nbroker = {\n", 3, ""},
 		{"name = \"x\n", 0, ""},

@@ -12,6 +12,7 @@
 struct settings {
 	char *host;
 	long port;
+	char *log_level;
 };
 
 static const struct config_option options[] = {
@@ -27,8 +28,13 @@ static const struct config_option options[] = {
 	 .min = 1,
 	 .max = 65535,
 	 .description = "port of the broker"},
+	{.name = "log_level",
+	 .type = CONFIG_CHOICE,
+	 .offset = offsetof(struct settings, log_level),
+	 .default_text = LOG_LEVELS,
+	 .description = "from which level on is logged"},
 };
-static const struct config_table table = {.program = "test", .options = options, .count = 2};
+static const struct config_table table = {.program = "test", .options = options, .count = 3};
 static struct settings settings;
 static const struct daemon program = {.name = "muster-test", .summary = "Tests.", .table = &table, .config = &settings};
 
@@ -130,6 +136,47 @@ static void test_configuration(void **state)
 	free(bad);
 }
 
+// What a line of each level leaves behind in the log of a program started so.
+static void expect_lines(void **state, const char *const *arguments, const char *written, const char *left_out)
+{
+	bool go_on;
+	int exit_code;
+	struct error error = {0};
+	free(start(state, &go_on, &exit_code, arguments));
+	assert_true(go_on);
+	auto_free char *path = scratch_path(state, "log");
+	int kept = dup(2);
+	int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(out >= 0 && dup2(out, 2) == 2);
+	log_warn("line.warn");
+	log_debug("line.debug");
+	(void)dup2(kept, 2);
+	(void)close(kept);
+	(void)close(out);
+	auto_free char *text = file_read(path, 1 << 16, NULL, &error);
+	assert_non_null(text);
+	assert_true(!written || strstr(text, written));
+	assert_true(!left_out || !strstr(text, left_out));
+	config_done(&table, &settings);
+}
+
+static void test_log_level(void **state)
+{
+	auto_free char *error_only = scratch_write(state, "level.conf", "log_level = \"error\";\n", 0600);
+	expect_lines(state, (const char *const[]){NULL}, "line.warn", "line.debug");
+	expect_lines(state, (const char *const[]){"--config", error_only, NULL}, NULL, "line.warn");
+	expect_lines(state, (const char *const[]){"--config", error_only, "--log-level", "debug", NULL}, "line.debug",
+		     NULL);
+
+	auto_free char *bad = scratch_write(state, "bad-level.conf", "\nlog_level = \"loud\";\n", 0600);
+	bool go_on;
+	int exit_code;
+	auto_free char *text = START(state, &go_on, &exit_code, "--config", bad, "--check-config");
+	assert_int_equal(exit_code, 1);
+	assert_non_null(strstr(text, "bad-level.conf:2"));
+	assert_non_null(strstr(text, LOG_LEVELS));
+}
+
 static void notify_case(const char *variable, const struct sockaddr_un *address, socklen_t address_bytes)
 {
 	char text[128];
@@ -187,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_information, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_usage, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_configuration, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(test_log_level, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_notify, scratch_setup, scratch_teardown),
 		cmocka_unit_test(test_signal_fd),
 	};
