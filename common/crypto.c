@@ -1,5 +1,7 @@
 #include "common/crypto.h"
 
+#include "common/openssl_cleanup.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -129,10 +131,7 @@ void crypto_hkdf(const void *secret, size_t secret_bytes, const void *salt, size
 	OPENSSL_cleanse(prk, sizeof(prk));
 }
 
-static void cipher_cleanup(EVP_CIPHER_CTX **context)
-{
-	EVP_CIPHER_CTX_free(*context); // wipes the key
-}
+DEFINE_OPENSSL_CLEANUP(EVP_CIPHER_CTX, cipher, EVP_CIPHER_CTX_free) // wipes the key
 
 static EVP_CIPHER_CTX *gcm_new(const uint8_t *key, const uint8_t *nonce, const void *aad, size_t aad_bytes, int seal)
 {

@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "common/key.h"
 #include "common/limits.h"
+#include "common/openssl_cleanup.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -18,16 +19,6 @@ struct jws_signer {
 	EVP_PKEY *pkey;
 	struct jws_key key;
 };
-
-static void pkey_cleanup(EVP_PKEY **pkey)
-{
-	EVP_PKEY_free(*pkey);
-}
-
-static void digest_cleanup(EVP_MD_CTX **context)
-{
-	EVP_MD_CTX_free(*context);
-}
 
 #define auto_pkey cleanup(pkey_cleanup)
 #define auto_digest cleanup(digest_cleanup)

@@ -4,6 +4,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/key.h"
+#include "common/openssl_cleanup.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -14,11 +15,6 @@ enum { RSA_BITS_MIN = 2048, RSA_BYTES_MAX = 1024, HEADER_MAX_BYTES = 512, TOKEN_
 struct jwt_signer {
 	EVP_PKEY *pkey;
 };
-
-static void digest_cleanup(EVP_MD_CTX **context)
-{
-	EVP_MD_CTX_free(*context);
-}
 
 struct jwt_signer *jwt_signer_parse(const char *pem, const char *what, struct error *error)
 {

@@ -3,6 +3,7 @@
 #include "common/crypto.h"
 #include "common/file.h"
 #include "common/limits.h"
+#include "common/openssl_cleanup.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -10,11 +11,6 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void bio_cleanup(BIO **bio)
-{
-	BIO_free_all(*bio);
-}
 
 #define auto_bio cleanup(bio_cleanup)
 

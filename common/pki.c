@@ -3,6 +3,7 @@
 #include "common/file.h"
 #include "common/key.h"
 #include "common/limits.h"
+#include "common/openssl_cleanup.h"
 #include "common/topic.h"
 
 #include <ctype.h>
@@ -34,14 +35,6 @@ struct pki_ca {
 	EVP_PKEY *key;
 };
 
-#define DEFINE_OPENSSL_CLEANUP(type, name, free_fn)                                                                    \
-	static void name##_cleanup(type **pointer)                                                                     \
-	{                                                                                                              \
-		free_fn(*pointer);                                                                                     \
-	}
-DEFINE_OPENSSL_CLEANUP(EVP_PKEY, pkey, EVP_PKEY_free)
-DEFINE_OPENSSL_CLEANUP(BIO, bio, BIO_free_all)
-DEFINE_OPENSSL_CLEANUP(X509, x509, X509_free)
 DEFINE_OPENSSL_CLEANUP(X509_REQ, req, X509_REQ_free)
 DEFINE_OPENSSL_CLEANUP(X509_NAME, name, X509_NAME_free)
 DEFINE_OPENSSL_CLEANUP(GENERAL_NAMES, names, GENERAL_NAMES_free)

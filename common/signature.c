@@ -2,6 +2,7 @@
 
 #include "common/crypto.h"
 #include "common/key.h"
+#include "common/openssl_cleanup.h"
 
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -14,15 +15,6 @@
 #include <string.h>
 
 #define SIGNATURE_MAX_BYTES 1024
-
-#define DEFINE_OPENSSL_CLEANUP(type, name, free_fn)                                                                    \
-	static void name##_cleanup(type **pointer)                                                                     \
-	{                                                                                                              \
-		free_fn(*pointer);                                                                                     \
-	}
-DEFINE_OPENSSL_CLEANUP(EVP_PKEY, pkey, EVP_PKEY_free)
-DEFINE_OPENSSL_CLEANUP(EVP_MD_CTX, digest, EVP_MD_CTX_free)
-DEFINE_OPENSSL_CLEANUP(BIO, bio, BIO_free_all)
 
 static void der_cleanup(unsigned char **der)
 {

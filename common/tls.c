@@ -3,6 +3,7 @@
 #include "common/crypto.h"
 #include "common/key.h"
 #include "common/limits.h"
+#include "common/openssl_cleanup.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,14 +23,6 @@ struct tls {
 	SSL_CTX *context;
 };
 
-#define DEFINE_OPENSSL_CLEANUP(type, name, free_fn)                                                                    \
-	static void name##_cleanup(type **pointer)                                                                     \
-	{                                                                                                              \
-		free_fn(*pointer);                                                                                     \
-	}
-DEFINE_OPENSSL_CLEANUP(EVP_PKEY, pkey, EVP_PKEY_free)
-DEFINE_OPENSSL_CLEANUP(BIO, bio, BIO_free_all)
-DEFINE_OPENSSL_CLEANUP(X509, x509, X509_free)
 DEFINE_OPENSSL_CLEANUP(X509_STORE, store, X509_STORE_free)
 #define auto_pkey cleanup(pkey_cleanup)
 #define auto_bio cleanup(bio_cleanup)
@@ -156,10 +149,7 @@ static int dial(const char *host, int port, int timeout_ms, struct error *error)
 	return fd;
 }
 
-static void ssl_cleanup(SSL **ssl)
-{
-	SSL_free(*ssl);
-}
+DEFINE_OPENSSL_CLEANUP(SSL, ssl, SSL_free)
 
 // After a call that failed. The peer's alerts have reasons of their own (RFC 8446 section 6).
 static bool describe(SSL *ssl, int ret, struct error *error)
