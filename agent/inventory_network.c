@@ -35,11 +35,8 @@ static void add_addresses(struct json *entry, const char *member, const struct i
 		return;
 	qsort(texts, count, sizeof(texts[0]), by_text);
 	struct json *list = json_new_array();
-	struct json *holder auto_json = json_new_object();
-	for (size_t i = 0; i < count; i++) {
-		json_set_string(holder, "address", texts[i]);
-		json_append(list, json_copy(json_member(holder, "address")));
-	}
+	for (size_t i = 0; i < count; i++)
+		json_append_string(list, texts[i]);
 	json_set(entry, member, list);
 }
 

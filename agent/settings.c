@@ -91,11 +91,8 @@ bool settings_store(const char *state_dir, const struct json *config, struct jso
 		bool back = json_type(it.value) == JSON_NULL;
 		if (!back)
 			json_set(merged, it.name, json_copy(it.value));
-		if (agent_options_settable(it.name, &at_once) && (back || !at_once)) {
-			struct json *holder auto_json = json_new_object();
-			json_set_string(holder, "name", it.name);
-			json_append(later, json_copy(json_member(holder, "name")));
-		}
+		if (agent_options_settable(it.name, &at_once) && (back || !at_once))
+			json_append_string(later, it.name);
 	}
 	const char *text = json_text(merged);
 	return file_write(path, text, strlen(text), 0600, error);

@@ -132,11 +132,8 @@ static bool say_hello(struct uplink *uplink, int64_t now_ms, int64_t wall_ms, st
 	if (facts->push_token)
 		json_set_string(hello, "push_token", facts->push_token);
 	struct json *actions = json_new_array();
-	struct json *holder auto_json = json_new_object();
-	for (char *const *action = facts->actions; action && *action; action++) {
-		json_set_string(holder, "name", *action);
-		json_append(actions, json_copy(json_member(holder, "name")));
-	}
+	for (char *const *action = facts->actions; action && *action; action++)
+		json_append_string(actions, *action);
 	json_set(hello, "actions", actions);
 	if (uplink->latest && behind(uplink))
 		json_set(hello, "latest", json_copy(uplink->latest));

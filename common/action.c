@@ -250,12 +250,9 @@ bool action_check_params(const struct action *action, const struct json *params,
 static struct json *strings(const char *const *texts)
 {
 	struct json *array = json_new_array();
-	auto_json struct json *holder = json_new_object();
 
-	for (; *texts; texts++) {
-		json_set_string(holder, "text", *texts);
-		json_append(array, json_copy(json_member(holder, "text")));
-	}
+	for (; *texts; texts++)
+		json_append_string(array, *texts);
 	return array;
 }
 

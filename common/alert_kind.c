@@ -191,14 +191,6 @@ bool alert_kind_check(const struct alert_kind *kind, const struct json *params, 
 
 // ---- describing ----
 
-static void append_text(struct json *array, const char *text)
-{
-	auto_json struct json *holder = json_new_object();
-
-	json_set_string(holder, "text", text);
-	json_append(array, json_copy(json_member(holder, "text")));
-}
-
 static struct json *describe_param(const struct alert_param *param)
 {
 	struct json *schema = json_new_object();
@@ -209,7 +201,7 @@ static struct json *describe_param(const struct alert_param *param)
 		struct json *choices = json_new_array();
 
 		for (size_t i = 0; param->choices[i]; i++)
-			append_text(choices, param->choices[i]);
+			json_append_string(choices, param->choices[i]);
 		json_set(schema, "enum", choices);
 	} else {
 		json_set_double(schema, text ? "minLength" : "minimum", param->min);
@@ -243,7 +235,7 @@ struct json *alert_kind_describe(const struct alert_kind *kind)
 	for (size_t i = 0; i < kind->param_count; i++) {
 		json_set(properties, kind->params[i].name, describe_param(&kind->params[i]));
 		if (!kind->params[i].fallback)
-			append_text(required, kind->params[i].name);
+			json_append_string(required, kind->params[i].name);
 	}
 	json_set(schema, "properties", properties);
 	json_set(schema, "required", required);

@@ -636,14 +636,15 @@ void json_set(struct json *object, const char *name, struct json *value)
 	set(object, name, value ? unwrap(value) : NULL);
 }
 
+static struct json_object *new_string(const char *text)
+{
+	char *repaired auto_free = utf8_repair(text);
+	return or_abort(json_object_new_string(repaired ? repaired : text));
+}
+
 void json_set_string(struct json *object, const char *name, const char *value)
 {
-	if (!value) {
-		set(object, name, NULL);
-		return;
-	}
-	char *repaired auto_free = utf8_repair(value);
-	set(object, name, or_abort(json_object_new_string(repaired ? repaired : value)));
+	set(object, name, value ? new_string(value) : NULL);
 }
 
 void json_set_int(struct json *object, const char *name, int64_t value)
@@ -665,6 +666,11 @@ void json_append(struct json *array, struct json *value)
 {
 	if (json_object_array_add(unwrap(array), value ? unwrap(value) : NULL) != 0)
 		abort();
+}
+
+void json_append_string(struct json *array, const char *text)
+{
+	json_append(array, wrap(new_string(text)));
 }
 
 struct json *json_copy(const struct json *json)

@@ -57,6 +57,7 @@ void json_set_int(struct json *object, const char *name, int64_t value);
 void json_set_double(struct json *object, const char *name, double value); // not finite becomes null
 void json_set_bool(struct json *object, const char *name, bool value);
 void json_append(struct json *array, struct json *value);
+void json_append_string(struct json *array, const char *text);
 struct json *json_copy(const struct json *json);
 
 // Compact text in the order of insertion, "/" not escaped; belongs to json until the next call or json_free.

@@ -172,13 +172,11 @@ static void make_codes(struct json *codes, struct buf *hashes)
 	buf_init(hashes, (size_t)RECOVERY_CODES * (SHA256_HEX_BYTES + 1) + 2);
 	for (int i = 0; i < RECOVERY_CODES; i++) {
 		char code[RECOVERY_CODE_BYTES], hash[SHA256_HEX_BYTES];
-		auto_json struct json *holder = json_new_object();
 
 		recovery_code(code);
 		crypto_sha256_hex(code, strlen(code), hash);
 		buf_addf(hashes, "%c%s", i == 0 ? '{' : ',', hash);
-		json_set_string(holder, "code", code);
-		json_append(codes, json_copy(json_member(holder, "code")));
+		json_append_string(codes, code);
 		crypto_wipe(code, sizeof(code));
 	}
 	buf_add_str(hashes, "}");

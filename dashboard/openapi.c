@@ -70,14 +70,6 @@ static struct json *content(const char *type, const char *schema)
 	return object_of(type, object_of("schema", reference(schema)));
 }
 
-static void append_text(struct json *array, const char *text)
-{
-	auto_json struct json *holder = json_new_object();
-
-	json_set_string(holder, "text", text);
-	json_append(array, json_copy(json_member(holder, "text")));
-}
-
 // ---- paths ----
 
 static void add_security(struct json *operation, int tag)
@@ -103,7 +95,7 @@ static void add_roles(struct json *operation, int tag)
 		if (!(tag & (int)roles[i]))
 			continue;
 		(void)buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "Roles: ", auth_role_name(roles[i]));
-		append_text(names, auth_role_name(roles[i]));
+		json_append_string(names, auth_role_name(roles[i]));
 	}
 	json_set(operation, "x-roles", names);
 	if (text.len_bytes > 0)
@@ -272,7 +264,7 @@ static void add_tag(struct json *operation, const char *pattern)
 	char tag[NAME_MAX_BYTES];
 
 	(void)snprintf(tag, sizeof(tag), "%.*s", (int)strcspn(word, "/."), word);
-	append_text(tags, tag);
+	json_append_string(tags, tag);
 	json_set(operation, "tags", tags);
 }
 
@@ -376,13 +368,13 @@ static struct json *one_action(const struct action *action)
 	json_set_string(name, "const", action->name);
 	json_set(properties, "action", name);
 	json_set(properties, "params", action_schema(action));
-	append_text(required, "action");
+	json_append_string(required, "action");
 	if (action->destructive) {
 		struct json *meant = json_new_object();
 
 		json_set_bool(meant, "const", true);
 		json_set(properties, "confirm", meant);
-		append_text(required, "confirm");
+		json_append_string(required, "confirm");
 	}
 	json_set(schema, "properties", properties);
 	json_set(schema, "required", required);
@@ -398,8 +390,8 @@ static struct json *command_request(void)
 	size_t count = 0;
 	const struct action *table = action_table(&count);
 
-	append_text(required, "device");
-	append_text(required, "action");
+	json_append_string(required, "device");
+	json_append_string(required, "action");
 	json_set(properties, "device", typed("string", "device id"));
 	json_set(properties, "action", typed("string", NULL));
 	json_set(properties, "params", typed("object", NULL));

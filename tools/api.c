@@ -233,3 +233,45 @@ int api_no_device(const struct cli *cli, const char *device)
 	error_set(&error, ERROR_NOT_FOUND, "there is no device \"%s\"", device);
 	return cli_fail(cli, &error, "muster device list shows them all");
 }
+
+int api_ask(struct cli *cli, const char *method, const char *path, struct json *body, const char *hint,
+	    void (*tell)(const struct json *answer))
+{
+	struct error error = {0};
+	int exit_code = CLI_OK;
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	auto_json struct json *answer = api_request(api, method, path, body ? json_text(body) : NULL, &error);
+	if (!answer && (error.code == 404 || error.code == 409))
+		return cli_fail(cli, &error, hint);
+	if (!answer)
+		return api_fail(cli, &error);
+	if (cli->json)
+		cli_print_json(answer);
+	else
+		tell(answer);
+	return CLI_OK;
+}
+
+int api_show(struct cli *cli, const char *path, const char *filter, void (*tell)(const struct json *items),
+	     const char *none)
+{
+	struct error error = {0};
+	int exit_code = CLI_OK;
+	auto_api struct api *api = api_open(cli, &exit_code);
+	if (!api)
+		return exit_code;
+	auto_json struct json *answer = json_new_object();
+	struct json *items = json_new_array();
+	json_set(answer, "items", items);
+	if (!api_list(api, path, filter, items, &error))
+		return api_fail(cli, &error);
+	if (cli->json)
+		cli_print_json(answer);
+	else if (json_array_length(items) == 0)
+		(void)printf("%s\n", none);
+	else
+		tell(items);
+	return CLI_OK;
+}

@@ -44,3 +44,9 @@ struct api *api_open(struct cli *cli, int *exit_code) must_check;
 // Says why a request failed and what to do about it; returns the exit code.
 int api_fail(const struct cli *cli, const struct error *error);
 int api_no_device(const struct cli *cli, const char *device);
+// One request; prints the answer, as JSON or with tell. hint: what to do about a 404 or 409. Returns the exit code.
+int api_ask(struct cli *cli, const char *method, const char *path, struct json *body, const char *hint,
+	    void (*tell)(const struct json *answer));
+// The same for a whole listing; none: what is said when there is nothing in it.
+int api_show(struct cli *cli, const char *path, const char *filter, void (*tell)(const struct json *items),
+	     const char *none);

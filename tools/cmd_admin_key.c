@@ -10,13 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 static int create_run(struct cli *cli)
 {
 	struct error error = {0};
@@ -34,9 +27,9 @@ static int create_run(struct cli *cli)
 		cli_print_json(key);
 		return CLI_OK;
 	}
-	(void)printf("%s\n", member(key, "secret"));
+	(void)printf("%s\n", text_member(key, "secret"));
 	(void)fflush(stdout);
-	(void)fprintf(stderr, "key %s; this is its secret, shown this once\n", member(key, "id"));
+	(void)fprintf(stderr, "key %s; this is its secret, shown this once\n", text_member(key, "id"));
 	return CLI_OK;
 }
 
@@ -63,10 +56,11 @@ static int list_run(struct cli *cli)
 		const struct json *item = json_array_at(items, i);
 		auto_buf struct buf label = {0};
 		buf_init(&label, 1024);
-		text_add_safe(&label, member(item, "label"));
-		TABLE_ROW(table, member(item, "id"), buf_str(&label), text_ago(member(item, "created_at"), now_ms).s,
-			  text_ago(member(item, "last_used"), now_ms).s,
-			  member(item, "revoked_at")[0] ? "revoked" : "valid");
+		text_add_safe(&label, text_member(item, "label"));
+		TABLE_ROW(table, text_member(item, "id"), buf_str(&label),
+			  text_ago(text_member(item, "created_at"), now_ms).s,
+			  text_ago(text_member(item, "last_used"), now_ms).s,
+			  text_member(item, "revoked_at")[0] ? "revoked" : "valid");
 	}
 	table_print(table, false);
 	if (json_array_length(items) == 0)

@@ -2,19 +2,14 @@
 #include "tools/api.h"
 #include "tools/cli.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PATH_MAX_BYTES 160
+#define HINT "muster alert list --all shows them"
 #define SILENCE_S 7200 // unless it is said otherwise
-
-static const char *member(const struct json *item, const char *name)
-{
-	const char *value = "";
-	(void)json_member_string(item, name, &value);
-	return value;
-}
 
 static const char *number_of(const struct json *item, const char *name, char out[24])
 {
@@ -22,28 +17,6 @@ static const char *number_of(const struct json *item, const char *name, char out
 	(void)json_member_int(item, name, &value);
 	(void)snprintf(out, 24, "%lld", (long long)value);
 	return out;
-}
-
-static int list(struct cli *cli, const char *path, const char *filter, void (*tell)(const struct json *items),
-		const char *none)
-{
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, path, filter, items, &error))
-		return api_fail(cli, &error);
-	if (cli->json)
-		cli_print_json(answer);
-	else if (json_array_length(items) == 0)
-		(void)printf("%s\n", none);
-	else
-		tell(items);
-	return CLI_OK;
 }
 
 static void tell_alerts(const struct json *items)
@@ -59,17 +32,17 @@ static void tell_alerts(const struct json *items)
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
 		char id[24];
-		TABLE_ROW(table, number_of(item, "id", id), member(item, "severity"), member(item, "state"),
-			  member(item, "object"), member(item, "title"), member(item, "raised_at"),
-			  member(item, "acknowledged_by"));
+		TABLE_ROW(table, number_of(item, "id", id), text_member(item, "severity"), text_member(item, "state"),
+			  text_member(item, "object"), text_member(item, "title"), text_member(item, "raised_at"),
+			  text_member(item, "acknowledged_by"));
 	}
 	table_print(table, false);
 }
 
 static int list_run(struct cli *cli)
 {
-	return list(cli, "/api/v1/alerts", args_has(&cli->args, "all") ? "" : "&state=active", tell_alerts,
-		    "nothing is wrong");
+	return api_show(cli, "/api/v1/alerts", args_has(&cli->args, "all") ? "" : "&state=active", tell_alerts,
+			"nothing is wrong");
 }
 
 static void tell_rules(const struct json *items)
@@ -87,8 +60,8 @@ static void tell_rules(const struct json *items)
 		bool enabled = false;
 		char id[24], active[24];
 		(void)json_member_bool(item, "enabled", &enabled);
-		TABLE_ROW(table, number_of(item, "id", id), member(item, "severity"), enabled ? "yes" : "no",
-			  member(item, "kind"), member(item, "name"), member(item, "query"),
+		TABLE_ROW(table, number_of(item, "id", id), text_member(item, "severity"), enabled ? "yes" : "no",
+			  text_member(item, "kind"), text_member(item, "name"), text_member(item, "query"),
 			  number_of(item, "active", active));
 	}
 	table_print(table, false);
@@ -96,33 +69,26 @@ static void tell_rules(const struct json *items)
 
 static int rules_run(struct cli *cli)
 {
-	return list(cli, "/api/v1/alert-rules", "", tell_rules, "there is no rule: nothing is looked for");
+	return api_show(cli, "/api/v1/alert-rules", "", tell_rules, "there is no rule: nothing is looked for");
 }
 
-static int ask(struct cli *cli, const char *path, struct json *body, const char *done)
+static void tell_acknowledged(const struct json *alert)
 {
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = api_request(api, "POST", path, json_text(body), &error);
-	if (!answer && error.kind == ERROR_NOT_FOUND)
-		return cli_fail(cli, &error, "muster alert list --all shows them");
-	if (!answer)
-		return api_fail(cli, &error);
-	if (cli->json)
-		cli_print_json(answer);
-	else
-		(void)printf("%s\n", done);
-	return CLI_OK;
+	char id[24];
+	(void)printf("alert %s is acknowledged\n", number_of(alert, "id", id));
+}
+
+static void tell_undone(const struct json *alert)
+{
+	char id[24];
+	(void)printf("alert %s is not acknowledged any more\n", number_of(alert, "id", id));
 }
 
 static int ack_run(struct cli *cli)
 {
 	struct error error = {0};
 	const char *id = cli->args.operands[0];
-	char path[PATH_MAX_BYTES], done[96];
+	char path[PATH_MAX_BYTES];
 	auto_json struct json *body = json_new_object();
 	if (strlen(id) > 18 || strspn(id, "0123456789") != strlen(id)) {
 		error_set(&error, ERROR_INVALID, "\"%.40s\" is no alert's number", id);
@@ -132,9 +98,13 @@ static int ack_run(struct cli *cli)
 	if (args_value(&cli->args, "comment"))
 		json_set_string(body, "comment", args_value(&cli->args, "comment"));
 	(void)snprintf(path, sizeof(path), "/api/v1/alerts/%s/acknowledge", id);
-	(void)snprintf(done, sizeof(done), "alert %s is %s", id,
-		       args_has(&cli->args, "undo") ? "not acknowledged any more" : "acknowledged");
-	return ask(cli, path, body, done);
+	return api_ask(cli, "POST", path, body, HINT, args_has(&cli->args, "undo") ? tell_undone : tell_acknowledged);
+}
+
+static void tell_silence(const struct json *silence)
+{
+	(void)printf("nobody is told until %s; alerts are shown all the same\n",
+		     text_instant(text_member(silence, "until")).s);
 }
 
 static int silence_run(struct cli *cli)
@@ -148,7 +118,7 @@ static int silence_run(struct cli *cli)
 	json_set_int(body, "for_s", for_s);
 	if (args_value(&cli->args, "query"))
 		json_set_string(body, "query", args_value(&cli->args, "query"));
-	return ask(cli, "/api/v1/silences", body, "nobody is told until then; alerts are shown all the same");
+	return api_ask(cli, "POST", "/api/v1/silences", body, HINT, tell_silence);
 }
 
 static const struct args_option list_options[] = {

@@ -273,13 +273,6 @@ static int prune_run(struct cli *cli)
 
 // ---- list ----
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 static void add_filters(const struct cli *cli, struct buf *out)
 {
 	static const char *const names[] = {"actor", "action", "target", "device", "from", "to"};
@@ -314,9 +307,9 @@ static void print_rows(const struct json *items)
 		(void)snprintf(position, sizeof(position), "%" PRId64, number);
 		(void)snprintf(shown, sizeof(shown), "%s", json_text(detail));
 		buf_init(&target, 1024);
-		text_add_safe(&target, member(item, "target"));
-		TABLE_ROW(table, position, text_instant(member(item, "at")).s, member(item, "actor"),
-			  member(item, "action"), buf_str(&target), strcmp(shown, "{}") == 0 ? "" : shown);
+		text_add_safe(&target, text_member(item, "target"));
+		TABLE_ROW(table, position, text_instant(text_member(item, "at")).s, text_member(item, "actor"),
+			  text_member(item, "action"), buf_str(&target), strcmp(shown, "{}") == 0 ? "" : shown);
 	}
 	table_print(table, false);
 	if (json_array_length(items) == 0)

@@ -14,13 +14,6 @@
 #define PATH_MAX_BYTES 160
 #define TEXT_MAX_BYTES ((size_t)64 * 1024)
 
-static const char *member(const struct json *item, const char *name)
-{
-	const char *value = "";
-	(void)json_member_string(item, name, &value);
-	return value;
-}
-
 static long long number(const struct json *item, const char *name)
 {
 	int64_t value = 0;
@@ -29,15 +22,6 @@ static long long number(const struct json *item, const char *name)
 }
 
 // ---- what is asked for ----
-
-static void append_text(struct json *array, const char *text, size_t length)
-{
-	auto_json struct json *holder = json_new_object();
-	auto_free char *piece = strndup(text, length);
-	json_set_string(holder, "text", piece);
-	if (length > 0)
-		json_append(array, json_copy(json_member(holder, "text")));
-}
 
 static bool add_target(const struct args *args, struct json *body, struct error *error)
 {
@@ -58,11 +42,7 @@ static bool add_target(const struct args *args, struct json *body, struct error 
 	}
 	if (devices) {
 		struct json *list = json_new_array();
-		for (const char *at = devices; *at; at += at[0] == ',') {
-			size_t length = strcspn(at, ",");
-			append_text(list, at, length);
-			at += length;
-		}
+		text_append_pieces(list, devices, ",");
 		json_set(target, "devices", list);
 		count++;
 	}
@@ -136,14 +116,14 @@ static void print_preview(const struct json *preview)
 	(void)json_member_bool(preview, "destructive", &destructive);
 	(void)json_member_double(preview, "offline_pct", &offline);
 	(void)printf("%s%s on %lld devices: %lld online, %lld offline, %lld never seen (%.0f %% away)\n",
-		     member(preview, "action"), destructive ? ", which is destructive," : "",
+		     text_member(preview, "action"), destructive ? ", which is destructive," : "",
 		     number(preview, "devices"), number(preview, "online"), number(preview, "offline"),
 		     number(preview, "never"), offline);
 	if (number(preview, "left_out") > 0)
 		(void)printf("  %lld of those named are left out: unknown, disabled or named twice\n",
 			     number(preview, "left_out"));
-	(void)printf("  those online by %s", text_time(member(preview, "expected_finish"), now_ms).s);
-	(void)printf(", all by %s\n", text_time(member(preview, "latest_finish"), now_ms).s);
+	(void)printf("  those online by %s", text_time(text_member(preview, "expected_finish"), now_ms).s);
+	(void)printf(", all by %s\n", text_time(text_member(preview, "latest_finish"), now_ms).s);
 	const struct json *sample = json_member(preview, "sample");
 	for (size_t i = 0; i < json_array_length(sample); i++) {
 		const char *device = "";
@@ -178,14 +158,14 @@ static int preview_run(struct cli *cli)
 static void print_campaign(const struct json *campaign)
 {
 	const struct json *progress = json_member(campaign, "progress");
-	const char *reason = member(campaign, "reason");
+	const char *reason = text_member(campaign, "reason");
 	auto_buf struct buf safe = {0};
 	buf_init(&safe, TEXT_MAX_BYTES);
-	text_add_safe(&safe, member(campaign, "name"));
+	text_add_safe(&safe, text_member(campaign, "name"));
 	(void)printf("campaign %lld \"%s\": %s, %s%s%s\n", number(campaign, "id"), buf_str(&safe),
-		     member(campaign, "action"), member(campaign, "state"),
-		     strcmp(member(campaign, "state"), "running") == 0 &&
-				     strcmp(member(campaign, "stage"), "canary") == 0
+		     text_member(campaign, "action"), text_member(campaign, "state"),
+		     strcmp(text_member(campaign, "state"), "running") == 0 &&
+				     strcmp(text_member(campaign, "stage"), "canary") == 0
 			     ? " (canaries)"
 			     : "",
 		     reason[0] ? "; " : "");
@@ -197,10 +177,10 @@ static void print_campaign(const struct json *campaign)
 		number(progress, "total"), number(progress, "waiting"), number(progress, "open"),
 		number(progress, "succeeded"), number(progress, "failed"), number(progress, "rejected"),
 		number(progress, "expired"), number(progress, "cancelled"));
-	(void)printf("  made by %s %s", member(campaign, "created_by"),
-		     text_ago(member(campaign, "created_at"), clock_wall_ms()).s);
-	if (member(campaign, "approved_by")[0])
-		(void)printf(", approved by %s", member(campaign, "approved_by"));
+	(void)printf("  made by %s %s", text_member(campaign, "created_by"),
+		     text_ago(text_member(campaign, "created_at"), clock_wall_ms()).s);
+	if (text_member(campaign, "approved_by")[0])
+		(void)printf(", approved by %s", text_member(campaign, "approved_by"));
 	(void)printf("\n");
 }
 
@@ -222,7 +202,7 @@ static bool confirm(const struct cli *cli, const struct json *preview, struct er
 	if (typed && strcmp(typed, expected) == 0)
 		return true;
 	return error_set(error, ERROR_DENIED, "%s is destructive and would be for %lld devices%s%s",
-			 member(preview, "action"), devices, typed ? ", not " : "", typed ? typed : "");
+			 text_member(preview, "action"), devices, typed ? ", not " : "", typed ? typed : "");
 }
 
 static int create_run(struct cli *cli)
@@ -263,29 +243,20 @@ static int create_run(struct cli *cli)
 
 // ---- list, show ----
 
-static int list_run(struct cli *cli)
+static void tell_campaigns(const struct json *items)
 {
 	static const struct table_column columns[] = {
-		{.name = "id", .number = true},	   {.name = "name"},
-		{.name = "action"},		   {.name = "state"},
-		{.name = "targets", .number = true},   {.name = "waiting", .number = true},
-		{.name = "succeeded", .number = true}, {.name = "failed", .number = true},
-		{.name = "by"},			   {.name = "since"},
+		{.name = "id", .number = true},
+		{.name = "name"},
+		{.name = "action"},
+		{.name = "state"},
+		{.name = "targets", .number = true},
+		{.name = "waiting", .number = true},
+		{.name = "succeeded", .number = true},
+		{.name = "failed", .number = true},
+		{.name = "by"},
+		{.name = "since"},
 	};
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, "/api/v1/campaigns", "", items, &error))
-		return api_fail(cli, &error);
-	if (cli->json) {
-		cli_print_json(answer);
-		return CLI_OK;
-	}
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
@@ -297,14 +268,18 @@ static int list_run(struct cli *cli)
 		(void)snprintf(cells[3], sizeof(cells[3]), "%lld", number(progress, "succeeded"));
 		(void)snprintf(cells[4], sizeof(cells[4]), "%lld",
 			       number(progress, "failed") + number(progress, "rejected"));
-		TABLE_ROW(table, cells[0], member(item, "name"), member(item, "action"), member(item, "state"),
-			  cells[1], cells[2], cells[3], cells[4], member(item, "created_by"),
-			  text_ago(member(item, "created_at"), clock_wall_ms()).s);
+		TABLE_ROW(table, cells[0], text_member(item, "name"), text_member(item, "action"),
+			  text_member(item, "state"), cells[1], cells[2], cells[3], cells[4],
+			  text_member(item, "created_by"),
+			  text_ago(text_member(item, "created_at"), clock_wall_ms()).s);
 	}
 	table_print(table, false);
-	if (json_array_length(items) == 0)
-		(void)printf("there is no campaign yet: muster campaign create NAME ACTION --tag TAG\n");
-	return CLI_OK;
+}
+
+static int list_run(struct cli *cli)
+{
+	return api_show(cli, "/api/v1/campaigns", "", tell_campaigns,
+			"there is no campaign yet: muster campaign create NAME ACTION --tag TAG");
 }
 
 static bool check_id(const struct cli *cli, struct error *error)
@@ -347,8 +322,8 @@ static int show_targets(struct cli *cli, struct api *api)
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
-		TABLE_ROW(table, member(item, "device"), member(item, "state"), member(item, "command"),
-			  member(item, "reason"));
+		TABLE_ROW(table, text_member(item, "device"), text_member(item, "state"), text_member(item, "command"),
+			  text_member(item, "reason"));
 	}
 	table_print(table, false);
 	return CLI_OK;

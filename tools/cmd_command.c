@@ -25,13 +25,6 @@ static struct json *get(struct api *api, const char *id, struct error *error)
 	return api_request(api, "GET", path, NULL, error);
 }
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 static bool is_final(const char *state)
 {
 	static const char *const final[] = {"succeeded", "failed", "rejected", "expired", "cancelled"};
@@ -54,9 +47,10 @@ static void print_safe(const char *text)
 
 static void print_head(const struct json *command)
 {
-	(void)printf("%s\n  %s on %s, asked for by %s\n  %s\n", member(command, "id"), member(command, "action"),
-		     member(command, "device"), member(command, "requested_by"),
-		     text_time(member(command, "created_at"), clock_wall_ms()).s);
+	(void)printf("%s\n  %s on %s, asked for by %s\n  %s\n", text_member(command, "id"),
+		     text_member(command, "action"), text_member(command, "device"),
+		     text_member(command, "requested_by"),
+		     text_time(text_member(command, "created_at"), clock_wall_ms()).s);
 }
 
 static double seconds_between(const char *from, const char *to)
@@ -74,9 +68,9 @@ static void print_states(const struct json *command, size_t *printed)
 	const struct json *events = json_member(command, "events");
 	for (; *printed < json_array_length(events); (*printed)++) {
 		const struct json *event = json_array_at(events, *printed);
-		(void)printf("  %s  %+9.3f s  %s\n", text_instant(member(event, "at")).s,
-			     seconds_between(member(command, "created_at"), member(event, "at")),
-			     member(event, "state"));
+		(void)printf("  %s  %+9.3f s  %s\n", text_instant(text_member(event, "at")).s,
+			     seconds_between(text_member(command, "created_at"), text_member(event, "at")),
+			     text_member(event, "state"));
 	}
 	(void)fflush(stdout);
 }
@@ -97,10 +91,10 @@ static void print_wakes(const struct json *command)
 	const struct json *wakes = json_member(command, "wakes");
 	for (size_t i = 0; i < json_array_length(wakes); i++) {
 		const struct json *wake = json_array_at(wakes, i);
-		const char *status = member(wake, "fcm_status");
-		const char *reason = member(wake, "reason");
-		(void)printf("  %s  %+9.3f s  %s", text_instant(member(wake, "started_at")).s,
-			     seconds_between(member(command, "created_at"), member(wake, "started_at")),
+		const char *status = text_member(wake, "fcm_status");
+		const char *reason = text_member(wake, "reason");
+		(void)printf("  %s  %+9.3f s  %s", text_instant(text_member(wake, "started_at")).s,
+			     seconds_between(text_member(command, "created_at"), text_member(wake, "started_at")),
 			     strcmp(status, "OK") == 0 ? "device woken" : "push to wake the device: ");
 		print_safe(strcmp(status, "OK") == 0 ? "" : status[0] ? status : "under way");
 		if (reason[0]) {
@@ -113,16 +107,16 @@ static void print_wakes(const struct json *command)
 
 static void print_end(const struct json *command)
 {
-	const char *reason = member(command, "reason");
+	const char *reason = text_member(command, "reason");
 	print_result(command);
 	if (reason[0]) {
 		(void)printf("  reason: ");
 		print_safe(reason);
 		(void)printf("\n");
 	}
-	if (!is_final(member(command, "state")))
-		(void)printf("  %s; it expires %s\n", member(command, "state"),
-			     text_time(member(command, "expires_at"), clock_wall_ms()).s);
+	if (!is_final(text_member(command, "state")))
+		(void)printf("  %s; it expires %s\n", text_member(command, "state"),
+			     text_time(text_member(command, "expires_at"), clock_wall_ms()).s);
 }
 
 // ---- send ----
@@ -148,15 +142,16 @@ static const char *next_after(const char *state)
 static int outcome(const struct cli *cli, const struct json *command)
 {
 	struct error error = {0};
-	const char *state = member(command, "state");
-	const char *reason = member(command, "reason");
+	const char *state = text_member(command, "state");
+	const char *reason = text_member(command, "reason");
 	if (strcmp(state, "succeeded") == 0)
 		return CLI_OK;
 	auto_buf struct buf safe = {0};
 	buf_init(&safe, RESULT_MAX_BYTES);
 	text_add_safe(&safe, reason);
-	error_set(&error, ERROR_FAILED, "%s on %s %s %s%s%.300s", member(command, "action"), member(command, "device"),
-		  strcmp(state, "failed") == 0 ? "has" : "was", state, reason[0] ? ": " : "", buf_str(&safe));
+	error_set(&error, ERROR_FAILED, "%s on %s %s %s%s%.300s", text_member(command, "action"),
+		  text_member(command, "device"), strcmp(state, "failed") == 0 ? "has" : "was", state,
+		  reason[0] ? ": " : "", buf_str(&safe));
 	return cli_fail(cli, &error, next_after(state));
 }
 
@@ -257,7 +252,7 @@ static int wait_final(struct cli *cli, struct api *api, const char *id, long tim
 			return api_fail(cli, &error);
 		if (command && !cli->json)
 			print_states(command, &printed);
-		if (command && is_final(member(command, "state"))) {
+		if (command && is_final(text_member(command, "state"))) {
 			if (cli->json)
 				cli_print_json(command);
 			else
@@ -265,7 +260,7 @@ static int wait_final(struct cli *cli, struct api *api, const char *id, long tim
 			return outcome(cli, command);
 		}
 		if (clock_mono_ms() >= deadline)
-			return timed_out(cli, id, command ? member(command, "state") : "", timeout_s, &error);
+			return timed_out(cli, id, command ? text_member(command, "state") : "", timeout_s, &error);
 		(void)poll(NULL, 0, POLL_MS);
 	}
 }
@@ -278,7 +273,7 @@ static int sent(const struct cli *cli, struct json *command)
 	}
 	print_head(command);
 	print_end(command);
-	(void)printf("\nmuster command show %s says how far it is\n", member(command, "id"));
+	(void)printf("\nmuster command show %s says how far it is\n", text_member(command, "id"));
 	return CLI_OK;
 }
 
@@ -311,7 +306,7 @@ static int send_run(struct cli *cli)
 		return sent(cli, command);
 	if (!cli->json)
 		print_head(command);
-	(void)snprintf(id, sizeof(id), "%s", member(command, "id"));
+	(void)snprintf(id, sizeof(id), "%s", text_member(command, "id"));
 	return wait_final(cli, api, id, timeout_s);
 }
 
@@ -353,7 +348,7 @@ static int status_run(struct cli *cli)
 // Raw when it goes into a file or a program, which may want the very bytes; made harmless for a terminal.
 static void print_chunk(const struct json *chunk)
 {
-	const char *data = member(chunk, "data");
+	const char *data = text_member(chunk, "data");
 	if (!isatty(STDOUT_FILENO)) {
 		(void)fputs(data, stdout);
 		return;
@@ -406,7 +401,7 @@ static void print_chunks(const struct cli *cli, const struct json *items)
 static bool has_ended(struct api *api, const char *id, bool *ended, struct error *error)
 {
 	auto_json struct json *command = get(api, id, error);
-	*ended = command && is_final(member(command, "state"));
+	*ended = command && is_final(text_member(command, "state"));
 	return command != NULL;
 }
 

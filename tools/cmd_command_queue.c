@@ -14,13 +14,6 @@
 #define FILTER_MAX_BYTES 512
 #define SHOWN_DEFAULT 50
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 // ---- list ----
 
 static bool is_plain(const char *text)
@@ -53,14 +46,14 @@ static void add_row(struct table *table, const struct json *item, int64_t now_ms
 	char state[128];
 	(void)json_member_bool(item, "held", &held);
 	if (held)
-		(void)snprintf(state, sizeof(state), "%s, %s", member(item, "state"),
-			       text_ago(member(item, "next_at"), now_ms).s);
-	else if (member(item, "cancel_requested_at")[0] && !member(item, "finished_at")[0])
-		(void)snprintf(state, sizeof(state), "%s, cancelling", member(item, "state"));
+		(void)snprintf(state, sizeof(state), "%s, %s", text_member(item, "state"),
+			       text_ago(text_member(item, "next_at"), now_ms).s);
+	else if (text_member(item, "cancel_requested_at")[0] && !text_member(item, "finished_at")[0])
+		(void)snprintf(state, sizeof(state), "%s, cancelling", text_member(item, "state"));
 	else
-		(void)snprintf(state, sizeof(state), "%s", member(item, "state"));
-	TABLE_ROW(table, member(item, "id"), member(item, "device"), member(item, "action"), state,
-		  text_ago(member(item, "created_at"), now_ms).s, member(item, "requested_by"));
+		(void)snprintf(state, sizeof(state), "%s", text_member(item, "state"));
+	TABLE_ROW(table, text_member(item, "id"), text_member(item, "device"), text_member(item, "action"), state,
+		  text_ago(text_member(item, "created_at"), now_ms).s, text_member(item, "requested_by"));
 }
 
 static int list_run(struct cli *cli)

@@ -18,13 +18,6 @@
 #define LOOK_EVERY_MS 200
 #define WAIT_DEFAULT_S 3600
 
-static const char *member(const struct json *item, const char *name)
-{
-	const char *value = "";
-	(void)json_member_string(item, name, &value);
-	return value;
-}
-
 static int64_t number(const struct json *item, const char *name)
 {
 	int64_t value = 0;
@@ -38,11 +31,11 @@ static void tell(struct cli *cli, struct json *export)
 		cli_print_json(export);
 		return;
 	}
-	(void)printf("export %s: %s as %s, %s, %lld rows, %lld bytes\n", member(export, "id"), member(export, "kind"),
-		     member(export, "format"), member(export, "state"), (long long)number(export, "rows"),
-		     (long long)number(export, "bytes"));
-	if (member(export, "reason")[0])
-		(void)printf("  %s\n", member(export, "reason"));
+	(void)printf("export %s: %s as %s, %s, %lld rows, %lld bytes\n", text_member(export, "id"),
+		     text_member(export, "kind"), text_member(export, "format"), text_member(export, "state"),
+		     (long long)number(export, "rows"), (long long)number(export, "bytes"));
+	if (text_member(export, "reason")[0])
+		(void)printf("  %s\n", text_member(export, "reason"));
 }
 
 static bool export_path(const struct cli *cli, const char *tail, char out[PATH_MAX_BYTES], struct error *error)
@@ -64,7 +57,8 @@ static int fail(const struct cli *cli, const struct error *error)
 
 static bool is_open(const struct json *export)
 {
-	return strcmp(member(export, "state"), "queued") == 0 || strcmp(member(export, "state"), "running") == 0;
+	return strcmp(text_member(export, "state"), "queued") == 0 ||
+	       strcmp(text_member(export, "state"), "running") == 0;
 }
 
 // Looks until it has ended; takes export and returns the last state of it, NULL with error.
@@ -73,7 +67,7 @@ static struct json *await(struct api *api, struct json *export, long wait_s, str
 	char path[PATH_MAX_BYTES];
 	int64_t until_ms = clock_mono_ms() + (int64_t)wait_s * 1000;
 	auto_json struct json *last = export;
-	(void)snprintf(path, sizeof(path), "/api/v1/exports/%.36s", member(export, "id"));
+	(void)snprintf(path, sizeof(path), "/api/v1/exports/%.36s", text_member(export, "id"));
 	while (is_open(last) && clock_mono_ms() < until_ms) {
 		(void)poll(NULL, 0, LOOK_EVERY_MS);
 		struct json *next = api_request(api, "GET", path, NULL, error);
@@ -193,14 +187,14 @@ static int create_run(struct cli *cli)
 		return CLI_OK;
 	if (is_open(export))
 		return CLI_TIMED_OUT;
-	if (strcmp(member(export, "state"), "done") != 0)
+	if (strcmp(text_member(export, "state"), "done") != 0)
 		return CLI_FAILED;
-	return out < 0 || download(api, member(export, "id"), out, &error) ? CLI_OK : fail(cli, &error);
+	return out < 0 || download(api, text_member(export, "id"), out, &error) ? CLI_OK : fail(cli, &error);
 }
 
 // ---- the others ----
 
-static int list_run(struct cli *cli)
+static void tell_exports(const struct json *items)
 {
 	static const struct table_column columns[] = {{.name = "id"},
 						      {.name = "kind"},
@@ -209,35 +203,23 @@ static int list_run(struct cli *cli)
 						      {.name = "rows", .number = true},
 						      {.name = "bytes", .number = true},
 						      {.name = "created"}};
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, "/api/v1/exports", "", items, &error))
-		return api_fail(cli, &error);
-	if (cli->json) {
-		cli_print_json(answer);
-		return CLI_OK;
-	}
-	if (json_array_length(items) == 0) {
-		(void)printf("there is no export yet: muster export create devices --out devices.csv\n");
-		return CLI_OK;
-	}
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
 		char rows[24], bytes[24];
 		(void)snprintf(rows, sizeof(rows), "%lld", (long long)number(item, "rows"));
 		(void)snprintf(bytes, sizeof(bytes), "%lld", (long long)number(item, "bytes"));
-		TABLE_ROW(table, member(item, "id"), member(item, "kind"), member(item, "format"),
-			  member(item, "state"), rows, bytes, text_ago(member(item, "created_at"), clock_wall_ms()).s);
+		TABLE_ROW(table, text_member(item, "id"), text_member(item, "kind"), text_member(item, "format"),
+			  text_member(item, "state"), rows, bytes,
+			  text_ago(text_member(item, "created_at"), clock_wall_ms()).s);
 	}
 	table_print(table, false);
-	return CLI_OK;
+}
+
+static int list_run(struct cli *cli)
+{
+	return api_show(cli, "/api/v1/exports", "", tell_exports,
+			"there is no export yet: muster export create devices --out devices.csv");
 }
 
 static int get_run(struct cli *cli)

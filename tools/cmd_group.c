@@ -5,32 +5,20 @@
 #include "tools/api.h"
 #include "tools/cli.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PATH_MAX_BYTES 160
-
-static const char *member(const struct json *item, const char *name)
-{
-	const char *value = "";
-	(void)json_member_string(item, name, &value);
-	return value;
-}
-
-static void append_text(struct json *array, const char *text)
-{
-	auto_json struct json *holder = json_new_object();
-	json_set_string(holder, "text", text);
-	json_append(array, json_copy(json_member(holder, "text")));
-}
+#define HINT "muster group list, muster filter list and muster device list show what there is"
 
 // The operands from number `from` on.
 static struct json *operands(const struct cli *cli, size_t from)
 {
 	struct json *array = json_new_array();
 	for (size_t i = from; i < cli->args.operand_count; i++)
-		append_text(array, cli->args.operands[i]);
+		json_append_string(array, cli->args.operands[i]);
 	return array;
 }
 
@@ -52,66 +40,23 @@ static const char *of_tenant(const struct cli *cli, const char *path, char out[P
 	return out;
 }
 
-// One request; the answer as JSON, or what `tell` makes of it.
-static int ask(struct cli *cli, const char *method, const char *path, struct json *body,
-	       void (*tell)(const struct json *answer))
-{
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = api_request(api, method, path, body ? json_text(body) : NULL, &error);
-	if (!answer && (error.kind == ERROR_NOT_FOUND || error.kind == ERROR_EXISTS))
-		return cli_fail(cli, &error,
-				"muster group list, muster filter list and muster device list show what there is");
-	if (!answer)
-		return api_fail(cli, &error);
-	if (cli->json)
-		cli_print_json(answer);
-	else
-		tell(answer);
-	return CLI_OK;
-}
-
-static int list(struct cli *cli, const char *path, void (*tell)(const struct json *items), const char *none)
-{
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, path, "", items, &error))
-		return api_fail(cli, &error);
-	if (cli->json)
-		cli_print_json(answer);
-	else if (json_array_length(items) == 0)
-		(void)printf("%s\n", none);
-	else
-		tell(items);
-	return CLI_OK;
-}
-
 // ---- groups ----
 
 static void tell_group(const struct json *group)
 {
 	int64_t devices = -1;
 	const char *query = NULL;
-	(void)printf("group %s", member(group, "name"));
+	(void)printf("group %s", text_member(group, "name"));
 	if (json_member_string(group, "query", &query))
 		(void)printf(": devices that match %s", query[0] ? query : "anything");
 	if (json_member_int(group, "devices", &devices))
 		(void)printf(", %lld now", (long long)devices);
-	(void)printf("%s%s\n", member(group, "description")[0] ? "\n  " : "", member(group, "description"));
+	(void)printf("%s%s\n", text_member(group, "description")[0] ? "\n  " : "", text_member(group, "description"));
 }
 
 static void tell_deleted(const struct json *thing)
 {
-	(void)printf("deleted %s\n", member(thing, "name"));
+	(void)printf("deleted %s\n", text_member(thing, "name"));
 }
 
 static void tell_groups(const struct json *items)
@@ -127,8 +72,8 @@ static void tell_groups(const struct json *items)
 		char count[24] = "";
 		if (json_member_int(item, "listed", &listed))
 			(void)snprintf(count, sizeof(count), "%lld", (long long)listed);
-		TABLE_ROW(table, member(item, "name"), member(item, "tenant"), count, member(item, "query"),
-			  member(item, "description"));
+		TABLE_ROW(table, text_member(item, "name"), text_member(item, "tenant"), count,
+			  text_member(item, "query"), text_member(item, "description"));
 	}
 	table_print(table, false);
 }
@@ -138,7 +83,7 @@ static void tell_changed(const struct json *answer)
 	int64_t changed = 0;
 	const struct json *unknown = json_member(answer, "unknown");
 	(void)json_member_int(answer, "changed", &changed);
-	(void)printf("%lld changed in %s\n", (long long)changed, member(answer, "group"));
+	(void)printf("%lld changed in %s\n", (long long)changed, text_member(answer, "group"));
 	for (size_t i = 0; i < json_array_length(unknown); i++) {
 		const char *device = "";
 		(void)json_as_string(json_array_at(unknown, i), &device);
@@ -158,12 +103,12 @@ static int group_create_run(struct cli *cli)
 	if (args_value(&cli->args, "description"))
 		json_set_string(body, "description", args_value(&cli->args, "description"));
 	char path[PATH_MAX_BYTES];
-	return ask(cli, "POST", of_tenant(cli, "/api/v1/groups", path), body, tell_group);
+	return api_ask(cli, "POST", of_tenant(cli, "/api/v1/groups", path), body, HINT, tell_group);
 }
 
 static int group_list_run(struct cli *cli)
 {
-	return list(cli, "/api/v1/groups", tell_groups, "there is no group yet: muster group create NAME");
+	return api_show(cli, "/api/v1/groups", "", tell_groups, "there is no group yet: muster group create NAME");
 }
 
 // What is asked of one named thing.
@@ -176,7 +121,7 @@ static int named(struct cli *cli, const char *method, const char *format, struct
 		return cli_usage(cli, &error);
 	(void)snprintf(path, sizeof(path), "%s/%s%s", format, cli->args.operands[0], body ? "/devices" : "");
 	char whole[PATH_MAX_BYTES];
-	return ask(cli, method, of_tenant(cli, path, whole), body, tell);
+	return api_ask(cli, method, of_tenant(cli, path, whole), body, HINT, tell);
 }
 
 static int group_show_run(struct cli *cli)
@@ -207,7 +152,7 @@ static int group_remove_run(struct cli *cli)
 
 static void tell_filter(const struct json *filter)
 {
-	(void)printf("filter %s: %s\n", member(filter, "name"), member(filter, "query"));
+	(void)printf("filter %s: %s\n", text_member(filter, "name"), text_member(filter, "query"));
 }
 
 static void tell_filters(const struct json *items)
@@ -216,7 +161,8 @@ static void tell_filters(const struct json *items)
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
-		TABLE_ROW(table, member(item, "name"), member(item, "query"), member(item, "created_by"));
+		TABLE_ROW(table, text_member(item, "name"), text_member(item, "query"),
+			  text_member(item, "created_by"));
 	}
 	table_print(table, false);
 }
@@ -230,12 +176,13 @@ static int filter_save_run(struct cli *cli)
 	json_set_string(body, "name", cli->args.operands[0]);
 	json_set_string(body, "query", cli->args.operands[1]);
 	char path[PATH_MAX_BYTES];
-	return ask(cli, "POST", of_tenant(cli, "/api/v1/filters", path), body, tell_filter);
+	return api_ask(cli, "POST", of_tenant(cli, "/api/v1/filters", path), body, HINT, tell_filter);
 }
 
 static int filter_list_run(struct cli *cli)
 {
-	return list(cli, "/api/v1/filters", tell_filters, "there is no filter yet: muster filter save NAME QUERY");
+	return api_show(cli, "/api/v1/filters", "", tell_filters,
+			"there is no filter yet: muster filter save NAME QUERY");
 }
 
 static int filter_delete_run(struct cli *cli)
@@ -248,7 +195,7 @@ static int filter_delete_run(struct cli *cli)
 static void tell_tags(const struct json *answer)
 {
 	const struct json *tags = json_member(answer, "tags");
-	(void)printf("%s:", member(answer, "device"));
+	(void)printf("%s:", text_member(answer, "device"));
 	for (size_t i = 0; i < json_array_length(tags); i++) {
 		const char *tag = "";
 		(void)json_as_string(json_array_at(tags, i), &tag);
@@ -269,7 +216,7 @@ static int tag(struct cli *cli, const char *what)
 	}
 	json_set(body, what, operands(cli, 1));
 	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s/tags", device);
-	return ask(cli, "POST", path, body, tell_tags);
+	return api_ask(cli, "POST", path, body, HINT, tell_tags);
 }
 
 static int tag_run(struct cli *cli)

@@ -55,13 +55,6 @@ static struct json *fetch(struct api *api, const char *query, struct error *erro
 	return api_list(api, "/api/v1/registrations", query, items, error) ? steal(all) : NULL;
 }
 
-static const char *member(const struct json *item, const char *name)
-{
-	const char *value = "";
-	(void)json_member_string(item, name, &value);
-	return value;
-}
-
 static void print_table(const struct json *items)
 {
 	static const struct table_column columns[] = {
@@ -72,36 +65,22 @@ static void print_table(const struct json *items)
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
 		const struct json *info = json_member(item, "info");
-		const char *device = member(item, "device");
+		const char *device = text_member(item, "device");
 		bool taken = false;
 		char name[2 * DEVICE_ID_MAX];
 		char said[512];
 		(void)json_member_bool(item, "taken", &taken);
-		(void)snprintf(name, sizeof(name), "%s%s", *device ? device : member(item, "wish"),
+		(void)snprintf(name, sizeof(name), "%s%s", *device ? device : text_member(item, "wish"),
 			       taken ? " (taken)" : "");
-		(void)snprintf(said, sizeof(said), "%s%s%s", member(item, "decided_by"),
-			       *member(item, "decided_by") && *member(item, "reason") ? ": " : "",
-			       member(item, "reason"));
-		TABLE_ROW(table, member(item, "id"), member(item, "state"),
-			  text_ago(member(item, "created_at"), now_ms).s, text_ago(member(item, "polled_at"), now_ms).s,
-			  member(item, "serial"), name, member(info, "model"), member(info, "os"), member(item, "peer"),
-			  said);
+		(void)snprintf(said, sizeof(said), "%s%s%s", text_member(item, "decided_by"),
+			       *text_member(item, "decided_by") && *text_member(item, "reason") ? ": " : "",
+			       text_member(item, "reason"));
+		TABLE_ROW(table, text_member(item, "id"), text_member(item, "state"),
+			  text_ago(text_member(item, "created_at"), now_ms).s,
+			  text_ago(text_member(item, "polled_at"), now_ms).s, text_member(item, "serial"), name,
+			  text_member(info, "model"), text_member(info, "os"), text_member(item, "peer"), said);
 	}
 	table_print(table, false);
-}
-
-// Appends the pieces of text between separators, without empty ones.
-static void append_pieces(struct json *array, const char *text, const char *separators)
-{
-	for (const char *at = text; *at;) {
-		size_t length = strcspn(at, separators);
-		auto_free char *piece = strndup(at, length);
-		auto_json struct json *holder = json_new_object();
-		json_set_string(holder, "piece", piece ? piece : "");
-		if (length > 0)
-			json_append(array, json_copy(json_member(holder, "piece")));
-		at += length + (at[length] != '\0');
-	}
 }
 
 // ---- pending ----
@@ -174,7 +153,7 @@ static bool make_approval(const struct cli *cli, struct json *body, struct error
 		json_set_bool(body, "replace", true);
 	struct json *list = json_new_array();
 	json_set(body, "tags", list);
-	append_pieces(list, tags ? tags : "", ",");
+	text_append_pieces(list, tags ? tags : "", ",");
 	return true;
 }
 
@@ -192,11 +171,12 @@ static void decide(struct decisions *decisions, const char *id)
 	json_set_string(result, "id", id);
 	if (answer) {
 		decisions->done++;
-		json_set_string(result, "state", member(answer, "state"));
-		json_set_string(result, "device", *member(answer, "device") ? member(answer, "device") : NULL);
+		json_set_string(result, "state", text_member(answer, "state"));
+		json_set_string(result, "device",
+				*text_member(answer, "device") ? text_member(answer, "device") : NULL);
 		if (!decisions->cli->json)
-			(void)printf("%s %s%s%s\n", id, member(answer, "state"),
-				     *member(answer, "device") ? " as " : "", member(answer, "device"));
+			(void)printf("%s %s%s%s\n", id, text_member(answer, "state"),
+				     *text_member(answer, "device") ? " as " : "", text_member(answer, "device"));
 	} else {
 		json_set_string(result, "error", decisions->error.what);
 		if (!decisions->cli->json)
@@ -274,7 +254,7 @@ static int decide_all(struct cli *cli, const char *verb, struct json *body)
 	// Exactly those that were found, and none that came since.
 	const struct json *items = found ? json_member(found, "items") : NULL;
 	for (size_t i = 0; items && i < json_array_length(items); i++)
-		decide(&decisions, member(json_array_at(items, i), "id"));
+		decide(&decisions, text_member(json_array_at(items, i), "id"));
 	return finish(&decisions);
 }
 
@@ -308,7 +288,7 @@ static int fail_file(const struct cli *cli, const char *path, const struct buf *
 		auto_json struct json *json = json_new_object();
 		struct json *lines = json_new_array();
 		json_set_string(json, "error", "nothing was imported");
-		append_pieces(lines, buf_str(faults), "\n");
+		text_append_pieces(lines, buf_str(faults), "\n");
 		json_set(json, "lines", lines);
 		(void)fprintf(stderr, "%s\n", json_text(json));
 		return CLI_FAILED;

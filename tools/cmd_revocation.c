@@ -15,13 +15,6 @@
 #define EFFECT_WAIT_MS 5000 // for the first broker to confirm; the others have as long from then
 #define EFFECT_POLL_MS 25
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 // ---- revoke, restore ----
 
 static bool confirmed(const struct cli *cli, const char *device)
@@ -149,12 +142,12 @@ static void print_list(const struct json *items, bool all)
 		buf_init(&reason, 1024);
 		buf_init(&effect, 4096);
 		(void)json_member_bool(item, "revoked", &revoked);
-		(void)buf_addf(&name, "%s%s", strcmp(member(item, "kind"), "serial") == 0 ? "certificate " : "",
-			       member(item, "name"));
-		text_add_safe(&reason, member(item, "reason"));
+		(void)buf_addf(&name, "%s%s", strcmp(text_member(item, "kind"), "serial") == 0 ? "certificate " : "",
+			       text_member(item, "name"));
+		text_add_safe(&reason, text_member(item, "reason"));
 		add_effects(&effect, item);
 		TABLE_ROW(table, buf_str(&name), revoked ? "revoked" : "restored",
-			  text_ago(member(item, "requested_at"), now_ms).s, member(item, "requested_by"),
+			  text_ago(text_member(item, "requested_at"), now_ms).s, text_member(item, "requested_by"),
 			  buf_str(&reason), effect.len_bytes > 0 ? buf_str(&effect) : "no broker has confirmed it yet");
 	}
 	table_print(table, false);
@@ -189,8 +182,8 @@ static void print_proofs(const struct json *proofs)
 		if (admitted > 0)
 			(void)snprintf(let_in, sizeof(let_in), ", %lld let in", (long long)admitted);
 		(void)printf("%s%s %s: %s, %lld of %d tries refused%s\n", where, ok ? "proven" : "NOT proven",
-			     text_ago(member(proof, "requested_at"), now_ms).s, cut, (long long)refused, PROOF_TRIES,
-			     let_in);
+			     text_ago(text_member(proof, "requested_at"), now_ms).s, cut, (long long)refused,
+			     PROOF_TRIES, let_in);
 	}
 	if (count == 0)
 		(void)printf("not proven: no canary has tried it yet\n");

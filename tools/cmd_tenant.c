@@ -4,70 +4,39 @@
 #include "tools/api.h"
 #include "tools/cli.h"
 #include "tools/table.h"
+#include "tools/text.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PATH_MAX_BYTES 160
 
-static const char *member(const struct json *item, const char *name)
-{
-	const char *value = "";
-	(void)json_member_string(item, name, &value);
-	return value;
-}
-
-// One request; prints the answer, or what tell makes of it.
-static int ask(struct cli *cli, const char *method, const char *path, struct json *body, const char *hint,
-	       void (*tell)(const struct json *answer))
-{
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = api_request(api, method, path, body ? json_text(body) : NULL, &error);
-	if (!answer && (error.kind == ERROR_NOT_FOUND || error.kind == ERROR_EXISTS || error.kind == ERROR_INVALID))
-		return cli_fail(cli, &error, hint);
-	if (!answer)
-		return api_fail(cli, &error);
-	if (cli->json)
-		cli_print_json(answer);
-	else
-		tell(answer);
-	return CLI_OK;
-}
-
 // ---- tenants ----
 
-static int list_run(struct cli *cli)
+static void tell_tenants(const struct json *items)
 {
 	static const struct table_column columns[] = {
 		{.name = "name"}, {.name = "devices", .number = true}, {.name = "description"}};
-	struct error error = {0};
-	int exit_code = CLI_OK;
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *items = json_new_array();
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
-	if (!api_list(api, "/api/v1/tenants", "", items, &error))
-		return api_fail(cli, &error);
 	for (size_t i = 0; i < json_array_length(items); i++) {
 		const struct json *item = json_array_at(items, i);
 		int64_t devices = 0;
 		char count[24];
 		(void)json_member_int(item, "devices", &devices);
 		(void)snprintf(count, sizeof(count), "%lld", (long long)devices);
-		TABLE_ROW(table, member(item, "name"), count, member(item, "description"));
+		TABLE_ROW(table, text_member(item, "name"), count, text_member(item, "description"));
 	}
-	table_print(table, cli->json);
-	return CLI_OK;
+	table_print(table, false);
+}
+
+static int list_run(struct cli *cli)
+{
+	return api_show(cli, "/api/v1/tenants", "", tell_tenants, "there is no tenant");
 }
 
 static void tell_created(const struct json *tenant)
 {
-	(void)printf("made the tenant %s\n", member(tenant, "name"));
+	(void)printf("made the tenant %s\n", text_member(tenant, "name"));
 }
 
 static int create_run(struct cli *cli)
@@ -76,7 +45,8 @@ static int create_run(struct cli *cli)
 	json_set_string(body, "name", cli->args.operands[0]);
 	if (args_value(&cli->args, "description"))
 		json_set_string(body, "description", args_value(&cli->args, "description"));
-	return ask(cli, "POST", "/api/v1/tenants", body, "muster tenant list shows those that there are", tell_created);
+	return api_ask(cli, "POST", "/api/v1/tenants", body, "muster tenant list shows those that there are",
+		       tell_created);
 }
 
 // ---- devices ----
@@ -84,7 +54,7 @@ static int create_run(struct cli *cli)
 static void tell_moved(const struct json *answer)
 {
 	(void)printf("%s is a device of %s now, with all that it ever reported; it is in no group\n",
-		     member(answer, "device"), member(answer, "tenant"));
+		     text_member(answer, "device"), text_member(answer, "tenant"));
 }
 
 static int move_run(struct cli *cli)
@@ -100,7 +70,8 @@ static int move_run(struct cli *cli)
 	auto_json struct json *body = json_new_object();
 	json_set_string(body, "tenant", tenant);
 	(void)snprintf(path, sizeof(path), "/api/v1/devices/%s/move", device);
-	return ask(cli, "POST", path, body, "muster device list and muster tenant list show what there is", tell_moved);
+	return api_ask(cli, "POST", path, body, "muster device list and muster tenant list show what there is",
+		       tell_moved);
 }
 
 // ---- rights ----
@@ -109,13 +80,13 @@ static void tell_rights(const struct json *answer)
 {
 	const struct json *rights = json_member(answer, "rights");
 	if (json_array_length(rights) == 0)
-		(void)printf("%s is %s of %s%s\n", member(answer, "user"), member(answer, "role"),
-			     member(answer, "tenant")[0] ? "the whole tenant " : "all tenants",
-			     member(answer, "tenant"));
+		(void)printf("%s is %s of %s%s\n", text_member(answer, "user"), text_member(answer, "role"),
+			     text_member(answer, "tenant")[0] ? "the whole tenant " : "all tenants",
+			     text_member(answer, "tenant"));
 	for (size_t i = 0; i < json_array_length(rights); i++) {
 		const struct json *right = json_array_at(rights, i);
-		(void)printf("%s is %s of the group %s\n", member(answer, "user"), member(right, "role"),
-			     member(right, "group"));
+		(void)printf("%s is %s of the group %s\n", text_member(answer, "user"), text_member(right, "role"),
+			     text_member(right, "group"));
 	}
 }
 
@@ -154,8 +125,8 @@ static int rights_run(struct cli *cli)
 			return cli_usage(cli, &error);
 	}
 	(void)snprintf(path, sizeof(path), "/api/v1/users/%s/rights", cli->args.operands[0]);
-	return ask(cli, change ? "PUT" : "GET", path, change ? body : NULL,
-		   "muster user list and muster group list show what there is", tell_rights);
+	return api_ask(cli, change ? "PUT" : "GET", path, change ? body : NULL,
+		       "muster user list and muster group list show what there is", tell_rights);
 }
 
 static const struct args_option create_options[] = {

@@ -7,13 +7,6 @@
 
 #define FACT_MAX_BYTES ((size_t)64 * 1024)
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 static int64_t number(const struct json *object, const char *name)
 {
 	int64_t value = 0;
@@ -48,8 +41,8 @@ static void add_names(const struct json *device, struct buf *out)
 	const struct json *tags = json_member(device, "tags");
 	auto_buf struct buf text = {0};
 	buf_init(&text, FACT_MAX_BYTES);
-	if (member(device, "display_name")[0])
-		add_fact(out, "Name", member(device, "display_name"));
+	if (text_member(device, "display_name")[0])
+		add_fact(out, "Name", text_member(device, "display_name"));
 	for (size_t i = 0; i < json_array_length(tags); i++) {
 		buf_add_str(&text, i > 0 ? ", " : "");
 		add_value(&text, json_array_at(tags, i));
@@ -94,12 +87,13 @@ static void add_revocation(const struct json *device, int64_t now_ms, struct buf
 	auto_buf struct buf text = {0};
 	buf_init(&text, FACT_MAX_BYTES);
 	if (json_type(disabled) == JSON_OBJECT) {
-		buf_addf(&text, "%s by %s", text_time(member(disabled, "at"), now_ms).s, member(disabled, "by"));
-		if (member(disabled, "reason")[0])
-			buf_addf(&text, ": %s", member(disabled, "reason"));
-	} else if (member(revocation, "requested_at")[0]) {
-		buf_addf(&text, "no; restored %s by %s", text_time(member(revocation, "requested_at"), now_ms).s,
-			 member(revocation, "requested_by"));
+		buf_addf(&text, "%s by %s", text_time(text_member(disabled, "at"), now_ms).s,
+			 text_member(disabled, "by"));
+		if (text_member(disabled, "reason")[0])
+			buf_addf(&text, ": %s", text_member(disabled, "reason"));
+	} else if (text_member(revocation, "requested_at")[0]) {
+		buf_addf(&text, "no; restored %s by %s", text_time(text_member(revocation, "requested_at"), now_ms).s,
+			 text_member(revocation, "requested_by"));
 	}
 	if (text.len_bytes == 0)
 		return;
@@ -122,8 +116,8 @@ static void add_mismatches(const struct json *device, int64_t now_ms, struct buf
 	if (number(device, "mismatches") == 0)
 		return;
 	(void)snprintf(text, sizeof(text), "%lld times it said to be another machine, last %.96s as %.16s...",
-		       (long long)number(device, "mismatches"), text_time(member(device, "mismatch_at"), now_ms).s,
-		       member(device, "mismatch_fingerprint"));
+		       (long long)number(device, "mismatches"), text_time(text_member(device, "mismatch_at"), now_ms).s,
+		       text_member(device, "mismatch_fingerprint"));
 	add_fact(out, "Fingerprint", text);
 }
 
@@ -136,11 +130,11 @@ static void add_wake(const struct json *wake, int64_t now_ms, struct buf *out)
 	buf_init(&text, FACT_MAX_BYTES);
 	if (json_type(push) != JSON_OBJECT)
 		return;
-	if (member(push, "retired_at")[0])
+	if (text_member(push, "retired_at")[0])
 		buf_addf(&text, "not any more: its push token was retired %s, %s",
-			 text_time(member(push, "retired_at"), now_ms).s, member(push, "retired_reason"));
+			 text_time(text_member(push, "retired_at"), now_ms).s, text_member(push, "retired_reason"));
 	else
-		buf_addf(&text, "by %s", member(push, "platform"));
+		buf_addf(&text, "by %s", text_member(push, "platform"));
 	if (number(wake, "delay_count") > 0)
 		buf_addf(&text, ", takes %.1f s (of %lld)", (double)number(wake, "delay_ms") / 1000,
 			 (long long)number(wake, "delay_count"));
@@ -148,8 +142,8 @@ static void add_wake(const struct json *wake, int64_t now_ms, struct buf *out)
 	if (json_type(last) != JSON_OBJECT)
 		return;
 	buf_clear(&text);
-	buf_addf(&text, "last push %s: %s", text_time(member(last, "started_at"), now_ms).s,
-		 member(last, "fcm_status")[0] ? member(last, "fcm_status") : "under way");
+	buf_addf(&text, "last push %s: %s", text_time(text_member(last, "started_at"), now_ms).s,
+		 text_member(last, "fcm_status")[0] ? text_member(last, "fcm_status") : "under way");
 	if (number(wake, "unanswered") > 0)
 		buf_addf(&text, ", %lld in a row without contact", (long long)number(wake, "unanswered"));
 	add_fact(out, "", buf_str(&text));
@@ -158,33 +152,33 @@ static void add_wake(const struct json *wake, int64_t now_ms, struct buf *out)
 static void add_identity(const struct json *device, int64_t now_ms, struct buf *out)
 {
 	const struct json *certificate = json_member(device, "certificate");
-	const char *revoked = member(certificate, "revoked_at");
+	const char *revoked = text_member(certificate, "revoked_at");
 	char text[192];
-	const char *since = member(device, "since");
+	const char *since = text_member(device, "since");
 	bool enabled = true;
 	(void)json_member_bool(device, "enabled", &enabled);
-	(void)snprintf(text, sizeof(text), "%s%.20s%s%s", enabled ? "" : "revoked, ", member(device, "status"),
+	(void)snprintf(text, sizeof(text), "%s%.20s%s%s", enabled ? "" : "revoked, ", text_member(device, "status"),
 		       since[0] ? " since " : "", since[0] ? text_time(since, now_ms).s : "");
 	add_fact(out, "Status", text);
-	if (member(device, "why")[0])
-		add_fact(out, "", member(device, "why"));
+	if (text_member(device, "why")[0])
+		add_fact(out, "", text_member(device, "why"));
 	add_revocation(device, now_ms, out);
 	add_mismatches(device, now_ms, out);
 	add_names(device, out);
-	add_fact(out, "Last seen", text_time(member(device, "last_seen"), now_ms).s);
+	add_fact(out, "Last seen", text_time(text_member(device, "last_seen"), now_ms).s);
 	if (number(device, "interval_s") > 0) {
 		(void)snprintf(text, sizeof(text), "every %.40s", text_duration(number(device, "interval_s")).s);
 		add_fact(out, "Reports", text);
 	}
 	add_wake(json_member(device, "wake"), now_ms, out);
-	if (member(device, "agent_version")[0])
-		add_fact(out, "Agent", member(device, "agent_version"));
+	if (text_member(device, "agent_version")[0])
+		add_fact(out, "Agent", text_member(device, "agent_version"));
 	add_cell(device, out);
-	add_fact(out, "Enrolled", text_time(member(device, "enrolled_at"), now_ms).s);
-	if (member(certificate, "serial")[0]) {
-		add_fact(out, "Certificate", member(certificate, "serial"));
+	add_fact(out, "Enrolled", text_time(text_member(device, "enrolled_at"), now_ms).s);
+	if (text_member(certificate, "serial")[0]) {
+		add_fact(out, "Certificate", text_member(certificate, "serial"));
 		(void)snprintf(text, sizeof(text), "%s %.90s", revoked[0] ? "revoked" : "valid until",
-			       text_time(revoked[0] ? revoked : member(certificate, "not_after"), now_ms).s);
+			       text_time(revoked[0] ? revoked : text_member(certificate, "not_after"), now_ms).s);
 		add_fact(out, "", text);
 	}
 	add_inventory(json_member(device, "inventory"), out);
@@ -233,11 +227,11 @@ static void add_reading(const struct json *latest, int64_t now_ms, struct buf *o
 	bool charging = false;
 	auto_buf struct buf text = {0};
 	buf_init(&text, FACT_MAX_BYTES);
-	if (!member(latest, "ts")[0]) {
+	if (!text_member(latest, "ts")[0]) {
 		buf_add_str(out, "\nLatest reading: none yet\n");
 		return;
 	}
-	buf_addf(out, "\nLatest reading, %s\n", text_time(member(latest, "ts"), now_ms).s);
+	buf_addf(out, "\nLatest reading, %s\n", text_time(text_member(latest, "ts"), now_ms).s);
 	add_measure(&text, latest, "battery_pct", "", "%");
 	if (json_member_bool(latest, "charging", &charging))
 		buf_addf(&text, "%s%s", text.len_bytes > 0 ? ", " : "", charging ? "charging" : "not charging");
@@ -247,7 +241,7 @@ static void add_reading(const struct json *latest, int64_t now_ms, struct buf *o
 	end_fact(out, "CPU", &text);
 	add_free(latest, "mem_available", "mem_total", "Memory", out);
 	add_free(latest, "disk_free", "disk_total", "Disk", out);
-	buf_add_str(&text, member(latest, "network_type"));
+	buf_add_str(&text, text_member(latest, "network_type"));
 	add_measure(&text, latest, "rssi_dbm", "", "dBm");
 	end_fact(out, "Network", &text);
 	add_measure(&text, latest, "temperature_c", "", "C");
@@ -274,17 +268,17 @@ static void add_gaps(const struct json *gaps, int64_t now_ms, struct buf *out)
 		const struct json *gap = json_array_at(gaps, i);
 		long long from = number(gap, "from");
 		long long to = number(gap, "to");
-		if (strcmp(member(gap, "state"), "closed") == 0)
+		if (strcmp(text_member(gap, "state"), "closed") == 0)
 			continue;
 		if (shown == GAPS_SHOWN) {
 			left++;
 			continue;
 		}
 		shown++;
-		buf_addf(out, "    %-8.16s  %lld", gap_word(member(gap, "state")), from);
+		buf_addf(out, "    %-8.16s  %lld", gap_word(text_member(gap, "state")), from);
 		if (to > from)
 			buf_addf(out, " to %lld", to);
-		buf_addf(out, ", since %s\n", text_time(member(gap, "opened_at"), now_ms).s);
+		buf_addf(out, ", since %s\n", text_time(text_member(gap, "opened_at"), now_ms).s);
 	}
 	if (left > 0)
 		buf_addf(out, "    and %zu more gap%s (--json shows them)\n", left, left == 1 ? "" : "s");
@@ -294,9 +288,9 @@ static void add_epoch(const struct json *epoch, int64_t now_ms, struct buf *out)
 {
 	long long dropped = number(epoch, "dropped");
 	buf_add_str(out, "  ");
-	text_add_safe(out, member(epoch, "epoch"));
-	buf_addf(out, "\n    begun %s,", text_time(member(epoch, "first_at"), now_ms).s);
-	buf_addf(out, " last heard %s\n", text_ago(member(epoch, "last_at"), now_ms).s);
+	text_add_safe(out, text_member(epoch, "epoch"));
+	buf_addf(out, "\n    begun %s,", text_time(text_member(epoch, "first_at"), now_ms).s);
+	buf_addf(out, " last heard %s\n", text_ago(text_member(epoch, "last_at"), now_ms).s);
 	buf_addf(out, "    numbers %lld to %lld: %lld stored, %lld missing, %lld lost",
 		 (long long)number(epoch, "first_seq"), (long long)number(epoch, "highest"),
 		 (long long)number(epoch, "stored"), (long long)number(epoch, "missing"),
@@ -324,18 +318,19 @@ static void add_commands(const struct json *commands, int64_t now_ms, struct buf
 		buf_add_str(out, "  none yet\n");
 	for (size_t i = 0; i < json_array_length(commands); i++) {
 		const struct json *command = json_array_at(commands, i);
-		const char *reason = member(command, "reason");
-		buf_addf(out, "  %s  %s by %s: %s", text_time(member(command, "created_at"), now_ms).s,
-			 member(command, "action"), member(command, "requested_by"), member(command, "state"));
+		const char *reason = text_member(command, "reason");
+		buf_addf(out, "  %s  %s by %s: %s", text_time(text_member(command, "created_at"), now_ms).s,
+			 text_member(command, "action"), text_member(command, "requested_by"),
+			 text_member(command, "state"));
 		buf_add_str(out, reason[0] ? ", " : "");
 		text_add_safe(out, reason);
-		buf_addf(out, "\n    %s\n", member(command, "id"));
+		buf_addf(out, "\n    %s\n", text_member(command, "id"));
 	}
 }
 
 void device_text(const struct json *device, int64_t now_ms, struct buf *out)
 {
-	buf_addf(out, "%s\n\n", member(device, "device"));
+	buf_addf(out, "%s\n\n", text_member(device, "device"));
 	add_identity(device, now_ms, out);
 	add_reading(json_member(device, "latest"), now_ms, out);
 	add_ledger(json_member(device, "ledger"), now_ms, out);

@@ -5,6 +5,7 @@
 #include "common/jwk.h"
 #include "common/result_text.h"
 #include "common/signature.h"
+#include "tools/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -55,18 +56,11 @@ __attribute__((format(printf, 3, 4))) static void fault(struct verifier *verifie
 	report->fault_count++;
 }
 
-static const char *member(const struct json *object, const char *name)
-{
-	const char *text = "";
-	(void)json_member_string(object, name, &text);
-	return text;
-}
-
 // ---- whom to trust ----
 
 static bool parse_signer(const struct json *jwk, struct history_trust *trust, struct error *error)
 {
-	const char *withdrawn = member(jwk, "withdrawn_at");
+	const char *withdrawn = text_member(jwk, "withdrawn_at");
 	int64_t at_ms = 0;
 	if (trust->key_count == HISTORY_SIGNERS_MAX)
 		return error_set(error, ERROR_LIMIT, "there are more than %d signing keys", HISTORY_SIGNERS_MAX);
@@ -150,10 +144,10 @@ static void turn_to(struct verifier *verifier, const char *device)
 
 static void take_certificate(struct verifier *verifier, const struct json *line)
 {
-	const char *pem = member(line, "pem");
+	const char *pem = text_member(line, "pem");
 	const struct pki_bundle *authorities = &verifier->trust->authorities;
 	bool issued = false;
-	turn_to(verifier, member(line, "device"));
+	turn_to(verifier, text_member(line, "device"));
 	if (verifier->certificate_count == CERTIFICATES_MAX) {
 		fault(verifier, verifier->line, "more than %d certificates of one device", CERTIFICATES_MAX);
 		return;
@@ -181,10 +175,10 @@ static void want_answers(struct verifier *verifier, const struct json *events)
 {
 	for (size_t i = 0; i < json_array_length(events); i++) {
 		const struct json *event = json_array_at(events, i);
-		if (strcmp(member(event, "cause"), "result") != 0 || verifier->wanted_count == WANTED_MAX)
+		if (strcmp(text_member(event, "cause"), "result") != 0 || verifier->wanted_count == WANTED_MAX)
 			continue;
 		(void)snprintf(verifier->wanted[verifier->wanted_count++], sizeof(verifier->wanted[0]), "%s",
-			       member(event, "state"));
+			       text_member(event, "state"));
 	}
 }
 
@@ -208,20 +202,20 @@ static void compare_claims(struct verifier *verifier, const struct json *line)
 	const struct command *command = &verifier->command;
 	int64_t n = 0;
 	(void)json_member_int(line, "n", &n);
-	if (strcmp(member(line, "id"), command->id) != 0)
-		fault(verifier, verifier->line, "it is said to be command %.36s, and %s was signed", member(line, "id"),
-		      command->id);
+	if (strcmp(text_member(line, "id"), command->id) != 0)
+		fault(verifier, verifier->line, "it is said to be command %.36s, and %s was signed",
+		      text_member(line, "id"), command->id);
 	if (n != command->counter)
 		fault(verifier, verifier->line, "n is said to be %" PRId64 ", and %" PRId64 " was signed", n,
 		      command->counter);
-	if (strcmp(member(line, "action"), command->action) != 0)
+	if (strcmp(text_member(line, "action"), command->action) != 0)
 		fault(verifier, verifier->line, "the action is said to be %.63s, and %s was signed",
-		      member(line, "action"), command->action);
+		      text_member(line, "action"), command->action);
 	if (!same_params(line, command))
 		fault(verifier, verifier->line, "the parameters are not those that were signed");
-	if (!same_requester(member(line, "requested_by"), command->by))
+	if (!same_requester(text_member(line, "requested_by"), command->by))
 		fault(verifier, verifier->line, "it is said that %.71s asked for it, and %s was signed",
-		      member(line, "requested_by"), command->by);
+		      text_member(line, "requested_by"), command->by);
 }
 
 static void follow_chain(struct verifier *verifier, const char *jws)
@@ -260,40 +254,40 @@ static bool check_command(struct verifier *verifier, const char *jws)
 // Signed for a command that was then signed anew with another n: no answer belongs to it.
 static void take_signed(struct verifier *verifier, const struct json *line)
 {
-	const char *jws = member(line, "jws");
-	turn_to(verifier, member(line, "device"));
+	const char *jws = text_member(line, "jws");
+	turn_to(verifier, text_member(line, "device"));
 	close_command(verifier);
 	verifier->command_line = verifier->line;
 	if (!check_command(verifier, jws))
 		return;
-	if (strcmp(member(line, "command"), verifier->command.id) != 0)
+	if (strcmp(text_member(line, "command"), verifier->command.id) != 0)
 		fault(verifier, verifier->line, "it is said to be of command %.36s, and %s was signed",
-		      member(line, "command"), verifier->command.id);
+		      text_member(line, "command"), verifier->command.id);
 	follow_chain(verifier, jws);
 	close_command(verifier);
 }
 
 static void take_command(struct verifier *verifier, const struct json *line)
 {
-	const char *jws = member(line, "jws");
-	turn_to(verifier, member(line, "device"));
+	const char *jws = text_member(line, "jws");
+	turn_to(verifier, text_member(line, "device"));
 	close_command(verifier);
 	verifier->command_line = verifier->line;
 	verifier->report->commands++;
 	if (!*jws) {
 		verifier->report->unsent++;
-		(void)snprintf(verifier->command.id, sizeof(verifier->command.id), "%s", member(line, "id"));
+		(void)snprintf(verifier->command.id, sizeof(verifier->command.id), "%s", text_member(line, "id"));
 		return;
 	}
 	if (!check_command(verifier, jws)) {
-		(void)snprintf(verifier->command.id, sizeof(verifier->command.id), "%s", member(line, "id"));
+		(void)snprintf(verifier->command.id, sizeof(verifier->command.id), "%s", text_member(line, "id"));
 		return;
 	}
 	compare_claims(verifier, line);
 	follow_chain(verifier, jws);
 	want_answers(verifier, json_member(line, "events"));
 	if (verifier->seen)
-		verifier->seen(verifier->user, &verifier->command, member(line, "state"));
+		verifier->seen(verifier->user, &verifier->command, text_member(line, "state"));
 }
 
 // ---- results ----
@@ -325,12 +319,12 @@ static bool by_its_device(const struct verifier *verifier, const char *text, con
 static void check_signed(struct verifier *verifier, const struct json *line, const char *text)
 {
 	auto_json struct json *said = json_parse(text, strlen(text), NULL);
-	if (!said || strcmp(member(said, "typ"), RESULT_TYP) != 0 ||
-	    strcmp(member(said, "device"), verifier->device) != 0 ||
-	    strcmp(member(said, "command"), verifier->command.id) != 0 ||
-	    strcmp(member(said, "state"), member(line, "state")) != 0)
+	if (!said || strcmp(text_member(said, "typ"), RESULT_TYP) != 0 ||
+	    strcmp(text_member(said, "device"), verifier->device) != 0 ||
+	    strcmp(text_member(said, "command"), verifier->command.id) != 0 ||
+	    strcmp(text_member(said, "state"), text_member(line, "state")) != 0)
 		fault(verifier, verifier->line, "what was signed is another answer than this one");
-	else if (!by_its_device(verifier, text, member(line, "sig")))
+	else if (!by_its_device(verifier, text, text_member(line, "sig")))
 		fault(verifier, verifier->line, "the answer is not signed by %s", verifier->device);
 	else
 		verifier->report->verified++;
@@ -338,21 +332,21 @@ static void check_signed(struct verifier *verifier, const struct json *line, con
 
 static void take_result(struct verifier *verifier, const struct json *line)
 {
-	const char *text = member(line, "signed");
-	if (strcmp(member(line, "device"), verifier->device) != 0 ||
-	    strcmp(member(line, "command"), verifier->command.id) != 0) {
+	const char *text = text_member(line, "signed");
+	if (strcmp(text_member(line, "device"), verifier->device) != 0 ||
+	    strcmp(text_member(line, "command"), verifier->command.id) != 0) {
 		fault(verifier, verifier->line, "it answers command %.36s, which does not stand before it",
-		      member(line, "command"));
+		      text_member(line, "command"));
 		return;
 	}
-	if (strcmp(member(line, "verdict"), "refused") == 0) { // kept as evidence, and not believed then either
+	if (strcmp(text_member(line, "verdict"), "refused") == 0) { // kept as evidence, and not believed then either
 		verifier->report->refused++;
 		return;
 	}
-	strike_off(verifier, member(line, "state"));
+	strike_off(verifier, text_member(line, "state"));
 	if (*text)
 		check_signed(verifier, line, text);
-	else if (strcmp(member(line, "verdict"), "unsigned") != 0)
+	else if (strcmp(text_member(line, "verdict"), "unsigned") != 0)
 		fault(verifier, verifier->line, "the answer's signature is missing");
 	else
 		verifier->report->unsigned_results++;
@@ -362,7 +356,7 @@ static void take_result(struct verifier *verifier, const struct json *line)
 
 static void take_end(struct verifier *verifier, const struct json *line, const char *before, size_t before_bytes)
 {
-	const char *jws = member(line, "jws");
+	const char *jws = text_member(line, "jws");
 	char sha256[SHA256_HEX_BYTES];
 	char *payload auto_free = NULL;
 	size_t bytes = 0;
@@ -382,7 +376,7 @@ static void take_end(struct verifier *verifier, const struct json *line, const c
 	auto_json struct json *claims = json_parse(payload, bytes, NULL);
 	crypto_sha256_hex(before, before_bytes, sha256);
 	if (!claims || !json_member_int(claims, "lines", &lines) || !json_member_int(claims, "iat", &issued_s) ||
-	    (size_t)lines != verifier->line - 1 || strcmp(member(claims, "sha256"), sha256) != 0)
+	    (size_t)lines != verifier->line - 1 || strcmp(text_member(claims, "sha256"), sha256) != 0)
 		fault(verifier, verifier->line, "the lines before it are not those that were sealed");
 	if (withdrawn_s > 0 && issued_s > withdrawn_s)
 		fault(verifier, verifier->line, "the seal is by a key that was withdrawn before");
@@ -413,7 +407,7 @@ static void take_line(struct verifier *verifier, const char *text, const char *s
 {
 	struct error why = {0};
 	auto_json struct json *line = json_parse(text, strlen(text), &why);
-	const char *kind = line ? member(line, "line") : "";
+	const char *kind = line ? text_member(line, "line") : "";
 	verifier->line++;
 	if (verifier->ended)
 		fault(verifier, verifier->line, "it stands after the seal");

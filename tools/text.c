@@ -3,6 +3,7 @@
 #include "common/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LABEL_COLUMNS 16 // with the two before it and at least one behind it
@@ -106,6 +107,26 @@ struct text text_free_of(double free_bytes, double total_bytes)
 	print_scaled(more, total_bytes / scale);
 	(void)snprintf(text.s, sizeof(text.s), "%s of %s %s free", less, more, units[unit]);
 	return text;
+}
+
+const char *text_member(const struct json *object, const char *name)
+{
+	const char *text = "";
+	(void)json_member_string(object, name, &text);
+	return text;
+}
+
+void text_append_pieces(struct json *array, const char *text, const char *separators)
+{
+	for (const char *at = text; *at;) {
+		size_t length = strcspn(at, separators);
+		auto_free char *piece = strndup(at, length);
+		if (!piece)
+			abort();
+		if (length > 0)
+			json_append_string(array, piece);
+		at += length + (at[length] != '\0');
+	}
 }
 
 void text_add_safe(struct buf *out, const char *text)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/buf.h"
+#include "common/json.h"
 
 #include <stdint.h>
 
@@ -20,6 +21,11 @@ struct text text_instant(const char *rfc3339);
 struct text text_duration(int64_t seconds);
 // "24.8 of 25.3 GB free"
 struct text text_free_of(double free_bytes, double total_bytes);
+
+// The string member of this name; "" where there is none.
+const char *text_member(const struct json *object, const char *name);
+// Appends the pieces of text between separators to an array, without empty ones.
+void text_append_pieces(struct json *array, const char *text, const char *separators);
 
 // Appends text that a device chose; what could steer a terminal becomes "?".
 void text_add_safe(struct buf *out, const char *text);
