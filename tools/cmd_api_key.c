@@ -11,31 +11,55 @@
 #define DAYS_MAX 366
 #define DAY_S 86400
 #define ID_BYTES 17
+#define TENANT_BYTES 64 // as the database allows
 
 // What the dashboard asks of a key that is made on the page holds here too.
 static const char sql_narrow[] =
-	"update access_token set role = $2, scopes = string_to_array($3, ','), created_by = $4 where token_hash ="
-	" decode($1, 'hex') returning id";
+	"update access_token set role = $2, scopes = string_to_array($3, ','), created_by = $4, device_group = $5,"
+	" group_tenant = $6 where token_hash = decode($1, 'hex') returning id";
+// Of the user's own tenant; of any for people of all.
+static const char sql_group[] =
+	"select g.tenant from device_group g join user_account u on u.name = $2 where g.name = $1 and"
+	" (u.tenant is null or g.tenant = u.tenant) limit 2";
 static const char sql_list[] =
-	"select id, user_name, label, coalesce(role, ''), coalesce(array_to_string(scopes, ','), ''), expires_at, "
-	"last_used,"
+	"select id, user_name, label, coalesce(role, ''), coalesce(array_to_string(scopes, ','), ''),"
+	" coalesce(device_group, ''), expires_at, last_used,"
 	" case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired' else 'valid' end"
 	" from access_token where kind = 'api' order by created_at desc limit 1000";
 static const char sql_revoke[] =
 	"update access_token set revoked_at = now() where id = $1 and kind = 'api' and revoked_at"
 	" is null returning user_name";
 
+// The group's tenant into out; without a group it stays empty.
+static bool find_group(struct pg *pg, const char *group, const char *user, char out[TENANT_BYTES], struct error *error)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	if (!group)
+		return true;
+	if (!PG_QUERY(pg, &rows, error, sql_group, group, user))
+		return false;
+	if (pg_rows(rows) != 1)
+		return error_set(error, ERROR_NOT_FOUND,
+				 pg_rows(rows) ? "several tenants have a group \"%s\", and \"%s\" belongs to none"
+					       : "there is no group \"%s\" that \"%s\" sees",
+				 group, user);
+	(void)snprintf(out, TENANT_BYTES, "%s", pg_text(rows, 0, 0));
+	return true;
+}
+
 static bool make(struct pg *pg, const struct cli *cli, long days, char token[TOKEN_TEXT_BYTES], char id[ID_BYTES],
 		 struct error *error)
 {
-	char hash[SHA256_HEX_BYTES], actor[ACCOUNT_ACTOR_BYTES];
+	char hash[SHA256_HEX_BYTES], actor[ACCOUNT_ACTOR_BYTES], tenant[TENANT_BYTES] = "";
+	const char *user = cli->args.operands[0];
+	const char *group = args_value(&cli->args, "group");
 	auto_pg_result struct pg_result *row = NULL;
-	if (!pg_begin(pg, error) || !account_token_create(pg, cli->args.operands[0], "api",
-							  args_value(&cli->args, "label"), days * DAY_S, token, error))
+	if (!pg_begin(pg, error) || !find_group(pg, group, user, tenant, error) ||
+	    !account_token_create(pg, user, "api", args_value(&cli->args, "label"), days * DAY_S, token, error))
 		return false;
 	crypto_sha256_hex(token, strlen(token), hash);
 	if (!PG_QUERY(pg, &row, error, sql_narrow, hash, args_value(&cli->args, "role"),
-		      args_value(&cli->args, "scopes"), account_actor(actor)))
+		      args_value(&cli->args, "scopes"), account_actor(actor), group, group ? tenant : NULL))
 		return false;
 	(void)snprintf(id, ID_BYTES, "%s", pg_text(row, 0, 0));
 	return account_audit(pg, "api-key.create", id, "{}", error) && pg_commit(pg, error);
@@ -58,7 +82,8 @@ static int create_run(struct cli *cli)
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	if (!pg || !make(pg, cli, days, token, id, &error))
 		return cli_fail(cli, &error,
-				pg && pg_error_is_data(&error)
+				error.kind == ERROR_NOT_FOUND ? "muster group list shows the groups there are"
+				: pg && pg_error_is_data(&error)
 					? "name an account (muster user list), a role, and scopes of read, commands, "
 					  "devices, enrolment, alerts, people"
 					: NULL);
@@ -78,9 +103,9 @@ static int create_run(struct cli *cli)
 
 static int list_run(struct cli *cli)
 {
-	static const struct table_column columns[] = {{.name = "id"},	     {.name = "user"},	 {.name = "label"},
-						      {.name = "role"},	     {.name = "scopes"}, {.name = "expires"},
-						      {.name = "last_used"}, {.name = "state"}};
+	static const struct table_column columns[] = {{.name = "id"},	   {.name = "user"},	{.name = "label"},
+						      {.name = "role"},	   {.name = "scopes"},	{.name = "group"},
+						      {.name = "expires"}, {.name = "last_used"}, {.name = "state"}};
 	struct error error = {0};
 	int64_t now_ms = clock_wall_ms();
 	if (!cli_open(cli, &error))
@@ -95,10 +120,10 @@ static int list_run(struct cli *cli)
 		buf_init(&label, 1024);
 		text_add_safe(&label, pg_text(rows, row, 2));
 		TABLE_ROW(table, pg_text(rows, row, 0), pg_text(rows, row, 1), buf_str(&label), pg_text(rows, row, 3),
-			  pg_text(rows, row, 4),
-			  cli->json ? pg_text(rows, row, 5) : text_ago(pg_text(rows, row, 5), now_ms).s,
+			  pg_text(rows, row, 4), pg_text(rows, row, 5),
 			  cli->json ? pg_text(rows, row, 6) : text_ago(pg_text(rows, row, 6), now_ms).s,
-			  pg_text(rows, row, 7));
+			  cli->json ? pg_text(rows, row, 7) : text_ago(pg_text(rows, row, 7), now_ms).s,
+			  pg_text(rows, row, 8));
 	}
 	table_print(table, cli->json);
 	return CLI_OK;
@@ -129,6 +154,7 @@ static const struct args_option create_options[] = {
 	{"days", "N", "how long it holds: 90, at most 366"},
 	{"role", "R", "less than the account's own"},
 	{"scopes", "LIST", "of read, commands, devices, enrolment, alerts, people; without it all"},
+	{"group", "NAME", "only for the devices of this group"},
 	{NULL, NULL, NULL},
 };
 

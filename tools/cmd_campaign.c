@@ -91,17 +91,28 @@ static bool add_params(const struct args *args, struct json *body, struct error 
 	return true;
 }
 
-static struct json *make_body(const struct cli *cli, const char *action, struct error *error)
+// What is not said is the server's default.
+static bool add_times(const struct args *args, struct json *body, struct error *error)
 {
 	long ttl_s = 0;
+	if (!args_duration(args, "ttl", 0, &ttl_s, error))
+		return false;
+	if (ttl_s > 0)
+		json_set_int(body, "ttl_s", ttl_s);
+	if (args_has(args, "at"))
+		json_set_string(body, "at", args_value(args, "at"));
+	if (args_has(args, "in-window"))
+		json_set_bool(body, "in_window", true);
+	return true;
+}
+
+static struct json *make_body(const struct cli *cli, const char *action, struct error *error)
+{
 	auto_json struct json *body = json_new_object();
-	if (!args_duration(&cli->args, "ttl", COMMAND_TTL_DEFAULT_S, &ttl_s, error))
-		return NULL;
 	json_set_string(body, "action", action);
-	json_set_int(body, "ttl_s", ttl_s);
 	json_set_bool(body, "continuous", args_has(&cli->args, "continuous"));
 	return add_target(&cli->args, body, error) && add_rollout(&cli->args, body, error) &&
-			       add_params(&cli->args, body, error)
+			       add_params(&cli->args, body, error) && add_times(&cli->args, body, error)
 		       ? steal(body)
 		       : NULL;
 }
@@ -159,6 +170,7 @@ static void print_campaign(const struct json *campaign)
 {
 	const struct json *progress = json_member(campaign, "progress");
 	const char *reason = text_member(campaign, "reason");
+	bool in_window = false;
 	auto_buf struct buf safe = {0};
 	buf_init(&safe, TEXT_MAX_BYTES);
 	text_add_safe(&safe, text_member(campaign, "name"));
@@ -182,6 +194,11 @@ static void print_campaign(const struct json *campaign)
 	if (text_member(campaign, "approved_by")[0])
 		(void)printf(", approved by %s", text_member(campaign, "approved_by"));
 	(void)printf("\n");
+	(void)json_member_bool(campaign, "in_window", &in_window);
+	if (text_member(campaign, "at")[0])
+		(void)printf("  not before %s\n", text_time(text_member(campaign, "at"), clock_wall_ms()).s);
+	if (in_window)
+		(void)printf("  in each device's maintenance window\n");
 }
 
 // A destructive campaign is made by whoever types how many devices it is for, as --confirm or when asked.
@@ -369,7 +386,9 @@ static int verb_run(struct cli *cli)
 		{"group", "NAME", "those of a group"}, {"filter", "NAME", "those of a saved filter"}, \
 		{"query", "QUERY", "those that match"}, {"all", NULL, "every device"},       \
 		{"params", "JSON", "an object, what the action takes"},                      \
-		{"ttl", "TIME", "when a device must have begun, from its turn on (1d)"},     \
+		{"ttl", "TIME", "when a device must have begun, from its turn on (1d; with --in-window 8d)"}, \
+		{"at", "TIME", "not before, such as 2026-01-31T22:00:00+01:00"},             \
+		{"in-window", NULL, "in each device's maintenance window only (muster device set)"}, \
 		{"continuous", NULL, "also for devices that match later, until it is aborted"}, \
 		{"canary", "N", "so many first (0)"},                                        \
 		{"success", "PCT", "of them must succeed, to go on (100)"},                  \

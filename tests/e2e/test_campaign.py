@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 
 import pytest
 from stack import run, wait_for
@@ -237,6 +238,18 @@ def test_a_destructive_campaign_wants_its_number(stack):
     assert status == 409 and "30" in answer["detail"]
     wait_state(stack, number, "finished")
     assert check(stack, number)["succeeded"] == 30
+
+
+def test_a_time_and_windows_from_the_command_line(stack):
+    words = ["campaign", "create", "later", "ping", "--tag", "shelf-7"]
+    at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 86400))
+    made = stack.muster_json(*words, "--at", at, "--in-window", "--start")
+    assert (made["at"][:19], made["in_window"], made["ttl_s"]) == (at[:19], True, 8 * 86400)
+    assert stack.muster("campaign", "show", str(made["id"])).stdout.count("maintenance window") == 1
+    done = stack.muster(*words, "--at", "tomorrow", check=False)
+    assert done.returncode != 0 and '"at" must be a time' in done.stderr, done
+    assert stack.muster_json(*words)["ttl_s"] == 86400
+    stack.muster("campaign", "abort", str(made["id"]))
 
 
 def test_a_second_person_above_a_size(stack):

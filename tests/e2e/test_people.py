@@ -697,6 +697,12 @@ def test_the_command_line_makes_keys_and_people(stack):
     assert "revoked" in stack.muster("api-key", "revoke", key["id"]).stdout and robot.get("devices")[0] == 401
     assert stack.muster("api-key", "revoke", key["id"], check=False).returncode == 3
     assert stack.muster("api-key", "create", "cli-1", "--label", "x", "--days", "400", check=False).returncode == 2
+    stack.muster("group", "create", "cli-shelf")
+    bound = stack.muster_json("api-key", "create", "cli-1", "--label", "shelf", "--group", "cli-shelf")
+    assert Browser(stack, key=bound["key"]).get("devices")[1]["items"] == []
+    assert [row["group"] for row in stack.muster_json("api-key", "list")["items"] if row["label"] == "shelf"] == ["cli-shelf"]
+    done = stack.muster("api-key", "create", "cli-1", "--label", "x", "--group", "none-such", check=False)
+    assert done.returncode == 3 and "muster group list" in done.stderr, done
     assert stack.muster("user", "set", "cli-1", "--disable").returncode == 0
     assert stack.value("select enabled from user_account where name = 'cli-1'") is False
     stack.muster("user", "set", "cli-1", "--enable", "--role", "viewer")
