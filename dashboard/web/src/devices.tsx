@@ -9,9 +9,10 @@ import { type Question, type Row, Rows } from "./devices/rows";
 import { SavedFilters } from "./devices/saved";
 import { extended, nothing, type Selection, toggled } from "./devices/selection";
 import { DeviceTable } from "./devices/table";
+import { useOverview } from "./fleet";
 import { count } from "./format";
 import { useThrottled } from "./hooks";
-import { subscribe } from "./live";
+import { subscribe, type Subscription } from "./live";
 import { Empty, ExportLink, Fault, Segments } from "./parts";
 import { useQuery } from "./router";
 import type { ViewProps } from "./views";
@@ -19,7 +20,7 @@ import type { ViewProps } from "./views";
 const REFRESH_MS = 5000; // a list is asked for anew at most this often,
 const SOON_MS = 1000; // a short one
 const SHORT = 200; // rows
-const COUNT_EVERY_MS = 15_000;
+const COUNT_EVERY_MS = 10_000;
 
 const usual = (sort: string): string => (sort === "device" ? "" : sort);
 
@@ -35,30 +36,41 @@ function useRows(question: Question) {
   return { rows, shown: rows.known || !before.current ? rows : before.current, version };
 }
 
-// Those in view change as it happens. Devices that come or go are seen by asking again: at once where the list is short.
-function useLiveRows(rows: Rows): (from: number, to: number) => void {
+// The rows on screen change as it happens; a small fleet is listened to as a whole. Devices that come into a list or leave it
+// are seen by asking again: at once where the list is short.
+function useLiveRows(rows: Rows, version: number, small: boolean): (from: number, to: number) => void {
+  const view = useRef<[number, number]>([0, 0]);
+  const stream = useRef<Subscription | null>(null);
   const refresh = useThrottled(() => rows.refresh(), REFRESH_MS);
   const soon = useThrottled(() => rows.refresh(), SOON_MS);
   const current = useRef(rows);
   current.current = rows;
   useEffect(() => {
-    const unsubscribe = subscribe({
+    const subscription = subscribe({
       refresh,
       devices: (changed: Device[]) => {
         const list = current.current;
         const unknown = list.merge(changed);
         if (list.length <= SHORT && (unknown || list.question.status !== "")) soon();
       },
-    });
-    const timer = setInterval(() => {
-      if (!document.hidden) void current.current.ask();
+    }, []);
+    stream.current = subscription;
+    const timer = setInterval(async () => {
+      const list = current.current;
+      if (!document.hidden && (await list.ask()) && list.length <= SHORT) list.refresh();
     }, COUNT_EVERY_MS);
     return () => {
-      unsubscribe();
+      subscription();
       clearInterval(timer);
     };
   }, []);
-  return (from, to) => rows.show(from, to);
+  const listen = () => stream.current?.show(small ? null : rows.ids(...view.current));
+  useEffect(listen, [rows, version, small]);
+  return (from, to) => {
+    view.current = [from, to];
+    rows.show(from, to);
+    listen();
+  };
 }
 
 // Clicked rows, ranges by Shift, all that match. Another question selects nothing.
@@ -79,9 +91,10 @@ export default function DevicesView({ who }: ViewProps) {
   const [status, setStatus] = useQuery("status");
   const [sort, setSort] = useQuery("sort");
   const [cols, setCols] = useQuery("cols");
-  const { rows, shown } = useRows({ query, status, sort: sort || "device" });
+  const { rows, shown, version } = useRows({ query, status, sort: sort || "device" });
   const { selection, setSelection, toggle } = useSelection(rows);
-  const inView = useLiveRows(shown);
+  const fleet = useOverview().data?.devices.total;
+  const inView = useLiveRows(shown, version, fleet !== undefined && fleet <= SHORT);
   const view = useRef<[number, number]>([0, 0]);
   const keys = chosenColumns(cols, who.name);
   const wrong = rows.error && (rows.error.status === 422 || rows.error.status === 400) ? rows.error : null;
@@ -189,8 +202,8 @@ function None({ filtered, clear }: { filtered: boolean; clear: () => void }) {
         </Empty>
       ) : (
         <Empty title="No devices yet">
-          Make an enrolment token with <code>muster token create</code> and start <code>muster-agent</code> with it on a device.
-          It appears here by itself.
+          <a href="/enrolment?show=tokens">Make an enrolment token</a>, or use <code>muster token create</code>, and start <code>muster-agent</code> with
+          it on a device. It appears here by itself.
         </Empty>
       )}
     </div>

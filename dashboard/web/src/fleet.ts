@@ -5,6 +5,7 @@ import { setBadge } from "./badges";
 import { noteServerTime, subscribe } from "./live";
 
 const EVERY_MS = 10_000;
+const CLOSELY_MS = 3000; // while somebody looks at the overview
 const SOON_MS = 2000; // after a change, at most this often
 
 // Open alerts.
@@ -60,7 +61,8 @@ const ask = (): void => {
   void askAlerts();
 };
 
-// Runs while somebody is logged in.
+// Runs while somebody is logged in. Devices and commands are not listened to: the frame would hear of the whole fleet, whatever
+// is on screen; their numbers are asked for.
 export function watchFleet(): () => void {
   let soonTimer = 0;
   const soon = () => {
@@ -72,7 +74,7 @@ export function watchFleet(): () => void {
   const timer = setInterval(() => {
     if (!document.hidden) ask();
   }, EVERY_MS);
-  const unsubscribe = subscribe({ devices: soon, commands: soon, refresh: soon });
+  const unsubscribe = subscribe({ registrations: soon, campaigns: soon, refresh: soon });
   alertsThere = true;
   ask();
   return () => {
@@ -81,6 +83,17 @@ export function watchFleet(): () => void {
     unsubscribe();
     state = nothing;
   };
+}
+
+export function useOverviewClosely(): Fleet {
+  useEffect(() => {
+    void askFleet();
+    const timer = setInterval(() => {
+      if (!document.hidden) void askFleet();
+    }, CLOSELY_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return useOverview();
 }
 
 export function useOverview(): Fleet {

@@ -97,7 +97,7 @@ function Places({ views, path }: NavProps) {
         const inside = views.filter((view) => view.group === group);
         if (inside.length === 0) return null;
         return (
-          <section key={group} aria-labelledby={`nav-${group}`}>
+          <div key={group} role="group" aria-labelledby={`nav-${group}`}>
             <h2 id={`nav-${group}`}>{group}</h2>
             <ul>
               {inside.map(({ link, title }) => {
@@ -119,7 +119,7 @@ function Places({ views, path }: NavProps) {
                 );
               })}
             </ul>
-          </section>
+          </div>
         );
       })}
     </nav>

@@ -3,9 +3,9 @@ import type { ComponentChildren } from "preact";
 import { type Overview, type Sample, type Status } from "./api";
 import { Attention } from "./attention";
 import { Changes } from "./changes";
-import { useOverview } from "./fleet";
+import { useOverviewClosely } from "./fleet";
 import { compact, count } from "./format";
-import { Card, Fault, Icon, StatusBadge } from "./parts";
+import { Card, Empty, Fault, Icon, StatusBadge } from "./parts";
 import { Registrations } from "./registrations";
 import { hourly, type Layer, Trend } from "./trend";
 import type { ViewProps } from "./views";
@@ -13,7 +13,7 @@ import type { ViewProps } from "./views";
 const statuses: Status[] = ["online", "stale", "offline", "never"];
 
 export default function OverviewView({ who }: ViewProps) {
-  const { data, error } = useOverview();
+  const { data, error } = useOverviewClosely();
   return (
     <>
       <h1 class="sr">Overview</h1>
@@ -21,6 +21,7 @@ export default function OverviewView({ who }: ViewProps) {
       {data ? (
         <>
           <Numbers data={data} />
+          {data.devices.total === 0 && <First mayEnrol={who.role === "administrator"} />}
           {data.waiting.registrations > 0 && <Registrations mayDecide={who.role === "administrator"} />}
           <div class="overview">
             <div>
@@ -36,6 +37,25 @@ export default function OverviewView({ who }: ViewProps) {
         !error && <div class="card skeleton tall" role="status" aria-label="Loading" />
       )}
     </>
+  );
+}
+
+// ---- nothing yet ----
+
+function First({ mayEnrol }: { mayEnrol: boolean }) {
+  return (
+    <div class="card" data-testid="first">
+      <Empty title="Bring in the first device">
+        {mayEnrol ? (
+          <>
+            A token lets one in; the page that makes it has the line for a Linux machine, a script for Android, and a QR code.
+            <a class="button primary" href="/enrolment?show=tokens">Enrol a device</a>
+          </>
+        ) : (
+          "An administrator makes the token that lets it in. It appears here by itself."
+        )}
+      </Empty>
+    </div>
   );
 }
 

@@ -8,6 +8,7 @@ export interface Layer {
   values: (number | null)[];
 }
 
+const MINUTE_MS = 60_000;
 const W = 1000; // the drawing's own units; it is stretched to its place
 const H = 100;
 
@@ -24,12 +25,16 @@ function stack(layers: Layer[], length: number): number[][] {
   return sums;
 }
 
-// Ten minutes each are too thin for bars in a narrow place: six make one.
+const HOUR_MS = 3_600_000;
+const DAY_HOURS = 24;
+
+// Ten minutes each are too thin for bars in a narrow place: six make one. Always the bars of a whole day.
 export function hourly(times: number[], layers: Layer[]): { times: number[]; layers: Layer[] } {
-  const hours = times.map((ms) => Math.floor(ms / 3_600_000));
-  const kept = [...new Set(hours)];
+  const hours = times.map((ms) => Math.floor(ms / HOUR_MS));
+  const last = hours[hours.length - 1] ?? 0;
+  const kept = Array.from({ length: DAY_HOURS }, (_, i) => last - DAY_HOURS + 1 + i);
   return {
-    times: kept.map((hour) => times[hours.lastIndexOf(hour)]!),
+    times: kept.map((hour) => (hour + 1) * HOUR_MS),
     layers: layers.map((layer) => ({
       ...layer,
       values: kept.map((hour) => layer.values.reduce<number>((sum, value, i) => sum + (hours[i] === hour ? (value ?? 0) : 0), 0)),
@@ -37,11 +42,11 @@ export function hourly(times: number[], layers: Layer[]): { times: number[]; lay
   };
 }
 
-// The next of 1, 2, 5, 10, 20, ... that holds it.
+// The next round number that holds it, without much room above.
 function ceiling(value: number): number {
   if (value <= 4) return 4;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value)!;
+  return [1, 1.2, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value)!;
 }
 
 export function Trend({ label, times, layers, kind }: {
@@ -98,8 +103,8 @@ export function Trend({ label, times, layers, kind }: {
           {at !== null && <path class="cursor" d={`M${x(times[at]!)} 0V${H}`} />}
         </svg>
         <div class="trend-axis" aria-hidden="true">
-          <span>{compactClock(first)}</span>
-          <span>{compactClock((first + last) / 2)}</span>
+          {last - first >= MINUTE_MS && <span>{compactClock(first)}</span>}
+          {last - first >= 4 * MINUTE_MS && <span>{compactClock((first + last) / 2)}</span>}
           <span>now</span>
         </div>
       </div>

@@ -48,6 +48,7 @@ export function BulkBar(props: BarProps) {
         <button type="button" class="primary" onClick={command}><Icon name="send" /> Command…</button>
         <button type="button" onClick={() => bulk("tag")}>Tags…</button>
         <button type="button" onClick={() => bulk("add-to-group")}>Add to group…</button>
+        <button type="button" onClick={() => bulk("remove-from-group")}>Take out of group…</button>
         <button type="button" class="danger" onClick={() => bulk("revoke")}>Revoke…</button>
         {who.role === "administrator" && <button type="button" onClick={() => bulk("restore")}>Restore…</button>}
       </div>

@@ -7,7 +7,7 @@ import { count, duration } from "../format";
 import { Fault, Icon } from "../parts";
 import type { Target } from "./selection";
 
-export type Verb = "tag" | "add-to-group" | "revoke" | "restore";
+export type Verb = "tag" | "add-to-group" | "remove-from-group" | "revoke" | "restore";
 
 interface Preview {
   devices: number;
@@ -48,6 +48,10 @@ const acts: Record<Verb, Act> = {
   "add-to-group": {
     title: "Add to a group", button: "Add", typed: false, done: (n) => `${devices(n)} added.`,
     explains: "Continuous campaigns for this group take the devices, too.",
+  },
+  "remove-from-group": {
+    title: "Take out of a group", button: "Take out", typed: false, done: (n) => `${devices(n)} taken out.`,
+    explains: "What was sent to them through the group goes on; continuous campaigns for it send them nothing more.",
   },
   revoke: {
     title: "Revoke", button: "Revoke", typed: true, done: (n) => `${devices(n)} revoked.`,
@@ -110,7 +114,7 @@ function Form({ verb, target, started, close }: { verb: Verb; target: Target; st
   return (
     <form onSubmit={submit}>
       {verb === "tag" && <TagFields change={setParams} />}
-      {verb === "add-to-group" && <GroupField change={setParams} />}
+      {(verb === "add-to-group" || verb === "remove-from-group") && <GroupField change={setParams} />}
       {act.typed && (
         <div class="field">
           <label for="bulk-reason">Why <span class="muted">optional</span></label>

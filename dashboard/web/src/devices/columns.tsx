@@ -15,16 +15,23 @@ export interface Column {
 }
 
 const none = <span class="muted">–</span>;
-const TAGS_SHOWN = 3;
+const TAGS_SHOWN = 2;
 
+// A name is worth more than the tags: the column of tags has them all.
 function Who({ row }: { row: Row }) {
+  const shown = row.display_name ? 0 : TAGS_SHOWN;
+  const more = row.tags.length - shown;
   return (
     <span class="who-is">
       <a href={`/devices/${encodeURIComponent(row.device)}`}>{row.device}</a>
       {row.display_name && <span class="name">{row.display_name}</span>}
       <RevokedTag device={row} />
-      {row.tags.slice(0, TAGS_SHOWN).map((tag) => <Tag key={tag} tag={tag} />)}
-      {row.tags.length > TAGS_SHOWN && <span class="tag" title={row.tags.join(", ")}>+{row.tags.length - TAGS_SHOWN}</span>}
+      {row.tags.slice(0, shown).map((tag) => <Tag key={tag} tag={tag} />)}
+      {more > 0 && (
+        <span class="tag more" title={row.tags.join(", ")}>
+          +{more}<span class="sr"> {more === 1 ? "tag" : "tags"}: {row.tags.slice(shown).join(", ")}</span>
+        </span>
+      )}
     </span>
   );
 }
@@ -58,6 +65,10 @@ export const columns: Column[] = [
   },
   { key: "network", name: "Network", sort: null, cell: ({ latest }) => latest.network_type ?? none },
   { key: "version", name: "Agent", sort: "version", firstSort: "-version", cell: (row) => row.agent_version ?? none },
+  {
+    key: "tags", name: "Tags", sort: null,
+    cell: ({ tags }) => (tags.length > 0 ? <span class="tag-list">{tags.map((tag) => <Tag key={tag} tag={tag} />)}</span> : none),
+  },
   { key: "signal", name: "Signal", sort: null, cell: ({ latest }) => number(latest.rssi_dbm, "dBm") },
   { key: "temperature", name: "Temperature", sort: null, cell: ({ latest }) => number(latest.temperature_c, "°C") },
   { key: "load", name: "Load", sort: null, cell: ({ latest }) => latest.load1?.toFixed(2) ?? none },

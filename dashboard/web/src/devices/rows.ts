@@ -65,7 +65,7 @@ export class Rows {
     return this.pages.get(Math.floor(index / PAGE))?.items[index % PAGE];
   }
 
-  // Those in view, for whoever wants to hear of them only.
+  // Those in view that are there.
   ids(from: number, to: number): string[] {
     const found: string[] = [];
     for (let i = from; i < to; i++) {
@@ -116,14 +116,18 @@ export class Rows {
     return news.size > 0;
   }
 
-  async ask(): Promise<void> {
+  // Whether there are others than before.
+  async ask(): Promise<boolean> {
     try {
       const counts = await get<Counts>("devices/count", asked(this.question));
-      if (this.ended) return;
+      if (this.ended) return false;
+      const other = this.counts !== null && JSON.stringify(this.counts) !== JSON.stringify(counts);
       this.counts = counts;
       this.changed();
+      return other;
     } catch (thrown) {
       this.fail(thrown);
+      return false;
     }
   }
 
