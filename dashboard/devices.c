@@ -21,6 +21,8 @@ static const char GET_SQL[] =
 	" 'mismatch_history', coalesce((select jsonb_agg(jsonb_build_object('count', m.count, 'at', m.at,"
 	"  'bound', m.bound, 'said', m.said) order by m.at desc) from device_mismatch m"
 	"  where m.device = d.device), '[]'), 'notes', d.notes,"
+	" 'groups', coalesce((select jsonb_agg(m.group_name order by m.group_name) from device_group_member m"
+	"  where m.device = d.device), '[]'),"
 	" 'certificate', (select jsonb_build_object('serial', c.serial, 'sha256', c.sha256, 'not_before', c.not_before,"
 	"  'not_after', c.not_after, 'revoked_at', c.revoked_at) from certificate c where c.device = d.device"
 	"  order by c.revoked_at is null desc, c.not_after desc limit 1),"

@@ -201,6 +201,7 @@ async function refuseRing(context, page) {
 	await form(page).getByText('The same from a shell').click()
 	assert.match(await form(page).getByTestId('as-cli').innerText(),
 		new RegExp(`^muster command send ${MUSTER_AGENT} ring --params '{"seconds":3}'\\s`))
+	await form(page).getByRole('button', { name: 'mosquitto_pub' }).click()
 	assert.match(await form(page).getByTestId('as-mqtt').innerText(),
 		/-t ops\/v1\/op\.NAME\/request -m '{"device":"[a-z0-9-]+","action":"ring","params":{"seconds":3}}'\s/)
 	await looks(page, 'form-shell', { fullPage: false })

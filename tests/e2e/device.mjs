@@ -77,7 +77,7 @@ async function charts(page) {
 	await page.getByRole('button', { name: '7 d' }).click()
 	await source(page, 'battery_pct', 'hourly rollups')
 	assert.ok(await points(page, 'battery_pct') > 100, 'a week of hours')
-	await page.getByRole('button', { name: 'Own' }).click()
+	await page.getByRole('button', { name: 'Custom' }).click()
 	await page.getByRole('form', { name: 'Own range' }).getByLabel('From').fill('2026-01-02T00:00')
 	await page.getByRole('form', { name: 'Own range' }).getByLabel('to').fill('2026-01-01T00:00')
 	await page.getByRole('button', { name: 'Show', exact: true }).click()

@@ -107,7 +107,7 @@ await withBrowser(async (browser) => {
 	await boss.page.getByRole('button', { name: 'Check the chain' }).click()
 	await boss.page.getByTestId('chain').getByText('nothing missing and nothing changed').waitFor()
 	await looks(boss.page, 'audit')
-	await boss.page.getByPlaceholder('Action, such as').fill('api-key.create')
+	await boss.page.getByLabel('Action', { exact: true }).fill('api-key.create')
 	await boss.page.keyboard.press('Enter')
 	await boss.page.waitForFunction(() => {
 		const rows = [...document.querySelectorAll('[data-testid=audit] tbody tr')]

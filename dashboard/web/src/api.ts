@@ -83,6 +83,7 @@ export interface DeviceDetail extends Device {
   mismatch_fingerprint: string | null;
   mismatch_history: { count: number; at: string; bound: string | null; said: string | null }[]; // the newest first
   notes: string;
+  groups: string[]; // whose members are listed
   enrolled_at: string | null;
   command_policy: "one" | "burst";
   time_zone: string;

@@ -7,7 +7,7 @@ import { listenToKeys } from "./keys";
 import { serverNow, start, stop } from "./live";
 import { Login } from "./login";
 import { Navigation } from "./nav";
-import { Empty, Fault, Icon } from "./parts";
+import { Absent, Fault, Icon } from "./parts";
 import { navigate, useLocation } from "./router";
 import { findView, type Found, type ViewProps, views } from "./views";
 
@@ -137,12 +137,7 @@ function Place({ found, who }: { found: Found | null; who: Session }) {
     if (!first) document.getElementById("main")?.focus({ preventScroll: true });
     first = false;
   }, [title]);
-  if (!found)
-    return (
-      <Empty title="There is no such page">
-        <a href="/">Go to the overview</a>
-      </Empty>
-    );
+  if (!found) return <Absent title="There is no such page" href="/" link="Go to the overview" />;
   if (fault) return <Fault error={fault} retry={load} />;
   if (!Shown) return <div class="card skeleton tall" role="status" aria-label="Loading" />;
   return <Shown who={who} args={found.args} />;

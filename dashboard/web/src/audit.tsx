@@ -1,6 +1,7 @@
 // The audit: who changed what, and whether all of it is there, unchanged.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type ApiError, type AuditRow as Row, get, type Page } from "./api";
+import { type ApiError, type AuditRow as Row, get, type Json, type Page } from "./api";
+import { Chunks } from "./chunks";
 import { count } from "./format";
 import { useLoad } from "./hooks";
 import { Card, Empty, ExportLink, Fault, Filter, Icon, Pairs, Short, Time } from "./parts";
@@ -36,12 +37,12 @@ export default function AuditView() {
           name === "actor" ? (
             <Filter key={name} label="Only by" placeholder="Who" value={value} onChange={set} />
           ) : (
-            <label key={name} class="field">
-              <span class="sr">{words[name]}</span>
+            <label key={name} class="named">
+              <span>{words[name].label}</span>
               {name === "from" || name === "to" ? (
-                <input type="date" title={words[name]} value={value} onChange={(event) => set(event.currentTarget.value)} />
+                <input type="date" value={value} onChange={(event) => set(event.currentTarget.value)} />
               ) : (
-                <input type="search" placeholder={words[name]} value={value} onChange={(event) => set(event.currentTarget.value.trim())} />
+                <input type="search" size={12} placeholder={words[name].any} value={value} onChange={(event) => set(event.currentTarget.value.trim())} />
               )}
             </label>
           ),
@@ -53,8 +54,13 @@ export default function AuditView() {
   );
 }
 
-const words: Filters = {
-  actor: "Who", action: "Action, such as login or user.", target: "What it was done to", device: "Device", from: "From day", to: "Before day",
+const words: { [name in keyof Filters]: { label: string; any: string } } = {
+  actor: { label: "Who", any: "" },
+  action: { label: "Action", any: "login, user." },
+  target: { label: "What", any: "anything" },
+  device: { label: "Device", any: "any" },
+  from: { label: "From", any: "" },
+  to: { label: "Before", any: "" },
 };
 
 function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
@@ -87,10 +93,10 @@ function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
           <thead>
             <tr>
               <th scope="col">When</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">What</th>
-              <th scope="col">Details</th><th scope="col">From</th>
+              <th scope="col">Details</th><th scope="col">From</th><th scope="col">Position</th>
             </tr>
           </thead>
-          <tbody>{items.map((row) => <Line key={row.id} row={row} />)}</tbody>
+          <Chunks items={items} columns={7} row={(row) => <Line key={row.id} row={row} />} />
         </table>
       </div>
       <p class="foot">
@@ -101,24 +107,32 @@ function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
   );
 }
 
+// What was left empty says nothing.
+function said(detail: Json): Json {
+  if (detail === null || typeof detail !== "object" || Array.isArray(detail)) return detail;
+  return Object.fromEntries(Object.entries(detail).filter(([, value]) => value !== null && value !== ""));
+}
+
 function Line({ row }: { row: Row }) {
   return (
     <tr>
       <td class="at"><Time at={row.at} /></td>
-      <th scope="row">{row.actor}</th>
+      <th scope="row" class="actor">{row.actor}</th>
       <td><span class="tag">{row.action}</span></td>
       <td data-label="What">{row.target || <span class="muted">–</span>}</td>
       <td class="details">
-        <Pairs value={row.detail} />
+        <Pairs value={said(row.detail)} />
+      </td>
+      <td data-label="From">{row.peer || <span class="muted">server</span>}</td>
+      <td class="position">
         <details>
-          <summary>Position {row.position ?? "none"}</summary>
+          <summary>{row.position === null ? "none" : `#${row.position}`}</summary>
           <dl class="facts">
             <div><dt>Hash</dt><dd>{row.hash ? <Short text={row.hash} what="hash" /> : "not in the chain"}</dd></div>
             <div><dt>Request</dt><dd><code>{row.request_id || "–"}</code></dd></div>
           </dl>
         </details>
       </td>
-      <td data-label="From">{row.peer || <span class="muted">server</span>}</td>
     </tr>
   );
 }

@@ -1,18 +1,23 @@
 // One campaign: how far it has come, why it does not go on, and what a person can do about it.
 import { useEffect, useState } from "preact/hooks";
+import { useActions } from "./actions";
 import { ApiError, type Campaign, type CampaignTarget, get, type Page, post, type Session } from "./api";
 import { CampaignBadge, isGoing, Progress, whomText } from "./campaign-parts";
+import { Chunks } from "./chunks";
 import { Fact } from "./commands";
 import { absolute, count, duration } from "./format";
 import { useLoad, useThrottled } from "./hooks";
 import { subscribe } from "./live";
 import { PaceChart } from "./pace";
 import { usePages } from "./pages";
-import { Card, CommandBadge, Dialog, Empty, Fault, Icon, Pairs, Segments, Time } from "./parts";
+import { NotYet, Card, CommandBadge, Dialog, Empty, Fault, Icon, Pairs, Segments, Time } from "./parts";
+import { asCampaignCli, asCurl, type Body } from "./request";
 import { useQuery } from "./router";
+import { FromShell } from "./shell";
 import type { ViewProps } from "./views";
 
 const PAGE = 100;
+const DAY_S = 86400;
 
 export default function CampaignView({ who, args: [id] }: ViewProps) {
   const loaded = useLoad(id!, (signal) => get<Campaign>(`campaigns/${id}`, {}, signal));
@@ -29,7 +34,7 @@ export default function CampaignView({ who, args: [id] }: ViewProps) {
       }),
     [id],
   );
-  if (!campaign) return loaded.error ? <Fault error={loaded.error} retry={loaded.reload} /> : <div class="card skeleton tall" />;
+  if (!campaign) return <NotYet {...loaded} absent={`There is no campaign ${id}`} all={["/campaigns", "all campaigns"]} />;
   return (
     <>
       <a class="back" href="/campaigns"><Icon name="back" /> Campaigns</a>
@@ -51,6 +56,7 @@ export default function CampaignView({ who, args: [id] }: ViewProps) {
         <Card id="plan" title="Plan"><Facts campaign={campaign} /></Card>
       </div>
       <Targets campaign={campaign} />
+      {campaign.query !== null && <Card id="shell" title="The same from a shell"><Again campaign={campaign} /></Card>}
     </>
   );
 }
@@ -166,6 +172,34 @@ function Facts({ campaign }: { campaign: Campaign }) {
   );
 }
 
+// ---- once more ----
+
+// What is the server's default is left out; so is a time that has passed.
+function bodyFrom({ name, action, params, query, rollout, continuous, at, in_window: inWindow, ttl_s: ttl }: Campaign): Body {
+  const body: Body = { name, action, target: query ? { query } : { all: true } };
+  const usual: { [member: string]: number } = { canary: 0, success_pct: 100, error_pct: 10, rate_per_min: 0, factor: 1 };
+  const chosen = Object.entries(rollout).filter(([member, value]) => value !== usual[member]);
+  if (Object.keys(params).length > 0) body.params = params;
+  if (chosen.length > 0) body.rollout = Object.fromEntries(chosen);
+  if (continuous) body.continuous = true;
+  if (at && Date.parse(at) > Date.now()) body.at = at;
+  if (inWindow) body.in_window = true;
+  if (ttl !== (inWindow ? 8 : 1) * DAY_S) body.ttl_s = ttl;
+  return body;
+}
+
+function Again({ campaign }: { campaign: Campaign }) {
+  const destructive = useActions(true).some((one) => one.action === campaign.action && one.destructive);
+  const body = destructive ? { ...bodyFrom(campaign), confirm: true } : bodyFrom(campaign);
+  const lines = { cli: asCampaignCli(body, null), curl: asCurl("campaigns", { ...body, start: true }, location.origin) };
+  return (
+    <div class="inside">
+      <FromShell lines={lines} />
+      {destructive && <p class="hint">N is for how many devices it is then: <code>muster campaign preview</code> says it.</p>}
+    </div>
+  );
+}
+
 // ---- its devices ----
 
 const targetStates = [
@@ -198,7 +232,9 @@ function Targets({ campaign }: { campaign: Campaign }) {
         options={targetStates.map((one) => ({ ...one, count: one.value ? counts[one.value] : progress.total }))} />
     }>
       {list.error && <Fault error={list.error} retry={list.reload} />}
-      {list.items?.length === 0 && <Empty title={state ? "No device is in this state" : "No device yet"} />}
+      {list.items?.length === 0 && <Empty title={state ? "No device is in this state" : "No device yet"}>
+        {!state && (campaign.state === "draft" ? "They are found when it starts." : "None matches; those that match later come in where it is continuous.")}
+      </Empty>}
       {list.items && list.items.length > 0 && (
         <div class="table-wrap">
           <table class="targets" data-testid="targets">
@@ -211,8 +247,7 @@ function Targets({ campaign }: { campaign: Campaign }) {
                 <th scope="col">Command</th>
               </tr>
             </thead>
-            <tbody>
-              {list.items.map((target) => (
+            <Chunks items={list.items} columns={5} row={(target) => (
                 <tr key={target.device} data-target={target.device}>
                   <td class="state">
                     {target.state === "waiting" ? <span class="status never"><Icon name="waiting" />Waiting</span> : <CommandBadge state={target.state} />}
@@ -222,8 +257,7 @@ function Targets({ campaign }: { campaign: Campaign }) {
                   <td class="reason">{target.reason}</td>
                   <td>{target.command && <a href={`/commands/${target.command}`}>Open</a>}</td>
                 </tr>
-              ))}
-            </tbody>
+            )} />
           </table>
         </div>
       )}

@@ -1,5 +1,5 @@
 // The life of one command: each move with its cause, what it printed, what was signed and what the device answered.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { isCancellable, useActions } from "./actions";
 import { type Command, type CommandDetail, type CommandResult, get, type Json } from "./api";
 import { ComposeButton, Fact } from "./commands";
@@ -7,24 +7,26 @@ import { absolute, duration, took } from "./format";
 import { useLoad, useThrottled } from "./hooks";
 import { subscribe } from "./live";
 import { Output, Underway } from "./output";
-import { Card, CommandBadge, Fault, Icon, isOpen, Pairs, Short, Time } from "./parts";
+import { NotYet, Card, CommandBadge, Fault, Icon, isOpen, Pairs, Short, Time } from "./parts";
 import { asCli, asCurl, asMqtt, type Body } from "./request";
+import { FromShell, type Lines } from "./shell";
 import type { ViewProps } from "./views";
 
 export default function CommandView({ who: { can_act: canAct }, args: [id] }: ViewProps) {
   const detail = useLoad(id!, (signal) => get<CommandDetail>(`commands/${id}`, {}, signal));
   const refresh = useThrottled(detail.reload, 500);
+  const device = detail.data?.device;
   useEffect(
     () =>
       subscribe({
         refresh,
         commands: (changed) => changed.some((one) => one.id === id) && refresh(),
-      }),
-    [id],
+      }, device ? [device] : []),
+    [id, device],
   );
   const actions = useActions(canAct);
   const command = detail.data;
-  if (!command) return detail.error ? <Fault error={detail.error} retry={detail.reload} /> : <div class="card skeleton tall" />;
+  if (!command) return <NotYet {...detail} absent="There is no such command" all={["/commands", "all commands"]} />;
   return (
     <>
       <a class="back" href="/commands"><Icon name="back" /> Commands</a>
@@ -52,7 +54,7 @@ export default function CommandView({ who: { can_act: canAct }, args: [id] }: Vi
       {command.sent_at && <Output command={command} />}
       <Card id="results" title="What the device answered"><Results results={command.results} /></Card>
       {command.jws && <Card id="signed" title="What was signed"><Signed jws={command.jws} /></Card>}
-      {!command.cancels && <Card id="shell" title="The same from a shell"><FromShell command={command} /></Card>}
+      {!command.cancels && <Card id="shell" title="The same from a shell"><div class="inside"><FromShell lines={linesOf(command)} /></div></Card>}
     </>
   );
 }
@@ -197,21 +199,7 @@ function bodyFrom({ device, action, params, confirmed }: Command & { confirmed?:
   return body;
 }
 
-function FromShell({ command }: { command: Command }) {
-  const [which, setWhich] = useState<"cli" | "curl" | "mqtt">("cli");
+function linesOf(command: Command): Lines {
   const body = bodyFrom(command);
-  const texts = { cli: asCli(body, ""), curl: asCurl("commands", body, location.origin), mqtt: asMqtt(body, location.hostname) };
-  const names = { cli: "muster", curl: "curl", mqtt: "mosquitto_pub" } as const;
-  return (
-    <div class="inside from-shell">
-      <div class="segments" role="group" aria-label="With what">
-        {(["cli", "curl", "mqtt"] as const).map((one) => (
-          <button key={one} type="button" aria-pressed={which === one} onClick={() => setWhich(one)}>{names[one]}</button>
-        ))}
-      </div>
-      <p data-testid={`as-${which}`}><Short text={texts[which]} what={`line for ${names[which]}`} whole /></p>
-      {which === "mqtt" && <p class="hint">NAME is an operator's; <code>muster operator add NAME</code> makes one and says at which host and port.</p>}
-      {which === "curl" && <p class="hint">With the key of <code>muster up</code>; any other API key may stand in its place.</p>}
-    </div>
-  );
+  return { cli: asCli(body), curl: asCurl("commands", body, location.origin), mqtt: asMqtt(body, location.hostname) };
 }

@@ -3,6 +3,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { isCancellable, useActions } from "./actions";
 import { type Command, type CommandDetail, get, type Page } from "./api";
+import { Chunks } from "./chunks";
 import type { ComposeProps, Made } from "./compose";
 import { absolute, count, took } from "./format";
 import { useLoad, useThrottled } from "./hooks";
@@ -99,7 +100,7 @@ export default function CommandsView({ who: { can_act: canAct } }: ViewProps) {
         refresh,
         commands: (changed) =>
           list.change((items) => mergeCommands(items, changed).filter((command) => fits(command, filters))),
-      }),
+      }, device ? [device] : null),
     [key],
   );
   const filtered = [device, state, action, by, campaign, span].some(Boolean);
@@ -204,18 +205,16 @@ export function CommandTable({ items, withDevice, canAct, reveal = "" }: {
             <th scope="col">Result</th>
           </tr>
         </thead>
-        <tbody>
-          {items.map((command) => (
-            <CommandRow
-              key={command.id}
-              command={command}
-              withDevice={withDevice}
-              mayCancel={canAct && isCancellable(command, actions)}
-              open={open === command.id}
-              toggle={() => setOpen(open === command.id ? "" : command.id)}
-            />
-          ))}
-        </tbody>
+        <Chunks items={items} columns={withDevice ? 7 : 6} row={(command) => (
+          <CommandRow
+            key={command.id}
+            command={command}
+            withDevice={withDevice}
+            mayCancel={canAct && isCancellable(command, actions)}
+            open={open === command.id}
+            toggle={() => setOpen(open === command.id ? "" : command.id)}
+          />
+        )} />
       </table>
     </div>
   );

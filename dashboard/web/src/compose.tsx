@@ -5,8 +5,9 @@ import { type Action, ApiError, type Campaign, type Command, type DeviceDetail, 
 import { Blast, usePreview } from "./blast";
 import { ActionField, Field, ParamField } from "./fields";
 import { PlanFields, TargetField, TimeFields } from "./plan";
-import { Fault, Short } from "./parts";
-import { asCli, asCurl, asMqtt, type Body, bodyOf, campaignOf, type Draft, type Faults, platformOf, type Plan, usualPlan } from "./request";
+import { Fault } from "./parts";
+import { asCampaignCli, asCli, asCurl, asMqtt, type Body, bodyOf, campaignOf, type Draft, type Faults, platformOf, type Plan, usualPlan } from "./request";
+import { FromShell, type Lines } from "./shell";
 import { devicesOf, type Target } from "./targets";
 
 // What came of it: the command, or the campaign. null: nothing, it was closed.
@@ -209,7 +210,7 @@ function Form(props: FormProps) {
       )}
       <details>
         <summary>The same from a shell</summary>
-        {valid ? <Shell single={single} body={body} ttl={draft.ttl} /> : <p class="muted">Fill in the form, and it stands here.</p>}
+        {valid ? <FromShell lines={linesOf(single, body, preview.data?.devices ?? null)} /> : <p class="muted">Fill in the form, and it stands here.</p>}
       </details>
       <footer>
         {fault && <Fault error={fault} />}
@@ -224,19 +225,8 @@ function Form(props: FormProps) {
   );
 }
 
-export function Shell({ single, body, ttl }: { single: boolean; body: Body; ttl: string }) {
-  return (
-    <>
-      {single && <p data-testid="as-cli"><Short text={asCli(body, ttl)} what="command line" whole /></p>}
-      <p data-testid="as-curl">
-        <Short text={asCurl(single ? "commands" : "campaigns", body, location.origin)} what="line for curl" whole />
-      </p>
-      {single && <p data-testid="as-mqtt"><Short text={asMqtt(body, location.hostname)} what="line for mosquitto_pub" whole /></p>}
-      {single && (
-        <p class="hint">
-          NAME is an operator's; <code>muster operator add NAME</code> makes one and says at which host and port.
-        </p>
-      )}
-    </>
-  );
+function linesOf(single: boolean, body: Body, devices: number | null): Lines {
+  return single
+    ? { cli: asCli(body), curl: asCurl("commands", body, location.origin), mqtt: asMqtt(body, location.hostname) }
+    : { cli: asCampaignCli(body, devices), curl: asCurl("campaigns", { ...body, start: true }, location.origin) };
 }

@@ -17,7 +17,7 @@ import { EventTable, useEvents } from "./events";
 import { type Loaded, useLoad, useThrottled } from "./hooks";
 import { IdentityCard } from "./identity";
 import { subscribe } from "./live";
-import { Card, Empty, Fault } from "./parts";
+import { NotYet, Card, Empty, Fault } from "./parts";
 import type { ViewProps } from "./views";
 
 export default function DeviceView({ who, args }: ViewProps) {
@@ -53,14 +53,8 @@ export default function DeviceView({ who, args }: ViewProps) {
       }, [id]),
     [id],
   );
-  if (device.error?.status === 404)
-    return (
-      <Empty title={`There is no device ${id}`}>
-        <a href="/devices">Go to all devices</a>
-      </Empty>
-    );
-  if (!device.data)
-    return device.error ? <Fault error={device.error} retry={device.reload} /> : <div class="card skeleton tall" />;
+  if (!device.data || device.error?.status === 404)
+    return <NotYet {...device} absent={`There is no device ${id}`} all={["/devices", "all devices"]} />;
   const data = device.data;
   const edited = (change: Partial<DeviceDetail>) => {
     device.change((old) => ({ ...old, ...change }));

@@ -15,7 +15,7 @@ const ranges = [
   { value: "24", text: "24 h" },
   { value: "168", text: "7 d" },
   { value: "720", text: "30 d" },
-  { value: "own", text: "Own" },
+  { value: "own", text: "Custom" },
 ];
 const HOUR_MS = 3_600_000;
 const SHOWN_FIRST = 4;

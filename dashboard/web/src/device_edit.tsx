@@ -1,9 +1,9 @@
 // What people write about a device, changed where it stands: its name, its tags, notes.
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ApiError, type DeviceDetail, patch, post } from "./api";
+import { ApiError, type DeviceDetail, get, type Group, type Page, patch, post } from "./api";
 import { count } from "./format";
-import { Card, Icon } from "./parts";
+import { Card, Icon, tagAddress } from "./parts";
 
 const NAME_MAX = 100;
 const TAG_MAX = 64;
@@ -113,7 +113,7 @@ export function TagsEdit({ device, canAct, edited }: EditProps) {
     <span class="device-tags" data-testid="tags">
       {device.tags.map((tag) => (
         <span key={tag} class="tag">
-          {tag}
+          {change.open ? tag : <a href={tagAddress(tag)}>{tag}</a>}
           {change.open && (
             <button type="button" class="plain" aria-label={`Take the tag ${tag} away`} disabled={change.busy} onClick={() => void send({ remove: [tag] })}>
               ×
@@ -130,6 +130,57 @@ export function TagsEdit({ device, canAct, edited }: EditProps) {
         </Editor>
       ) : (
         canAct && <button type="button" class="plain" onClick={change.begin}>{device.tags.length > 0 ? "Edit tags" : "Add tags"}</button>
+      )}
+    </span>
+  );
+}
+
+// The groups whose members are listed; those with a query have whatever matches it.
+export function GroupsEdit({ device, canAct, edited }: EditProps) {
+  const change = useChange(edited);
+  const [names, setNames] = useState<string[]>([]);
+  const send = (group: string, body: { add?: string[]; remove?: string[] }) =>
+    change.send(async () => {
+      await post(`groups/${encodeURIComponent(group)}/devices`, body);
+      const others = device.groups.filter((one) => one !== group);
+      return { groups: body.add ? [...others, group].sort() : others };
+    }, true);
+  const begin = () => {
+    change.begin();
+    get<Page<Group>>("groups", { limit: 500 }).then(
+      ({ items }) => setNames(items.filter(({ query }) => query === null).map(({ name }) => name)),
+      () => {}, // the name can be typed all the same
+    );
+  };
+  const submit = (form: HTMLFormElement) => {
+    const group = valueOf(form, "group").trim();
+    if (group) void send(group, { add: [device.device] }).then(() => form.reset());
+  };
+  return (
+    <span class="device-tags" data-testid="groups">
+      {device.groups.map((group) => (
+        <span key={group} class="tag">
+          <span class="sr">group </span>
+          <Icon name="group" />
+          {change.open ? group : <a href={`/groups/${encodeURIComponent(group)}`}>{group}</a>}
+          {change.open && (
+            <button type="button" class="plain" aria-label={`Take it out of ${group}`} disabled={change.busy}
+              onClick={() => void send(group, { remove: [device.device] })}>
+              ×
+            </button>
+          )}
+        </span>
+      ))}
+      {change.open ? (
+        <Editor label="Groups" end={change.end} submit={submit}>
+          <input name="group" aria-label="Another group" placeholder="Another group" list="device-groups" maxLength={63} autocomplete="off" autocapitalize="none" />
+          <datalist id="device-groups">{names.filter((name) => !device.groups.includes(name)).map((name) => <option key={name} value={name} />)}</datalist>
+          <button type="submit" disabled={change.busy}>Add</button>
+          <button type="button" onClick={change.end}>Done</button>
+          {change.error && <span class="bad" role="alert">{change.error}</span>}
+        </Editor>
+      ) : (
+        canAct && <button type="button" class="plain" onClick={begin}>{device.groups.length > 0 ? "Edit groups" : "Add to a group"}</button>
       )}
     </span>
   );

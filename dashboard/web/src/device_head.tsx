@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { loadActions } from "./actions";
 import { type Action, type ApiError, type Command, type DeviceDetail, post } from "./api";
 import type { ComposerProps } from "./compose";
-import { type EditProps, NameEdit, TagsEdit } from "./device_edit";
+import { type EditProps, GroupsEdit, NameEdit, TagsEdit } from "./device_edit";
 import { absolute, duration, statusOf } from "./format";
 import { useNow } from "./hooks";
 import { CommandBadge, Icon, RevokedTag, StatusBadge, Time } from "./parts";
@@ -30,6 +30,7 @@ export function Head({ device, canAct, edited, sent, commands, reload }: EditPro
           <RevokedTag device={device} />
           <NameEdit device={device} canAct={canAct} edited={edited} />
           <TagsEdit device={device} canAct={canAct} edited={edited} />
+          <GroupsEdit device={device} canAct={canAct} edited={edited} />
         </div>
         {canAct && <Actions device={device} sent={sent} commands={commands} />}
       </div>

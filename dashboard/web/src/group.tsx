@@ -6,7 +6,7 @@ import { ComposeButton } from "./commands";
 import { count } from "./format";
 import { useLoad } from "./hooks";
 import { usePages } from "./pages";
-import { Card, Dialog, Empty, Fault, Filter, Icon, StatusBadge, Tag, Time } from "./parts";
+import { Card, Dialog, Empty, Fault, Filter, Icon, NotYet, StatusBadge, Tag, Time } from "./parts";
 import { navigate, useQuery } from "./router";
 import { devicesOf } from "./targets";
 import type { ViewProps } from "./views";
@@ -28,7 +28,7 @@ export default function GroupView({ who: { can_act: canAct }, args: [name] }: Vi
       setError(thrown as ApiError);
     }
   };
-  if (!group) return loaded.error ? <Fault error={loaded.error} retry={loaded.reload} /> : <div class="card skeleton tall" />;
+  if (!group) return <NotYet {...loaded} absent={`There is no group ${name}`} all={["/groups", "all groups"]} />;
   return (
     <>
       <a class="back" href="/groups"><Icon name="back" /> Groups and tags</a>
@@ -55,7 +55,7 @@ export default function GroupView({ who: { can_act: canAct }, args: [name] }: Vi
       <Members group={group} path={path} canAct={canAct} changed={loaded.reload} />
       <Card id="used" title="Campaigns for it">
         {group.campaigns.length === 0 ? (
-          <Empty title="No campaign names it" />
+          <Empty title="No campaign names it">{canAct && "Send it a command: for more than one device that is a campaign."}</Empty>
         ) : (
           <ul class="plain-list inside">
             {group.campaigns.map((one) => (

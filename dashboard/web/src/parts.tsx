@@ -16,6 +16,7 @@ const paths: { [name: string]: Path } = {
   waiting: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.2 8h.01M8 8h.01M10.8 8h.01",
   running: "M14.2 8A6.2 6.2 0 1 1 10.5 2.3M10.4 5.4 10.6 2.2 13.6 3",
   cancelled: "M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8ZM5.4 8h5.2",
+  group: "M1.8 3.6h4.4l1.4 1.8h6.6v7H1.8z",
   search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9ZM10.4 10.4l3.4 3.4",
   bolt: "M8.8 1.8 3.8 9h3.6l-.4 5.2L12.2 7H8.6l.2-5.2Z",
   alert: "M8 2.2 14.4 13.4H1.6L8 2.2ZM8 6.4v3.2M8 11.6h.01",
@@ -150,6 +151,26 @@ export function Fault({ error, retry }: { error: ApiError; retry?: () => void })
   );
 }
 
+// A view whose subject is not there yet, cannot be had, or does not exist.
+export function NotYet({ error, reload, absent, all: [href, list] }: {
+  error: ApiError | null;
+  reload: () => void;
+  absent: string;
+  all: [href: string, list: string];
+}) {
+  if (error?.status === 404) return <Absent title={absent} href={href} link={`Go to ${list}`} />;
+  return error ? <Fault error={error} retry={reload} /> : <div class="card skeleton tall" role="status" aria-label="Loading" />;
+}
+
+export function Absent({ title, href, link }: { title: string; href: string; link: string }) {
+  return (
+    <div class="card empty">
+      <h1 class="title">{title}</h1>
+      <p><a href={href}>{link}</a></p>
+    </div>
+  );
+}
+
 export function Card({ title, aside, children, id }: {
   title: string;
   aside?: ComponentChildren;
@@ -190,8 +211,9 @@ export function Segments<T extends string>({ label, value, options, onChange }: 
   );
 }
 
-export function Dialog({ button, id, title, children, confirm, danger, disabled, onConfirm }: {
+export function Dialog({ button, primary, id, title, children, confirm, danger, disabled, onConfirm }: {
   button: string;
+  primary?: boolean; // what the view is mainly for
   id?: string; // where the same button stands more than once
   title: string;
   children: ComponentChildren;
@@ -209,7 +231,7 @@ export function Dialog({ button, id, title, children, confirm, danger, disabled,
   };
   return (
     <>
-      <button type="button" disabled={disabled} onClick={open}>{button}</button>
+      <button type="button" class={primary ? "primary" : ""} disabled={disabled} onClick={open}>{button}</button>
       <dialog ref={dialog} aria-labelledby={name}>
         <form
           method="dialog"
@@ -227,10 +249,10 @@ export function Dialog({ button, id, title, children, confirm, danger, disabled,
   );
 }
 
+export const tagAddress = (tag: string): string => `/devices?query=${encodeURIComponent(`tag:"${tag}"`)}`;
+
 // Leads to all devices with this tag.
-export function Tag({ tag }: { tag: string }) {
-  return <a class="tag" href={`/devices?query=${encodeURIComponent(`tag:"${tag}"`)}`}>{tag}</a>;
-}
+export const Tag = ({ tag }: { tag: string }) => <a class="tag" href={tagAddress(tag)}>{tag}</a>;
 
 // Leads to an export of what is shown.
 export function ExportLink({ kind, query, device }: { kind: string; query?: string; device?: string }) {

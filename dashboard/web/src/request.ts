@@ -114,7 +114,7 @@ export function bodyOf(device: string, draft: Draft): { body: Body; faults: Faul
   return { body: { device, ...bodyFor(draft, faults) }, faults };
 }
 
-// name of a field of the plan, of the rollout, and between which numbers; "" is the server's default
+// name of a field of the plan and option of the command line, of the rollout, and between which numbers; "" is the server's default
 const NUMBERS: [field: keyof Plan & string, member: string, min: number, max: number][] = [
   ["canary", "canary", 0, 1_000_000],
   ["success", "success_pct", 0, 100],
@@ -151,20 +151,47 @@ export function campaignOf(target: Target, draft: Draft, plan: Plan): { body: Bo
 
 const UNITS: { [unit: string]: number } = { m: 60, h: 3600, d: 86400 };
 const secondsOf = (time: string): number => Number(time.slice(0, -1)) * UNITS[time.slice(-1)]!;
+// In the largest unit that holds it exactly, as the command line takes it.
+function timeOf(seconds: number): string {
+  const unit = ["d", "h", "m"].find((one) => seconds % UNITS[one]! === 0);
+  return unit ? `${seconds / UNITS[unit]!}${unit}` : `${seconds}s`;
+}
 
 // ---- for a shell ----
 
 // Within apostrophes a shell takes everything as it stands, but the apostrophe.
 export const quoted = (text: string): string => (/^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-export function asCli(body: Body, ttl: string): string {
-  const words = ["muster command send", quoted(String(body.device)), quoted(body.action)];
-  if (body.params) words.push("--params", quoted(JSON.stringify(body.params)));
+function timesFor(body: Body): string[] {
+  const words: string[] = [];
   if (body.at) words.push("--at", quoted(String(body.at)));
   if (body.in_window) words.push("--in-window");
-  if (ttl) words.push("--ttl", ttl);
+  if (body.ttl_s) words.push("--ttl", timeOf(Number(body.ttl_s)));
+  return words;
+}
+
+export function asCli(body: Body): string {
+  const words = ["muster command send", quoted(String(body.device)), quoted(body.action)];
+  if (body.params) words.push("--params", quoted(JSON.stringify(body.params)));
+  words.push(...timesFor(body));
   if (body.confirm) words.push("--yes");
   return words.join(" ");
+}
+
+// Of a campaign; devices: for how many it is, which something destructive has to name.
+export function asCampaignCli(body: Body, devices: number | null): string {
+  const words = ["muster campaign create", quoted(String(body.name)), quoted(body.action)];
+  for (const [kind, whom] of Object.entries(body.target as { [kind: string]: Json })) {
+    if (whom === true) words.push("--all");
+    else words.push(`--${kind}`, quoted(Array.isArray(whom) ? whom.join(",") : String(whom)));
+  }
+  if (body.params) words.push("--params", quoted(JSON.stringify(body.params)));
+  const rollout = (body.rollout ?? {}) as { [member: string]: Json };
+  for (const [field, member] of NUMBERS) if (rollout[member] !== undefined) words.push(`--${field}`, String(rollout[member]));
+  if (body.continuous) words.push("--continuous");
+  words.push(...timesFor(body));
+  if (body.confirm) words.push("--confirm", devices === null ? "N" : String(devices));
+  return [...words, "--start"].join(" ");
 }
 
 export const asMqtt = (body: Body, host: string): string =>

@@ -123,7 +123,7 @@ function RoleField({ value }: { value?: string }) {
 
 function NewUser({ create }: { create: (form: FormData) => void }) {
   return (
-    <Dialog button="New person…" title="Let somebody in" confirm="Make the account" disabled={false} onConfirm={create}>
+    <Dialog button="New person…" primary title="Let somebody in" confirm="Make the account" disabled={false} onConfirm={create}>
       <label>
         Name
         <input name="name" required pattern="[a-z0-9][a-z0-9._\-]{0,62}" title="small letters, digits, . _ -" autocapitalize="none" autocomplete="off" />
