@@ -4,10 +4,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
-import { accessible, looks, open, withBrowser } from './page.mjs'
+import { accessible, looks, open, shot, withBrowser } from './page.mjs'
 
-const { MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_SHOTS, MUSTER_ENROLL, MUSTER_AGENT } = process.env
+const { MUSTER_LINK, MUSTER_SIM, MUSTER_DEVICE, MUSTER_ENROLL, MUSTER_AGENT } = process.env
 const children = []
 
 function simulate() {
@@ -353,7 +352,7 @@ async function watchAndAct(browser) {
 	await page.getByTestId('lost').first().waitFor()
 	assert.match(await page.getByTestId('lost').first().innerText(), /\b0\b/)
 	await accessible(page, 'device')
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'device.png') })
+	await shot(page, 'device')
 	await commandsByForm(context, page)
 	await page.goto(new URL(`/devices/${MUSTER_DEVICE}`, MUSTER_LINK).href)
 	await identity(page).waitFor()
@@ -379,7 +378,7 @@ async function watchAndAct(browser) {
 	await page.goto(new URL('/devices', MUSTER_LINK).href)
 	await page.getByTestId('devices').waitFor()
 	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360), 'no sideways scrolling at 360 px')
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'fleet-360.png') })
+	await shot(page, 'fleet-360')
 
 	await page.setViewportSize({ width: 1440, height: 900 })
 	const cookies = await context.cookies()

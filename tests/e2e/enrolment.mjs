@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { accessible, address, looks, open, withBrowser } from './page.mjs'
 
-const { MUSTER_LINK, MUSTER_SHOTS, MUSTER_WAITING } = process.env
+const { MUSTER_LINK, MUSTER_SCRATCH, MUSTER_WAITING } = process.env
 
 async function decideTogether(page) {
 	const table = page.getByTestId('waiting')
@@ -35,8 +35,8 @@ async function makeToken(page) {
 	await page.getByRole('dialog').getByRole('button', { name: 'Make it' }).click()
 	const token = await page.getByTestId('token').locator('code').getAttribute('title')
 	assert.match(token, /^[A-Za-z0-9_-]{43}$/)
-	await page.locator('svg.qr').screenshot({ path: join(MUSTER_SHOTS, 'qr.png') })
-	await writeFile(join(MUSTER_SHOTS, 'token'), token, { mode: 0o600 })
+	await page.locator('svg.qr').screenshot({ path: join(MUSTER_SCRATCH, 'qr.png') })
+	await writeFile(join(MUSTER_SCRATCH, 'token'), token, { mode: 0o600 })
 	await looks(page, 'enrolment-token')
 	await page.getByRole('button', { name: 'Done' }).click()
 	assert.ok(!(await page.content()).includes(token), 'it is told once')

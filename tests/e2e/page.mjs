@@ -1,6 +1,6 @@
 // What the tests of the page share: Debian's Chromium, and what must hold in every view. A script is run by browse() of
-// page.py, which sets MUSTER_WEB (folder of the page's node_modules), MUSTER_LINK (one-time login link) and MUSTER_SHOTS
-// (folder for screenshots).
+// page.py, which sets MUSTER_WEB (folder of the page's node_modules), MUSTER_LINK (one-time login link) and MUSTER_SCRATCH
+// (folder for what the script leaves for its test). With MUSTER_SHOTS, a folder, there are screenshots to look at.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -28,7 +28,9 @@ export async function withBrowser(test) {
 
 // A page of its own context; faults gathers what its script and its console complain of.
 export async function open(browser, options = {}) {
-	const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1440, height: 900 }, ...options })
+	const context = await browser.newContext({
+		ignoreHTTPSErrors: true, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 }, ...options,
+	})
 	const page = await context.newPage()
 	page.setDefaultTimeout(20000)
 	const faults = []
@@ -41,14 +43,22 @@ export async function open(browser, options = {}) {
 
 export const address = (path) => new URL(path, MUSTER_LINK).href
 
-export async function accessible(page, view) {
-	// axe is injected by the test's own tool, past the page's content security policy.
-	await page.evaluate(await readFile(axe, 'utf8'))
-	const { violations } = await page.evaluate(() => globalThis.axe.run())
-	assert.deepEqual(violations.map((one) => `${view}: ${one.id}: ${one.nodes[0].html}`), [])
+export async function shot(target, name, options) {
+	if (MUSTER_SHOTS) await target.screenshot({ path: join(MUSTER_SHOTS, `${name}.png`), ...options })
 }
 
-// Wide and narrow, light and dark; nothing is wider than the screen.
+// All rules, or those named.
+export async function accessible(page, view, rules) {
+	// axe is injected by the test's own tool, past the page's content security policy.
+	if (!await page.evaluate(() => 'axe' in globalThis)) await page.evaluate(await readFile(axe, 'utf8'))
+	const found = await page.evaluate(async (runOnly) => {
+		const { violations } = await globalThis.axe.run({ resultTypes: ['violations'], ...(runOnly && { runOnly }) })
+		return violations.map((one) => `${one.id}: ${one.nodes[0].html}`)
+	}, rules)
+	assert.deepEqual(found.map((one) => `${view}: ${one}`), [])
+}
+
+// Wide and narrow, light and dark; nothing is wider than the screen. Of what axe looks at, only contrast is another in the dark.
 export async function looks(page, name, options) {
 	for (const colorScheme of ['dark', 'light']) {
 		for (const width of [360, 1440]) {
@@ -56,8 +66,8 @@ export async function looks(page, name, options) {
 			await page.setViewportSize({ width, height: width === 360 ? 780 : 900 })
 			// A chart is drawn anew for the width a moment later.
 			await page.waitForFunction(() => document.documentElement.scrollWidth <= innerWidth)
-			await page.screenshot({ path: join(MUSTER_SHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true, ...options })
+			await shot(page, `${name}-${width}-${colorScheme}`, { fullPage: true, ...options })
 		}
-		await accessible(page, `${name}, ${colorScheme}`)
+		await accessible(page, `${name}, ${colorScheme}`, colorScheme === 'dark' ? ['color-contrast'] : undefined)
 	}
 }

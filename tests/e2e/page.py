@@ -24,7 +24,7 @@ def browse(stack, script, user="admin", **environment):
     folder.mkdir(exist_ok=True)
     done = run("node", HERE / script, check=False, timeout=300, env=os.environ | {
         "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": login_link(stack, user), "HOME": str(folder),
-        "MUSTER_SHOTS": os.environ.get("MUSTER_SHOTS", str(folder)),
+        "MUSTER_SCRATCH": str(folder),
     } | {f"MUSTER_{name.upper()}": value for name, value in environment.items()})
     assert done.returncode == 0 and "seen" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout

@@ -1,9 +1,8 @@
 // An administrator lets a device in on the page.
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
-import { accessible, open, withBrowser } from './page.mjs'
+import { accessible, open, shot, withBrowser } from './page.mjs'
 
-const { MUSTER_LINK, MUSTER_SHOTS } = process.env
+const { MUSTER_LINK } = process.env
 
 await withBrowser(async (browser) => {
 	const { page } = await open(browser)
@@ -13,12 +12,12 @@ await withBrowser(async (browser) => {
 	await wanted.waitFor()
 	await accessible(page, 'registrations')
 	assert.equal(await page.evaluate(() => globalThis.injected), undefined, 'what a device says is text')
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'registrations.png') })
+	await shot(page, 'registrations')
 
 	await wanted.getByRole('button', { name: 'Approve…' }).click()
 	const dialog = page.getByRole('dialog')
 	await dialog.getByLabel('Its name').fill('door-7')
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'approve.png') })
+	await shot(page, 'approve')
 	await dialog.getByRole('button', { name: 'Approve' }).click()
 	await wanted.waitFor({ state: 'detached' })
 
@@ -28,6 +27,6 @@ await withBrowser(async (browser) => {
 	await page.getByRole('dialog').getByRole('button', { name: 'Reject' }).click()
 	await unwanted.waitFor({ state: 'detached' })
 	await page.setViewportSize({ width: 390, height: 844 })
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'registrations-narrow.png') })
+	await shot(page, 'registrations-narrow')
 	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'it fits a telephone')
 })

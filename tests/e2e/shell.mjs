@@ -1,9 +1,8 @@
 // The frame: navigation, keyboard, theme; the overview, the system, the API's document.
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
-import { accessible, address, looks, open, withBrowser } from './page.mjs'
+import { accessible, address, looks, open, shot, withBrowser } from './page.mjs'
 
-const { MUSTER_LINK, MUSTER_SHOTS } = process.env
+const { MUSTER_LINK } = process.env
 
 const active = (page) => page.evaluate(() => document.activeElement?.textContent ?? '')
 const theme = (page) => page.evaluate(() => document.documentElement.dataset.theme)
@@ -119,7 +118,7 @@ async function usesTheDrawer(page) {
 	await page.getByRole('button', { name: 'Menu' }).click()
 	await page.getByRole('navigation').getByRole('link', { name: 'System' }).waitFor()
 	await accessible(page, 'drawer')
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'drawer-360-light.png') })
+	await shot(page, 'drawer-360-light')
 	await page.getByRole('navigation').getByRole('link', { name: 'Devices' }).click()
 	await at(page, '/devices')
 	await page.getByRole('navigation').waitFor({ state: 'hidden' })

@@ -1,7 +1,5 @@
 """The pages for enrolment and certificates, and their API: what is decided together, tokens by QR code, pre-approved lists."""
 import json
-import os
-import pathlib
 
 from page import browse
 from PIL import Image
@@ -31,7 +29,6 @@ def test_an_administrator_lets_many_in(stack):
     names = ["till-1", "till-2", "till-3", "desk-1", "left-out"]
     devices = {name: Applicant(stack, name, serial=f"SN-{name}", info={"model": hostile}) for name in names}
     assert [device.ask()[0] for device in devices.values()] == [202] * len(names)
-    shots = pathlib.Path(os.environ.get("MUSTER_SHOTS", stack.state / "page"))
     browse(stack, "enrolment.mjs", waiting=str(len(names)))
     states = dict(stack.rows("select wish, state from registration"))
     assert states == {"till-1": "approved", "till-2": "approved", "till-3": "approved", "desk-1": "pending", "left-out": "pending"}
@@ -40,8 +37,8 @@ def test_an_administrator_lets_many_in(stack):
     acts = stack.rows("select action, count(*) from audit where actor = 'admin' group by 1 order by 1")
     assert {"registration.approve": 3, "token.create": 1, "preapproval.remove": 1}.items() <= dict(acts).items(), acts
     # What a scanner at the device reads is what the agent takes.
-    code = pyzbar.decode(Image.open(shots / "qr.png"))[0].data.decode()
-    assert code == (shots / "token").read_text()
+    code = pyzbar.decode(Image.open(stack.state / "page/qr.png"))[0].data.decode()
+    assert code == (stack.state / "page/token").read_text()
     device = Applicant(stack, "scanned-1")
     status, answer = stack.post("/v1/enroll", {"token": code, "csr": device.csr})
     assert status == 201, answer
