@@ -1,4 +1,5 @@
 """Starts, asks and stops a private Muster stack; waits for conditions; plays devices with clients we did not write."""
+import contextlib
 import functools
 import json
 import os
@@ -37,11 +38,25 @@ def wait_for(condition, what, seconds=30):
         threading.Event().wait(min(max(0.05, 2 * (now - asked)), 1))
 
 
-def run(*command, check=True, timeout=120, **options):
-    """Runs a command; its output as text. A failure shows what it printed."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout, **options)
+def run(*command, check=True, timeout=120, input=None, **options):  # pylint: disable=redefined-builtin
+    """Runs a command; its output as text. A failure shows what it printed. When its time is up, what it started ends with it."""
+    words = [str(word) for word in command]
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                          **options) as process:
+        try:
+            out, err = process.communicate(input, timeout)
+        except BaseException as failure:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(failure, subprocess.TimeoutExpired):
+                raise
+            out, err = process.communicate(timeout=30)
+            raise AssertionError(f"{' '.join(words)}: not done after {timeout} s\n{out}\n{err}") from None
+    done = subprocess.CompletedProcess(words, process.returncode, out, err)
     if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(f"{' '.join(words)}: exit {done.returncode}\n{out}\n{err}")
     return done
 
 
