@@ -1,5 +1,6 @@
 #!/bin/bash
-# clang-tidy over every C source of the project, two at a time. Usage: tidy.sh <build folder with compile_commands.json>
+# clang-tidy over every C source of the project, the largest first, on each processor what others leave of it.
+# Usage: tidy.sh <build folder with compile_commands.json>
 set -u
 build=$1
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -10,7 +11,8 @@ trap 'rm -f "$log"' EXIT
 # shellcheck disable=SC2016 # the inner shell expands them
 git ls-files -co --exclude-standard -- 'common/*.c' 'agent/*.c' 'broker-conf/*.c' 'ingest/*.c' 'commander/*.c' \
 	'bridge/*.c' 'dashboard/*.c' 'tools/*.c' |
-	xargs -n 1 -P "$(nproc)" sh -c '
+	xargs ls -S |
+	nice -n 10 xargs -n 1 -P "$(nproc)" sh -c '
 		clang-tidy-14 --quiet -p "$0" "$1" 2>/dev/null && exit 0
 		code=$?
 		[ "$code" -le 128 ] || echo "$1: error: clang-tidy-14 crashed on it (exit code $code): write it another way"
