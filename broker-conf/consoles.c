@@ -20,13 +20,22 @@ struct console {
 	struct console_grant grant;
 };
 
+struct ended {
+	char client_id[CONSOLE_CLIENT_BYTES];
+	int64_t until_s;
+};
+
 struct consoles {
 	char *keys_path;
 	struct file_stamp stamp;
 	struct jws_key keys[CONSOLES_KEYS_MAX];
 	size_t key_count;
-	int64_t per_user, total;
+	int64_t per_user, total, cell;
 	void *tree; // of tsearch(3), by client
+	bool ends_known; // all that ended before this broker came up
+	struct ended *ended; // CONSOLES_ENDED_MAX of them
+	size_t ended_count;
+	int64_t closed_until_s; // for everybody: some that have ended could not be remembered
 };
 
 static int compare(const void *a, const void *b)
@@ -134,6 +143,76 @@ static bool enter(struct consoles *consoles, const void *client, const struct co
 	return false;
 }
 
+// ---- what was ended before its time ----
+
+static void forget_ended(struct consoles *consoles, int64_t now_s)
+{
+	for (size_t i = consoles->ended_count; i-- > 0;) {
+		if (consoles->ended[i].until_s <= now_s)
+			consoles->ended[i] = consoles->ended[--consoles->ended_count];
+	}
+}
+
+static bool has_ended(const struct consoles *consoles, const char *client_id)
+{
+	for (size_t i = 0; i < consoles->ended_count; i++) {
+		if (strcmp(consoles->ended[i].client_id, client_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool still_counts(const struct consoles *consoles, const struct console_grant *grant, int64_t now_s,
+			 struct error *error)
+{
+	if (grant->cell != consoles->cell)
+		return error_set(error, ERROR_DENIED, "the console's credential is for cell %lld",
+				 (long long)grant->cell);
+	if (!consoles->ends_known)
+		return error_set(error, ERROR_DENIED,
+				 "commander has not said yet which consoles have ended: it must run and reach this broker");
+	if (consoles->closed_until_s > now_s)
+		return error_set(error, ERROR_LIMIT, "too many consoles have ended lately; wait %lld s",
+				 (long long)(consoles->closed_until_s - now_s));
+	return !has_ended(consoles, grant->client_id) ||
+	       error_set(error, ERROR_DENIED, "the console's credential was ended: its login is over, or its rights changed");
+}
+
+static void mark_ended(const void *node, VISIT visit, void *user)
+{
+	struct console *console = *(struct console *const *)node;
+	const char *client_id = user;
+
+	if ((visit == postorder || visit == leaf) && strcmp(console->grant.client_id, client_id) == 0)
+		console->ended = true;
+}
+
+void consoles_end(struct consoles *consoles, const char *client_id, int64_t until_s)
+{
+	char wanted[CONSOLE_CLIENT_BYTES];
+
+	(void)snprintf(wanted, sizeof(wanted), "%s", client_id);
+	twalk_r(consoles->tree, mark_ended, wanted);
+	if (has_ended(consoles, wanted))
+		return;
+	if (consoles->ended_count == CONSOLES_ENDED_MAX) {
+		consoles->closed_until_s = until_s > consoles->closed_until_s ? until_s : consoles->closed_until_s;
+		return;
+	}
+
+	struct ended *ended = &consoles->ended[consoles->ended_count++];
+
+	memcpy(ended->client_id, wanted, sizeof(wanted));
+	ended->until_s = until_s;
+}
+
+void consoles_ends_known(struct consoles *consoles)
+{
+	consoles->ends_known = true;
+}
+
+// ---- coming and going ----
+
 bool consoles_let_in(struct consoles *consoles, const struct console_login *login, int64_t now_s,
 		     char user[PRINCIPAL_MAX], struct error *error)
 {
@@ -145,7 +224,8 @@ bool consoles_let_in(struct consoles *consoles, const struct console_login *logi
 		return error_set(error, ERROR_DENIED, "a console must use MQTT 3.1.1 with a clean session");
 	if (!refresh_keys(consoles, error) ||
 	    !console_verify(login->token, strlen(login->token), consoles->keys, consoles->key_count, login->client_id,
-			    now_s, &grant, error))
+			    now_s, &grant, error) ||
+	    !still_counts(consoles, &grant, now_s, error))
 		return false;
 	consoles_forget(consoles, login->client); // one that came to its end without our being told
 	if (!has_room(consoles, grant.user, error))
@@ -198,6 +278,7 @@ bool consoles_expired(struct consoles *consoles, int64_t now_s, char *client_id,
 {
 	struct overdue overdue = {.now_s = now_s};
 
+	forget_ended(consoles, now_s);
 	twalk_r(consoles->tree, look, &overdue);
 	if (!overdue.found)
 		return false;
@@ -206,16 +287,18 @@ bool consoles_expired(struct consoles *consoles, int64_t now_s, char *client_id,
 	return true;
 }
 
-struct consoles *consoles_new(const char *keys_path, int64_t per_user, int64_t total, struct error *error)
+struct consoles *consoles_new(const struct consoles_options *options, struct error *error)
 {
 	struct consoles *consoles = calloc(1, sizeof(*consoles));
 
 	if (consoles) {
-		consoles->per_user = per_user;
-		consoles->total = total;
-		consoles->keys_path = keys_path ? strdup(keys_path) : NULL;
+		consoles->per_user = options->per_user;
+		consoles->total = options->total;
+		consoles->cell = options->cell;
+		consoles->keys_path = options->keys_path ? strdup(options->keys_path) : NULL;
+		consoles->ended = calloc(CONSOLES_ENDED_MAX, sizeof(*consoles->ended));
 	}
-	if (consoles && (consoles->keys_path || !keys_path))
+	if (consoles && consoles->ended && (consoles->keys_path || !options->keys_path))
 		return consoles;
 	(void)error_errno(error, ENOMEM, "cannot keep the consoles");
 	consoles_free(consoles);
@@ -228,5 +311,6 @@ void consoles_free(struct consoles *consoles)
 		return;
 	tdestroy(consoles->tree, free);
 	free(consoles->keys_path);
+	free(consoles->ended);
 	free(consoles);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNTIL_DIGITS_MAX 11 // of seconds since 1970: beyond the year 5000
+
 // The members of each op. One that is not understood might limit what was meant: refuse rather than do more than was
 // asked.
 static const struct op {
@@ -19,6 +21,7 @@ static const struct op {
 	{"restore", CONTROL_CHANGE, {"op", "device", "serial", "change"}},
 	{"kick", CONTROL_KICK, {"op", "device"}},
 	{"list", CONTROL_LIST, {"op", "change", "part", "parts", "revoke", "restore"}},
+	{"consoles", CONTROL_CONSOLES, {"op", "ended", "complete"}},
 };
 
 static const struct op *find_op(const char *name)
@@ -129,6 +132,43 @@ static bool read_list(const struct json *object, struct control_request *out, st
 	return read_lines(revoke, true, out, error) && read_lines(restore, false, out, error);
 }
 
+// "console.<hex> <seconds since 1970>"
+static bool read_console(const char *text, struct control_console *out, struct error *error)
+{
+	size_t id_bytes = strcspn(text, " ");
+	const char *until = text + id_bytes;
+	char *end = NULL;
+
+	(void)snprintf(out->client_id, sizeof(out->client_id), "%.*s", (int)id_bytes, text);
+	if (id_bytes != CONSOLE_CLIENT_BYTES - 1 || !console_is_client_id(out->client_id) || until[0] != ' ' ||
+	    until[1] < '0' || until[1] > '9' || strlen(until) > UNTIL_DIGITS_MAX + 1)
+		return error_set(error, ERROR_INVALID, "\"%.80s\" is not \"console.<hex> <end>\"", text);
+	out->until_s = strtoll(until + 1, &end, 10);
+	return *end == '\0' || error_set(error, ERROR_INVALID, "\"%.80s\" has an end that is no number", text);
+}
+
+static bool read_consoles(const struct json *object, struct control_request *out, struct error *error)
+{
+	const struct json *ended = json_member(object, "ended"), *complete = json_member(object, "complete");
+
+	if (complete && !json_as_bool(complete, &out->complete))
+		return error_set(error, ERROR_INVALID, "complete must be true or false");
+	if (!ended || json_type(ended) != JSON_ARRAY)
+		return error_set(error, ERROR_INVALID, "ended must be an array");
+	out->ended = calloc(json_array_length(ended) + 1, sizeof(*out->ended));
+	if (!out->ended)
+		return error_errno(error, ENOMEM, "cannot hold the consoles that have ended");
+	for (size_t i = 0; i < json_array_length(ended); i++) {
+		const char *text = NULL;
+
+		if (!json_as_string(json_array_at(ended, i), &text))
+			return error_set(error, ERROR_INVALID, "ended holds strings");
+		if (!read_console(text, &out->ended[out->ended_count++], error))
+			return false;
+	}
+	return true;
+}
+
 bool control_parse(const char *payload, size_t len_bytes, struct control_request *out, struct error *error)
 {
 	auto_json struct json *object = json_parse(payload, len_bytes, error);
@@ -142,12 +182,14 @@ bool control_parse(const char *payload, size_t len_bytes, struct control_request
 		return error_set(error, ERROR_INVALID, "not an object with op");
 	op = find_op(name);
 	if (!op)
-		return error_set(error, ERROR_INVALID, "op is none of revoke, restore, kick and list");
+		return error_set(error, ERROR_INVALID, "op is none of revoke, restore, kick, list and consoles");
 	for (struct json_iterator it = json_begin(object); json_next(&it);) {
 		if (!is_member(op, it.name))
 			return error_set(error, ERROR_INVALID, "%s does not take %.64s", op->name, it.name);
 	}
 	out->op = op->op;
+	if (op->op == CONTROL_CONSOLES)
+		return read_consoles(object, out, error);
 	if (!read_number(object, "change", op->op == CONTROL_LIST ? 0 : 1, INT64_MAX, &out->change, error))
 		return false;
 	return op->op == CONTROL_LIST ? read_list(object, out, error) :
@@ -157,5 +199,6 @@ bool control_parse(const char *payload, size_t len_bytes, struct control_request
 void control_done(struct control_request *request)
 {
 	free(request->changes);
+	free(request->ended);
 	*request = (struct control_request){0};
 }

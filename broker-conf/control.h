@@ -2,6 +2,7 @@
 #pragma once
 
 #include "broker-conf/revocations.h"
+#include "common/console.h"
 
 #define CONTROL_PARTS_MAX 256 // of a list: far more than REVOCATIONS_MAX_BYTES hold
 
@@ -9,6 +10,12 @@ enum control_op {
 	CONTROL_CHANGE, // revoke or restore one
 	CONTROL_LIST,	// all that is known, in parts
 	CONTROL_KICK,	// end one device's session
+	CONTROL_CONSOLES, // credentials of consoles that count no more
+};
+
+struct control_console {
+	char client_id[CONSOLE_CLIENT_BYTES];
+	int64_t until_s;
 };
 
 struct control_request {
@@ -17,6 +24,9 @@ struct control_request {
 	int part, parts; // CONTROL_LIST: from 1
 	struct revocation *changes; // CONTROL_KICK: one, the device
 	size_t count;
+	struct control_console *ended; // CONTROL_CONSOLES
+	size_t ended_count;
+	bool complete; // these, and what came before on this connection, are all
 };
 
 // control_done it in any case.

@@ -267,10 +267,10 @@ static int on_publish(int event, void *event_data, void *user_data)
 		limits = &guard->device_limits;
 	else if (user && topic_is_operator(user))
 		limits = &guard->operator_limits;
-	if (!limits || limiter_take(guard->limiter, limits, user, limiter_weight(message->payload, message->payloadlen),
+	if (limits && !limiter_take(guard->limiter, limits, user, limiter_weight(message->payload, message->payloadlen),
 				    message->payloadlen, clock_mono_ms()))
-		return MOSQ_ERR_SUCCESS;
-	return MOSQ_ERR_ACL_DENIED;
+		return MOSQ_ERR_ACL_DENIED;
+	return MOSQ_ERR_SUCCESS;
 }
 
 static void tell_device(const struct limits *limits, const struct limiter_notice *notice, const char *topic)
@@ -464,12 +464,25 @@ static bool add_part(struct incoming *incoming, const struct control_request *pa
 	return true;
 }
 
+static void cut_consoles(struct guard *guard, const struct control_request *request)
+{
+	for (size_t i = 0; i < request->ended_count; i++) {
+		consoles_end(guard->consoles, request->ended[i].client_id, request->ended[i].until_s);
+		(void)mosquitto_kick_client_by_clientid(request->ended[i].client_id, false);
+	}
+	if (request->complete)
+		consoles_ends_known(guard->consoles);
+}
+
 static bool obey(struct guard *guard, const struct control_request *request, struct error *error)
 {
 	struct incoming *incoming = &guard->incoming;
 	bool ok;
 
 	switch (request->op) {
+	case CONTROL_CONSOLES:
+		cut_consoles(guard, request);
+		return true;
 	case CONTROL_KICK:
 		(void)mosquitto_kick_client_by_clientid(request->changes[0].name, true);
 		return true;
@@ -493,7 +506,10 @@ static void log_request(const struct control_request *request)
 {
 	const struct revocation *one = request->changes;
 
-	if (request->op == CONTROL_LIST)
+	if (request->op == CONTROL_CONSOLES)
+		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: %zu consoles ended%s", request->ended_count,
+				     request->complete ? ", all that have" : "");
+	else if (request->op == CONTROL_LIST)
 		mosquitto_log_printf(MOSQ_LOG_NOTICE, "guard: list of revocations up to %lld, part %d of %d",
 				     (long long)request->change, request->part, request->parts);
 	else
@@ -520,7 +536,7 @@ static int on_control(int event, void *event_data, void *user_data)
 	if (control_parse(control->payload ? control->payload : "", control->payloadlen, &request, &error) &&
 	    obey(guard, &request, &error)) {
 		log_request(&request);
-		if (request.op != CONTROL_KICK && request.part == request.parts)
+		if (request.op == CONTROL_CHANGE || (request.op == CONTROL_LIST && request.part == request.parts))
 			tell_list(guard, NULL);
 		return MOSQ_ERR_SUCCESS;
 	}
@@ -584,8 +600,7 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 	const char *revoked = option(options, count, "revoked");
 	const char *device_ca = option(options, count, "device_ca");
 	const char *service_ca = option(options, count, "service_ca");
-	int64_t per_user = 0;
-	int64_t total = 0;
+	struct consoles_options consoles = {.keys_path = option(options, count, "console_keys")};
 
 	if (!revoked || !device_ca || !service_ca)
 		return error_set(error, ERROR_INVALID,
@@ -593,10 +608,11 @@ static bool set_up(struct guard *guard, const struct mosquitto_opt *options, int
 				 "plugin_opt_service_ca are needed");
 	if (!read_limits(guard, options, count, error))
 		return false;
-	if (!read_number(options, count, "consoles_per_user", 10, &per_user, error) ||
-	    !read_number(options, count, "consoles", 200, &total, error))
+	if (!read_number(options, count, "consoles_per_user", 10, &consoles.per_user, error) ||
+	    !read_number(options, count, "consoles", 200, &consoles.total, error) ||
+	    !read_number(options, count, "cell", 1, &consoles.cell, error))
 		return false;
-	guard->consoles = consoles_new(option(options, count, "console_keys"), per_user, total, error);
+	guard->consoles = consoles_new(&consoles, error);
 	if (!guard->consoles)
 		return false;
 	guard->limiter = limiter_new(LIMITER_SWEEP_MS, clock_mono_ms());

@@ -37,7 +37,7 @@ void commander_due(struct commander *commander, unsigned due)
 static const char session_sql[] = "listen muster_request; listen muster_cancel; listen muster_result;"
 				  " listen muster_revocation; listen muster_kick; listen muster_wake;"
 				  " listen muster_campaign; listen muster_mail; listen muster_alert_rule;"
-				  " listen muster_alert_channel;"
+				  " listen muster_alert_channel; listen muster_console;"
 				  " set enable_seqscan = off; set jit = off;"
 				  " set idle_in_transaction_session_timeout = '15s'";
 
@@ -51,6 +51,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
 					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS | DUE_ALERTS |
 					 DUE_NOTIFY);
+	console_tell_all(commander);
 	wake_look_all(&commander->wake);
 	mail_look(&commander->mail);
 	hook_look(&commander->hook);
@@ -84,6 +85,7 @@ static void on_broker(void *user, bool session_present)
 	    !broker_subscribe(commander->mqtt, &error))
 		log_error("broker.subscribe", "error", error.what);
 	revocation_connected(commander);
+	console_tell_all(commander);
 	commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
 }
 

@@ -12,6 +12,7 @@
 #include "commander/alert.h"
 #include "commander/broker.h"
 #include "commander/campaign.h"
+#include "commander/console.h"
 #include "commander/crash.h"
 #include "commander/devices.h"
 #include "commander/hook.h"
@@ -51,6 +52,7 @@ enum due {
 	DUE_ALERTS = 1 << 14, // a rule, or the clocks
 	DUE_NOTIFY = 1 << 15, // silences, messages about alerts
 	DUE_SIGNERS = 1 << 13,	 // announcements of signing keys, new ones or to be told to devices
+	DUE_CONSOLES = 1 << 16,	 // live consoles that have ended
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
 };
 
@@ -68,6 +70,7 @@ struct commander {
 	struct devices freed;  // answered, so the next command may go
 	struct devices kicks;  // their sessions are to be cut, once
 	struct revocation revocation;
+	struct console_ends console_ends;
 	struct wake wake;
 	struct mail mail;
 	struct alerts alerts;

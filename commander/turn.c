@@ -2,6 +2,7 @@
 
 #include "commander/cancel.h"
 #include "commander/commander.h"
+#include "commander/console.h"
 #include "commander/dispatch.h"
 #include "commander/expiry.h"
 #include "commander/request.h"
@@ -31,6 +32,7 @@ static bool run_steps(struct commander *commander, struct error *error)
 	return (!(commander->due & DUE_SIGNERS) || signing_run(commander, error)) &&
 	       ((!(commander->due & DUE_REVOCATION) && commander->online.count == 0) ||
 		revocation_run(commander, error)) &&
+	       (!(commander->due & DUE_CONSOLES) || console_run(commander, error)) &&
 	       (!(commander->due & DUE_RETELL) || retell_run(commander, error)) &&
 	       (commander->inbox.count == 0 || operator_run(commander, error)) &&
 	       (!(commander->due & DUE_REQUESTS) || request_run(commander, error)) &&
@@ -73,6 +75,7 @@ static bool run_transaction(struct commander *commander, struct error *error)
 	pg_rollback(commander->pg);
 	outgoing_rollback(&commander->outgoing);
 	revocation_rolled_back(commander);
+	console_tell_all(commander);
 	wake_rolled_back(&commander->wake);
 	mail_rolled_back(&commander->mail);
 	hook_rolled_back(&commander->hook);
@@ -102,6 +105,8 @@ static void note_notification(void *user, const char *channel, const char *paylo
 		commander->due |= DUE_NOTIFY;
 	else if (strcmp(channel, "muster_mail") == 0)
 		mail_look(&commander->mail);
+	else if (strcmp(channel, "muster_console") == 0)
+		console_ended(commander, payload);
 	else if (strcmp(channel, "muster_campaign") == 0)
 		commander->due |= DUE_CAMPAIGNS;
 	else if (strcmp(channel, "muster_revocation") == 0 ||

@@ -40,6 +40,7 @@ char *console_sign(const struct jws_signer *signer, const struct console_grant *
 	json_set_string(claims, "client_id", grant->client_id);
 	json_set_int(claims, "iat", grant->issued_s);
 	json_set_int(claims, "exp", grant->expires_s);
+	json_set_int(claims, "cell", grant->cell);
 	json_set_string(claims, "devices", grant->all ? "*" : buf_str(&devices));
 
 	const char *payload = json_text(claims);
@@ -78,8 +79,8 @@ bool console_read(const char *payload, size_t payload_bytes, struct console_gran
 		return refuse(error, "its claims are no JSON object");
 	if (!json_member_string(claims, "sub", &user) || !json_member_string(claims, "client_id", &client_id) ||
 	    !json_member_string(claims, "devices", &devices) || !json_member_int(claims, "iat", &out->issued_s) ||
-	    !json_member_int(claims, "exp", &out->expires_s))
-		return refuse(error, "sub, client_id, devices, iat or exp is missing");
+	    !json_member_int(claims, "exp", &out->expires_s) || !json_member_int(claims, "cell", &out->cell))
+		return refuse(error, "sub, client_id, devices, iat, exp or cell is missing");
 	if (strlen(user) == 0 || strlen(user) >= sizeof(out->user) || !console_is_client_id(client_id))
 		return refuse(error, "sub or client_id has another form");
 	memcpy(out->user, user, strlen(user) + 1);

@@ -24,6 +24,7 @@ struct console_grant {
 	char user[CONSOLE_USER_MAX];
 	char client_id[CONSOLE_CLIENT_BYTES];
 	int64_t issued_s, expires_s; // seconds since 1970
+	int64_t cell;		     // whose broker it is for
 	bool all;		     // every device; then none is named
 	size_t count;
 	char devices[CONSOLE_DEVICES_MAX][DEVICE_ID_MAX + 1];

@@ -16,7 +16,7 @@
 #define CACHE_FOR_EVER "public, max-age=31536000, immutable"
 #define CACHE_ASK_AGAIN "no-cache"
 #define CONTENT_SECURITY_POLICY \
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'%s%s; " \
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'%s; " \
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // "name type plain gzip\n"; returns the length of the line, 0 when it is malformed.
@@ -48,12 +48,9 @@ static size_t parse_header(struct asset *asset, const char *pack, size_t left_by
 	return length ? length + 1 : 0;
 }
 
-static void set_policy(struct assets *assets, const char *origin, size_t origin_bytes)
+static void set_policy(struct assets *assets)
 {
-	char text[HOST_MAX + 16];
-
-	(void)snprintf(text, sizeof(text), "%.*s", (int)origin_bytes, origin);
-	(void)snprintf(assets->policy, sizeof(assets->policy), CONTENT_SECURITY_POLICY, text[0] ? " " : "", text);
+	(void)snprintf(assets->policy, sizeof(assets->policy), CONTENT_SECURITY_POLICY, assets->consoles);
 }
 
 bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, struct error *error)
@@ -84,7 +81,7 @@ bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, st
 	if (!assets_find(&parsed, PAGE))
 		return error_set(error, ERROR_INVALID, "the packed page has no " PAGE);
 	*assets = parsed;
-	set_policy(assets, "", 0);
+	set_policy(assets);
 	return true;
 }
 
@@ -98,8 +95,15 @@ bool assets_allow_console(struct assets *assets, const char *url, struct error *
 	const char *end = url + sizeof(scheme) - 1 + host_bytes;
 
 	if (host_bytes == 0 || host_bytes > HOST_MAX || end[strspn(end, path)] != '\0' || (*end && *end != '/'))
-		return error_set(error, ERROR_INVALID, "console.url must be wss://<host>:<port>, not %.100s", url);
-	set_policy(assets, url, sizeof(scheme) - 1 + host_bytes);
+		return error_set(error, ERROR_INVALID, "a console's address must be wss://<host>:<port>, not %.100s", url);
+
+	size_t used = strlen(assets->consoles), origin_bytes = sizeof(scheme) - 1 + host_bytes;
+
+	if (used + 1 + origin_bytes >= sizeof(assets->consoles))
+		return error_set(error, ERROR_LIMIT, "the addresses of all consoles are longer than %d bytes",
+				 ASSETS_ORIGINS_MAX_BYTES);
+	(void)snprintf(assets->consoles + used, sizeof(assets->consoles) - used, " %.*s", (int)origin_bytes, url);
+	set_policy(assets);
 	return true;
 }
 

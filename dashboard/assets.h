@@ -10,6 +10,7 @@
 
 #define ASSETS_MAX 128
 #define ASSET_NAME_MAX 63
+#define ASSETS_ORIGINS_MAX_BYTES 2048
 
 struct asset {
 	char name[ASSET_NAME_MAX + 1];
@@ -22,12 +23,13 @@ struct asset {
 struct assets {
 	struct asset items[ASSETS_MAX];
 	size_t count;
-	char policy[640]; // Content-Security-Policy
+	char consoles[ASSETS_ORIGINS_MAX_BYTES]; // addresses besides the server's own, with a blank before each
+	char policy[ASSETS_ORIGINS_MAX_BYTES + 512]; // Content-Security-Policy
 };
 
 // The pack must outlive assets.
 bool assets_parse(struct assets *assets, const char *pack, size_t pack_bytes, struct error *error) must_check;
-// Lets the page connect to this address besides the server's own: wss://<host>:<port>, with a path or without.
+// Lets the page connect to this address, too: wss://<host>:<port>, with a path or without.
 bool assets_allow_console(struct assets *assets, const char *url, struct error *error) must_check;
 const struct asset *assets_find(const struct assets *assets, const char *name);
 

@@ -1,4 +1,4 @@
-// The live console: a credential with which a page reads along at the broker (common/console.h).
+// The live console: credentials with which a page reads along at the brokers (common/console.h).
 #pragma once
 
 #include "common/error.h"
@@ -8,7 +8,9 @@
 
 struct dashboard;
 
-// The key that signs credentials; without console.url there is no console. For dashboard->console_signer.
+// The key that signs credentials, and where they count; without an address there is no console. For
+// dashboard->console_signer and console_places.
 bool console_load(struct dashboard *dashboard, struct error *error) must_check;
+void console_unload(struct dashboard *dashboard);
 
 http_handler console_create; // POST /api/v1/console

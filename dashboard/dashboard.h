@@ -31,7 +31,7 @@ struct dashboard_config {
 	char *enrollment_bridge_url, *enrollment_ca_file, *enrollment_agents_dir;
 	char **enrollment_broker_addresses;
 	long enrollment_interval_s;
-	char *console_url, *console_key_file; // the broker's listener for browsers; NULL: no live console
+	char *console_url, **console_cells, *console_key_file;
 	long console_lifetime_s;
 	char *exports_dir; // NULL: no exports
 	long exports_hours, exports_max_rows, exports_max_mb, exports_folder_mb, exports_per_person;
@@ -39,6 +39,7 @@ struct dashboard_config {
 };
 
 struct bulk;
+struct console_places;
 struct counts;
 struct export_work;
 struct jws_signer;
@@ -65,6 +66,7 @@ struct dashboard {
 	struct webhook_key webhook_key;
 	struct packages *packages; // of the agent
 	struct jws_signer *console_signer; // NULL: no live console
+	struct console_places *console_places;
 	char *nobody_hash; // of something random: verified where there is no such account, so that it takes as long
 	struct pieces *overview;
 	struct system *system;

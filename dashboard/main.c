@@ -226,7 +226,7 @@ int main(int argc, char **argv)
 	throttle_free(dashboard.throttle);
 	packages_free(dashboard.packages);
 	metrics_free(dashboard.metrics);
-	jws_signer_free(dashboard.console_signer);
+	console_unload(&dashboard);
 	free(dashboard.nobody_hash);
 	config_done(&dashboard_options, &dashboard.config);
 	return ok ? 0 : 1;

@@ -1,14 +1,19 @@
 """Two cells, each a broker with its ingest and its commander, in one database: devices are enrolled into each, and neither
 minds what happens to the other."""
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from page import browse
 from stack import Device, wait_for
+from test_console import Console, reader
 from test_kill import Fleet
 from test_operator import Operator
 from test_presence import Sessions, await_state
@@ -53,16 +58,17 @@ class Part:
 class SecondCell:
     def __init__(self, stack):
         self.stack = stack
-        self.devices, self.services, websockets, console, *http = free_ports(6)
+        self.devices, self.services, websockets, self.console, *http = free_ports(6)
         folder = stack.state / "broker-2"
         folder.mkdir()
         (folder / "revoked").write_text("")
+        (folder / "console.jwks").write_bytes((stack.state / "broker/console.jwks").read_bytes())
         text = (stack.state / "broker/mosquitto.conf").read_text()
         for old, new in ((stack.ports["devices"], self.devices), (stack.ports["services"], self.services),
-                         (stack.ports["websockets"], websockets), (stack.ports["console"], console)):
+                         (stack.ports["websockets"], websockets), (stack.ports["console"], self.console)):
             text = re.sub(rf"^listener {old} ", f"listener {new} ", text, flags=re.M)
         text = text.replace(f"{stack.state.resolve()}/broker/", f"{folder.resolve()}/").replace(
-            f"{folder.resolve()}/acl", f"{stack.state.resolve()}/broker/acl")
+            f"{folder.resolve()}/acl", f"{stack.state.resolve()}/broker/acl").replace("plugin_opt_cell 1\n", "plugin_opt_cell 2\n")
         (folder / "mosquitto.conf").write_text(text)
         self.broker = Part(stack, "broker-2", ["/usr/sbin/mosquitto", "-c", folder / "mosquitto.conf"], self.services)
         for key in ("user", "group"):
@@ -107,8 +113,13 @@ def second(stack):
             config.write("cell = 1;\n")
         with open(stack.state / "conf/bridge.conf", "a", encoding="ascii") as config:
             config.write(f'cells = ( "1 localhost {stack.ports["devices"]}", "2 localhost {cell.devices}" );\n')
-        stack.muster("stack", "restart", "commander")
-        stack.muster("stack", "restart", "bridge")
+        path = stack.state / "conf/dashboard.conf"
+        text, one = re.subn(r"(console = \{[^}]*)key_file", rf'\1cells = ( "2 wss://localhost:{cell.console}" ); key_file',
+                            path.read_text())
+        assert one == 1, text
+        path.write_text(text)
+        for part in ("commander", "bridge", "dashboard"):
+            stack.muster("stack", "restart", part)
         yield cell
 
 
@@ -179,6 +190,73 @@ def enrolled(stack, name, cell):
     certificate = key.with_suffix(".crt")
     certificate.write_text(answer["certificate"])
     return certificate, key
+
+
+@contextlib.contextmanager
+def talking(*devices):
+    stop = threading.Event()
+
+    def talk():
+        while not stop.wait(0.2):
+            for device in devices:
+                device.publish("telemetry", device.next(load1=1))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_console_reads_devices_of_both(stack, second):
+    with Device(stack, "west-c", *enrolled(stack, "west-c", 1)) as west, \
+            Device(stack, "east-c", *enrolled(stack, "east-c", 2), port=second.devices) as east:
+        for device in (west, east):
+            device.publish("telemetry", device.next(load1=1))
+            device.wait_stored()
+            stack.muster("device", "tag", device.name, "talks")
+        browser = reader(stack, "far-reader")
+        status, answer = browser.post("console", {"devices": ["west-c", "east-c"]})
+        assert (status, answer["unreachable"]) == (201, [])
+        here, there = answer["connections"]
+        assert (here["cell"], here["topics"], there["cell"], there["topics"]) == (1, ["fleet/v1/west-c/#"], 2, ["fleet/v1/east-c/#"])
+        assert there["url"] == f"wss://localhost:{second.console}"
+        assert [one["cell"] for one in browser.post("console", {"all": True})[1]["connections"]] == [1, 2]
+        assert [one["cell"] for one in browser.post("console", {"all": True, "cell": 2})[1]["connections"]] == [2]
+        # Each counts at its own broker alone.
+        for one, url in ((here, there["url"]), (there, here["url"])):
+            with Console(stack, one | {"url": url}) as astray:
+                assert astray.code != 0
+        with Console(stack, here) as first, Console(stack, there) as other, talking(west, east):
+            for console, name in ((first, "west-c"), (other, "east-c")):
+                assert console.code == 0 and console.subscribe("fleet/v1/+/telemetry") == 0
+                wait_for(lambda c=console, n=name: c.topics() == {f"fleet/v1/{n}/telemetry"}, f"what {name} says")
+            # The end of the login is known to both brokers.
+            assert browser.delete("session")[0] == 204
+            assert first.gone.wait(20) and other.gone.wait(20)
+        for one in (here, there):
+            with Console(stack, one) as again:
+                assert again.code != 0
+        with talking(west, east):
+            page_of_both(stack, second)
+
+
+def page_of_both(stack, second):
+    """Signs by which the page has the second broker taken away and brought back."""
+    gone, back = stack.state / "page-gone", stack.state / "page-back"
+
+    def outage():
+        wait_for(gone.exists, "the page to see both", 120)
+        second.broker.end(signal.SIGKILL)
+        wait_for(back.exists, "the page to see one", 120)
+        second.broker.start()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(outage)
+        browse(stack, "cells.mjs", gone=str(gone), back=str(back))
+        done.result(1)
 
 
 def test_a_device_at_the_wrong_broker_is_taken_in_and_noted(stack, second):

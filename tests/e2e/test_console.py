@@ -1,5 +1,7 @@
 """The live console: a credential that the page gets from the dashboard and shows to the broker, by which it reads what its
 person may see and nothing else. Attacked with paho over WebSocket; used by the page in console.mjs."""
+import hashlib
+import json
 import secrets
 import socket
 import ssl
@@ -12,8 +14,9 @@ import pytest
 from live import api, token_of
 from page import browse
 from signing import Key, b64, claims, compact, header
-from stack import Device, wait_for
+from stack import Device, run, wait_for
 from test_stream import account
+from web import Browser
 
 TYP = "muster-console+jws"
 DENIED = 0x80
@@ -35,7 +38,7 @@ class Console:
         self.client.on_subscribe = lambda client, data, mid, granted, *_: self.granted.update({mid: granted[0]})
         self.client.on_message = lambda client, data, message: self.messages.append((message.topic, message.payload))
         self.client.on_disconnect = lambda *_: self.gone.set()
-        self.client.connect("localhost", stack.ports[port])
+        self.client.connect("localhost", int(credential["url"].rsplit(":", 1)[1]) if "url" in credential else stack.ports[port])
         self.client.loop_start()
         wait_for(lambda: self.code is not None or self.gone.is_set(), "the broker's answer", 10)
 
@@ -62,14 +65,17 @@ def devices(stack):
 
 
 def credential(stack, token=None, **body):
-    return api(stack, token or token_of(stack), "POST", "console", body or {"device": "con-1"})[1]
+    """As it is given for devices of one cell."""
+    answer = api(stack, token or token_of(stack), "POST", "console", body or {"device": "con-1"})[1]
+    assert answer["unreachable"] == [] and len(answer["connections"]) == 1, answer
+    return answer["connections"][0]
 
 
 def signed(stack, key=None, head=None, **members):
     """A credential of our own making, right but for what is given."""
     now = int(time.time())
     client_id = "console." + secrets.token_hex(16)
-    payload = {"sub": "eve", "client_id": client_id, "iat": now, "exp": now + 300, "devices": "con-1"} | members
+    payload = {"sub": "eve", "client_id": client_id, "iat": now, "exp": now + 300, "cell": 1, "devices": "con-1"} | members
     key = key or Key(stack.state / "keys/console.pem")
     return {"client_id": client_id, "username": "eve", "password": key.sign(payload, **{"typ": TYP} | (head or {}))}
 
@@ -77,7 +83,7 @@ def signed(stack, key=None, head=None, **members):
 def test_it_reads_its_devices_and_nothing_else(stack, devices):
     one, other = devices
     answer = credential(stack)
-    assert answer["topics"] == ["fleet/v1/con-1/#"] and answer["url"] == f"wss://localhost:{stack.ports['console']}"
+    assert (answer["cell"], answer["topics"]) == (1, ["fleet/v1/con-1/#"]) and answer["url"] == f"wss://localhost:{stack.ports['console']}"
     assert 200 < claims(answer["password"])["exp"] - time.time() <= 300
     with Console(stack, answer) as console:
         assert console.code == 0
@@ -131,6 +137,8 @@ def forgeries(stack):
     yield "expired", signed(stack, iat=now - 600, exp=now - 1)
     yield "of the future", signed(stack, iat=now + 600, exp=now + 900)
     yield "for ever", signed(stack, exp=now + 86400)
+    yield "for another cell", signed(stack, cell=2)
+    yield "for no cell", signed(stack, cell=None)
     yield "for another client id", signed(stack) | {"client_id": "console." + "0" * 32}
     yield "as a device", signed(stack, client_id="con-2") | {"client_id": "con-2"}
     yield "as a service", signed(stack, client_id="svc.ingest") | {"client_id": "svc.ingest"}
@@ -199,14 +207,155 @@ def test_the_dashboard_gives_what_may_be_seen(stack, devices):
     def asked(token, **body):
         return api(stack, token, "POST", "console", body, check=False)
 
-    assert asked(viewer, devices=["con-1", "con-2", "con-1"])[1]["topics"] == ["fleet/v1/con-1/#", "fleet/v1/con-2/#"]
+    (both,) = asked(viewer, devices=["con-1", "con-2", "con-1"])[1]["connections"]
+    assert both["topics"] == ["fleet/v1/con-1/#", "fleet/v1/con-2/#"]
     for body, status in (({"device": "none-such"}, 404), ({"device": "con-1/#"}, 422), ({"devices": [7]}, 422), ({}, 422),
-                         ({"all": True, "device": "con-1"}, 422), ({"devices": [f"d-{n}" for n in range(51)]}, 422)):
+                         ({"all": True, "device": "con-1"}, 422), ({"all": True, "cell": 2}, 422), ({"device": "con-1", "cell": 1}, 422), ({"devices": [f"d-{n}" for n in range(51)]}, 422)):
         assert asked(viewer, **body)[0] == status, body
     assert asked(bound, all=True)[0] == 403
     assert asked("", device="con-1")[0] == 401
+    stack.rows("update device_state set cell = 7 where device = 'con-2' returning 1")
+    try:
+        status, answer = asked(viewer, devices=["con-1", "con-2"])
+        assert (status, answer["unreachable"]) == (201, [{"device": "con-2", "cell": 7}])
+        assert [one["topics"] for one in answer["connections"]] == [["fleet/v1/con-1/#"]]
+        assert asked(viewer, device="con-2")[0] == 409
+    finally:
+        stack.rows("update device_state set cell = 1 where device = 'con-2' returning 1")
     stack.rows("delete from tenant where name not in (select tenant from device union select tenant from user_account"
                " where tenant is not null union select 'default') returning 1")
+
+
+# ---- its end with the login ----
+
+def reader(stack, name, tenant=None):
+    """Somebody who is logged in; the browser."""
+    browser = Browser(stack)
+    browser.cookie = secrets.token_urlsafe(32)
+    stack.rows("insert into user_account (name, role, tenant) values (%s, 'viewer', %s) returning 1", name, tenant)
+    give(stack, name, "session", browser.cookie)
+    return browser
+
+
+def give(stack, name, kind, token):
+    stack.rows("insert into access_token (token_hash, kind, user_name, last_used, expires_at) values (%s, %s, %s, now(),"
+               " now() + interval '1 hour') returning 1", hashlib.sha256(token.encode()).digest(), kind, name)
+
+
+def asked(browser):
+    status, answer = browser.post("console", {"device": "con-1"})
+    assert status == 201, answer
+    return answer["connections"][0]
+
+
+def code(stack, shown):
+    with Console(stack, shown) as console:
+        return console.code
+
+
+def reset(stack, admin, name, browser):
+    token = secrets.token_urlsafe(32)
+    give(stack, name, "reset", token)
+    return Browser(stack).post("password-reset/finish", {"token": token, "password": "correct horse battery"})[0]
+
+
+def ended_remotely(stack, admin, name, browser):
+    (session,) = [row["id"] for row in admin.get(f"sessions?user={name}")[1]["items"]]
+    return admin.delete(f"sessions/{session}")[0]
+
+
+ENDS = {
+    "logs-out": lambda stack, admin, name, browser: browser.delete("session")[0],
+    "is-ended": ended_remotely,
+    "is-disabled": lambda stack, admin, name, browser: admin.patch(f"users/{name}", {"enabled": False})[0],
+    "is-promoted": lambda stack, admin, name, browser: admin.patch(f"users/{name}", {"role": "operator"})[0],
+    "gets-rights": lambda stack, admin, name, browser: admin.send(
+        "PUT", f"users/{name}/rights", {"rights": [{"group": "con-group", "role": "viewer"}]})[0],
+    "forgot": reset,
+    "is-deleted": lambda stack, admin, name, browser: admin.delete(f"users/{name}")[0],
+}
+
+
+def test_it_ends_with_the_login(stack, devices, record_property):
+    """However that ends: the socket is cut at once, nobody else's is, and the credential counts no more, nor after the broker
+    was started anew. Nor does one that was never shown."""
+    admin = Browser(stack, key=token_of(stack))
+    assert admin.post("groups", {"name": "con-group", "description": "", "devices": ["con-1"]})[0] == 201
+    bystander = asked(reader(stack, "bystander"))
+    shown = []
+    with Console(stack, bystander) as other:
+        assert other.code == 0 and other.subscribe("fleet/v1/con-1/#") == 0
+        for name, end in ENDS.items():
+            browser = reader(stack, name, "default" if name == "gets-rights" else None)
+            in_use, in_hand = asked(browser), asked(browser)
+            shown += [in_use, in_hand]
+            with Console(stack, in_use) as console:
+                assert console.code == 0 and console.subscribe("fleet/v1/con-1/#") == 0, name
+                since = time.monotonic()
+                assert end(stack, admin, name, browser) in (200, 204), name
+                assert console.gone.wait(20), f"the console of one who {name}"
+                record_property(name, round(time.monotonic() - since, 3))
+        devices[0].publish("event", devices[0].next(type="app.crashed", app="after all"))
+        wait_for(lambda: any(b"after all" in payload for _, payload in other.messages), "the bystander's messages")
+        assert not other.gone.is_set()
+
+    def refused():
+        with ThreadPoolExecutor(len(shown)) as pool:
+            return [number != 0 for number in pool.map(lambda one: code(stack, one), shown)]
+
+    assert refused() == [True] * len(shown)
+    stack.muster("stack", "restart", "broker")
+    wait_for(lambda: code(stack, bystander) == 0, "consoles to be let in again")
+    assert refused() == [True] * len(shown)
+    for device in devices:
+        wait_for(device.client.is_connected, "the device to be back")
+
+
+def test_an_api_key_that_is_revoked_ends_its_consoles(stack, devices):
+    key = account(stack, "keyed")
+    with Console(stack, credential(stack, key)) as console:
+        assert console.code == 0
+        stack.rows("update access_token set revoked_at = now() where user_name = 'keyed' returning 1")
+        assert console.gone.wait(20)
+    assert api(stack, key, "POST", "console", {"device": "con-1"}, check=False)[0] == 401
+
+
+def test_a_login_that_ends_meanwhile_gets_no_credential(stack, devices):
+    browser = reader(stack, "racer")
+    with ThreadPoolExecutor(1) as pool, stack.connect() as connection:
+        connection.autocommit = False
+        connection.execute("update access_token set revoked_at = now() where user_name = 'racer'")
+        answer = pool.submit(browser.post, "console", {"device": "con-1"})
+        wait_for(lambda: stack.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+                                     " and query like '%%open_console%%'"), "the dashboard to wait for the logout")
+        connection.commit()
+        assert answer.result(30)[0] == 401
+
+
+def test_nobody_else_ends_a_console(stack, devices):
+    one, other = devices
+    stack.rows("insert into tenant (name) values ('con-east') returning 1")
+    browser, foreign = reader(stack, "kept"), Browser(stack, key=account(stack, "con-eve", "administrator", "con-east"))
+    shown = asked(browser)
+    order = json.dumps({"op": "consoles", "ended": [f"{shown['client_id']} {int(time.time()) + 300}"], "complete": True})
+    with Console(stack, shown) as console, Console(stack, signed(stack)) as eve:
+        assert console.subscribe("fleet/v1/con-1/#") == 0 and eve.code == 0
+        for client in (other.client, eve.client):
+            client.publish("$CONTROL/muster/v1", order, qos=1).wait_for_publish(5)
+        for service in ("ingest", "bridge", "dashboard"):
+            certificate = stack.state / f"certs/{service}.crt"
+            if not certificate.exists():
+                continue
+            run("mosquitto_pub", "-V", "5", "-h", "localhost", "-p", stack.ports["services"], "--cafile",
+                stack.state / "ca/service.crt", "--cert", certificate, "--key", certificate.with_suffix(".key"), "-i",
+                f"svc.{service}.eve", "-q", "1", "-t", "$CONTROL/muster/v1", "-m", order, check=False)
+        (session,) = [row["id"] for row in browser.get("sessions")[1]["items"]]
+        assert foreign.delete(f"sessions/{session}")[0] == 404
+        assert foreign.patch("users/kept", {"enabled": False})[0] == 404
+        one.publish("event", one.next(type="app.crashed", app="still read"))
+        wait_for(lambda: any(b"still read" in payload for _, payload in console.messages), "the console to read on")
+        assert not console.gone.is_set()
+    assert code(stack, shown) == 0
 
 
 def test_the_page(stack, devices):

@@ -510,6 +510,7 @@ OWNERS_RIGHTS = {
     "system_facts",  # sizes and ages, no contents; asked by a route for people of all tenants
     "check_audit",  # positions and hashes
     "request_password_reset", "password_reset_user", "finish_password_reset",  # before anybody is known; a link by its hash
+    "open_console",  # by a token's hash, and makes its scope
     "use_totp_step", "use_recovery_code",  # before anybody is known; of use with a code only
     "prune_tokens",  # what ended long ago
 }

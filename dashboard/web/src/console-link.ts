@@ -1,15 +1,27 @@
-// The connection of a live console to the broker: asks the dashboard for a credential, shows it to the broker, and renews it
-// in time by a second connection, so that nothing is missed and nothing shown twice.
+// The connections of a live console, one to the broker of each cell: asks the dashboard for credentials, shows them to the
+// brokers, and renews each in time by a second connection, so that nothing is missed and nothing shown twice.
 import type { MqttClient } from "mqtt";
 import { ApiError, type Json, post } from "./api";
 
-interface Credential {
+interface Connection {
+  cell: number;
   url: string;
   client_id: string;
   username: string;
   password: string;
-  expires_at: string;
   topics: string[];
+}
+
+interface Credentials {
+  expires_at: string;
+  connections: Connection[];
+  unreachable: Unreachable[];
+}
+
+// A device in a cell whose console has no address.
+export interface Unreachable {
+  device: string;
+  cell: number;
 }
 
 export interface Message {
@@ -22,23 +34,59 @@ export interface Message {
 }
 
 export interface LinkState {
-  phase: "connecting" | "open" | "waiting"; // waiting: for the next attempt
-  error: ApiError | null;
+  phase: "connecting" | "open" | "waiting"; // of the best cell; waiting: for the next attempt
+  error: ApiError | null; // of any cell
   expiresAt: number | null;
+  cells: number;
+  open: number; // of these
+  unreachable: readonly Unreachable[];
 }
 
 export interface LinkHandlers {
   message: (message: Message) => void;
-  gap: () => void; // the connection was lost: what was said meanwhile is not shown
+  gap: (cell: number | null) => void; // the connection was lost: what was said meanwhile is not shown; null: there is but one
   state: (state: LinkState) => void;
 }
 
 const RENEW_AT = 0.75; // of a credential's life
 const OVERLAP_MS = 1000; // both connections are heard
-const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
+const RETRY_MS = [1000, 2000, 5000, 10_000];
 const TEXT_MAX = 65_536; // of one message that is kept
 
 const decoder = new TextDecoder();
+
+// devices: null for all, of one cell where it is given.
+const ask = (devices: readonly string[] | null, cell?: number): Promise<Credentials> => {
+  const body: { [name: string]: Json } = devices ? { devices: [...devices] } : cell ? { all: true, cell } : { all: true };
+  return post<Credentials>("console", body);
+};
+
+// The next attempt after one that failed, or the renewal of one that did not.
+class Attempts {
+  private timer = 0;
+  private failures = 0;
+
+  after(ms: number, then: () => void): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(then, ms);
+  }
+
+  // What will not change by itself is not tried again.
+  failed(error: ApiError, then: () => void): void {
+    const wait = RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)]!;
+    const lasting = error.status >= 400 && error.status < 500 && error.status !== 429;
+    clearTimeout(this.timer);
+    if (!lasting) this.after(wait * (0.75 + Math.random() / 2), then);
+  }
+
+  succeeded(): void {
+    this.failures = 0;
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+  }
+}
 
 // Which of two connections has brought how many of the same message: each is shown once.
 class Twins {
@@ -56,66 +104,77 @@ class Twins {
   }
 }
 
-export class ConsoleLink {
+interface CellHandlers {
+  message: (message: Message) => void;
+  gap: () => void;
+  changed: () => void; // phase, error or expiresAt
+  moved: () => void; // its devices are elsewhere now
+}
+
+class CellLink {
+  phase: LinkState["phase"] = "connecting";
+  error: ApiError | null = null;
+  expiresAt: number | null = null;
   private client: MqttClient | null = null;
   private former: MqttClient | null = null;
   private twins: Twins | null = null;
-  private timer = 0;
-  private attempt = 0;
+  private readonly attempts = new Attempts();
   private ended = false;
 
   constructor(
-    private readonly devices: readonly string[] | null, // null: all
+    readonly cell: number,
+    private readonly devices: readonly string[] | null, // null: all of the cell
     private readonly filter: string, // below a device's own topic: "#", "telemetry"
-    private readonly handlers: LinkHandlers,
+    private readonly handlers: CellHandlers,
   ) {}
-
-  start(): void {
-    void this.connect();
-  }
 
   stop(): void {
     this.ended = true;
-    clearTimeout(this.timer);
+    this.attempts.stop();
     this.client?.end(true);
     this.former?.end(true);
     this.client = this.former = null;
   }
 
   private tell(phase: LinkState["phase"], error: ApiError | null = null, expiresAt: number | null = null): void {
-    if (!this.ended) this.handlers.state({ phase, error, expiresAt });
+    if (this.ended) return;
+    Object.assign(this, { phase, error, expiresAt });
+    this.handlers.changed();
   }
 
-  private async connect(): Promise<void> {
-    if (this.client) this.twins = new Twins();
-    else this.tell("connecting");
+  private async renew(): Promise<void> {
+    if (!this.client) this.tell("connecting");
     try {
-      const body: { [name: string]: Json } = this.devices ? { devices: [...this.devices] } : { all: true };
-      const [credential, { default: mqtt }] = await Promise.all([post<Credential>("console", body), import("mqtt")]);
+      const { expires_at, connections } = await ask(this.devices, this.cell);
       if (this.ended) return;
-      this.open(credential, mqtt.connect(credential.url, {
-        clientId: credential.client_id,
-        username: credential.username,
-        password: credential.password,
-        protocolVersion: 4,
-        clean: true,
-        keepalive: 30,
-        connectTimeout: 10_000,
-        reconnectPeriod: 0, // a new connection needs a new credential
-        timerVariant: "native",
-      }));
+      const [connection] = connections;
+      if (connections.length === 1 && connection!.cell === this.cell) await this.open(connection!, Date.parse(expires_at));
+      else this.handlers.moved();
     } catch (thrown) {
       this.failed(thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown)));
     }
   }
 
-  private filters(credential: Credential): string[] {
-    return credential.topics.map((topic) =>
+  private filters(connection: Connection): string[] {
+    return connection.topics.map((topic) =>
       this.devices ? `${topic.slice(0, -1)}${this.filter}` : `fleet/v1/+/${this.filter}`);
   }
 
-  private open(credential: Credential, client: MqttClient): void {
-    const expiresAt = Date.parse(credential.expires_at);
+  async open(connection: Connection, expiresAt: number): Promise<void> {
+    const { default: mqtt } = await import("mqtt");
+    if (this.ended) return;
+    this.twins = this.client ? new Twins() : null;
+    const client = mqtt.connect(connection.url, {
+      clientId: connection.client_id,
+      username: connection.username,
+      password: connection.password,
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 30,
+      connectTimeout: 10_000,
+      reconnectPeriod: 0, // a new connection needs a new credential
+      timerVariant: "native",
+    });
     let fault = "";
     client.on("message", (topic, payload, { qos, retain }) => this.heard(client, topic, payload, qos, retain));
     client.on("error", (error) => {
@@ -128,10 +187,10 @@ export class ConsoleLink {
         this.client = null;
         this.handlers.gap();
       }
-      this.failed(new ApiError(0, `The broker ${fault ? `refused: ${fault}` : "ended the connection"}.`));
+      this.failed(new ApiError(0, `The broker of cell ${this.cell} ${fault ? `refused: ${fault}` : "ended the connection"}.`));
     });
     client.on("connect", () => {
-      client.subscribe(this.filters(credential), { qos: 0 }, (error) => {
+      client.subscribe(this.filters(connection), { qos: 0 }, (error) => {
         if (error) fault = error.message;
         if (error || this.ended) client.end(true);
         else this.take(client, expiresAt);
@@ -143,7 +202,7 @@ export class ConsoleLink {
   private take(client: MqttClient, expiresAt: number): void {
     const former = this.client;
     this.client = client;
-    this.attempt = 0;
+    this.attempts.succeeded();
     this.former = former;
     if (former) {
       setTimeout(() => {
@@ -152,8 +211,7 @@ export class ConsoleLink {
       }, OVERLAP_MS);
     }
     this.tell("open", null, expiresAt);
-    clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => void this.connect(), Math.max(5000, (expiresAt - Date.now()) * RENEW_AT));
+    this.attempts.after(Math.max(5000, (expiresAt - Date.now()) * RENEW_AT), () => void this.renew());
   }
 
   private heard(from: MqttClient, topic: string, payload: Uint8Array, qos: number, retain: boolean): void {
@@ -167,10 +225,78 @@ export class ConsoleLink {
 
   private failed(error: ApiError): void {
     if (this.ended) return;
-    const wait = RETRY_MS[Math.min(this.attempt++, RETRY_MS.length - 1)]!;
-    const lasting = error.status >= 400 && error.status < 500 && error.status !== 429;
     if (!this.client) this.tell("waiting", error);
-    clearTimeout(this.timer);
-    if (!lasting) this.timer = window.setTimeout(() => void this.connect(), wait * (0.75 + Math.random() / 2));
+    this.attempts.failed(error, () => void this.renew());
+  }
+}
+
+export class ConsoleLink {
+  private links: CellLink[] = [];
+  private unreachable: readonly Unreachable[] = [];
+  private readonly attempts = new Attempts();
+  private ended = false;
+
+  constructor(
+    private readonly devices: readonly string[] | null, // null: all
+    private readonly filter: string,
+    private readonly handlers: LinkHandlers,
+  ) {}
+
+  start(): void {
+    void this.connect();
+  }
+
+  stop(): void {
+    this.ended = true;
+    this.attempts.stop();
+    this.end();
+  }
+
+  private end(): void {
+    for (const link of this.links) link.stop();
+    this.links = [];
+  }
+
+  private async connect(): Promise<void> {
+    this.tell("connecting", null);
+    try {
+      const { expires_at, connections, unreachable } = await ask(this.devices);
+      if (this.ended) return;
+      this.attempts.succeeded();
+      this.unreachable = unreachable;
+      this.links = connections.map((connection) => this.link(connection, connections.length > 1));
+      await Promise.all(this.links.map((link, i) => link.open(connections[i]!, Date.parse(expires_at))));
+    } catch (thrown) {
+      this.end();
+      const error = thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown));
+      this.tell("waiting", error);
+      if (!this.ended) this.attempts.failed(error, () => void this.connect());
+    }
+  }
+
+  private link({ cell, topics }: Connection, several: boolean): CellLink {
+    return new CellLink(cell, this.devices && topics.map((topic) => topic.split("/")[2]!), this.filter, {
+      message: this.handlers.message,
+      gap: () => this.handlers.gap(several ? cell : null),
+      changed: () => this.sum(),
+      moved: () => {
+        this.end();
+        this.handlers.gap(null);
+        void this.connect();
+      },
+    });
+  }
+
+  private tell(phase: LinkState["phase"], error: ApiError | null, expiresAt: number | null = null, open = 0): void {
+    const { links, unreachable } = this;
+    if (!this.ended) this.handlers.state({ phase, error, expiresAt, cells: links.length, open, unreachable });
+  }
+
+  private sum(): void {
+    const open = this.links.filter(({ phase }) => phase === "open");
+    const phase = open.length > 0 ? "open" : this.links.some((link) => link.phase === "waiting") ? "waiting" : "connecting";
+    const ends = open.map(({ expiresAt }) => expiresAt!);
+    const error = this.links.find((link) => link.error)?.error ?? null;
+    this.tell(phase, error, open.length > 0 ? Math.min(...ends) : null, open.length);
   }
 }

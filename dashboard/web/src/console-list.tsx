@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Message } from "./console-link";
 import { bytes } from "./format";
 
-export type Line = { id: number; message: Message } | { id: number; gap: number };
+export type Line = { id: number; message: Message } | { id: number; gap: number; why: string };
 
 const ROW_PX = 28; // as in console.css
 const AROUND = 10; // rows drawn beyond what is in sight
@@ -25,6 +25,14 @@ export function Lines({ lines, follow, setFollow, chosen, choose }: {
   useLayoutEffect(() => {
     if (follow && place.current) place.current.scrollTop = place.current.scrollHeight;
   }, [lines, follow]);
+  // What is read stays in its place when lines before it are let go.
+  const former = useRef(lines);
+  useLayoutEffect(() => {
+    const first = lines[0]?.id ?? 0;
+    const gone = follow ? 0 : former.current.findIndex(({ id }) => id >= first);
+    former.current = lines;
+    if (gone > 0 && place.current) place.current.scrollTop -= gone * ROW_PX;
+  }, [lines]);
   useEffect(() => {
     const seen = new ResizeObserver(([entry]) => setHeight(entry!.contentRect.height));
     seen.observe(place.current!);
@@ -50,7 +58,7 @@ export function Lines({ lines, follow, setFollow, chosen, choose }: {
       tabIndex={0}
       role="listbox"
       aria-label="Messages"
-      aria-activedescendant={chosen === null ? undefined : `message-${chosen}`}
+      aria-activedescendant={shown.some(({ id }) => id === chosen) ? `message-${chosen}` : undefined}
       data-testid="messages"
       onScroll={({ currentTarget }) => {
         setTop(currentTarget.scrollTop);
@@ -71,7 +79,7 @@ export function Lines({ lines, follow, setFollow, chosen, choose }: {
           {shown.map((line) =>
             "gap" in line ? (
               <div key={line.id} class="line gap" role="option" aria-disabled="true" aria-selected="false">
-                {timeOf(line.gap)} The connection was lost; what was said until it was back is not here.
+                {timeOf(line.gap)} {line.why}
               </div>
             ) : (
               <MessageLine key={line.id} line={line} chosen={line.id === chosen} choose={choose} />
@@ -95,7 +103,9 @@ function MessageLine({ line: { id, message }, chosen, choose }: {
       role="option"
       aria-selected={chosen}
       data-topic={message.topic}
-      onClick={() => choose(chosen ? null : id)}
+      // Not when the button comes up: a line that others push up is elsewhere then. What clicks without a mouse has no detail.
+      onMouseDown={(event) => event.button === 0 && choose(chosen ? null : id)}
+      onClick={(event) => event.detail === 0 && choose(chosen ? null : id)}
     >
       <span class="at">{timeOf(message.at)}</span>
       <span class="topic">{message.topic.replace(/^fleet\/v1\//, "")}</span>

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Device, get, type Page } from "./api";
 import { ConsoleLink, type LinkState, type Message } from "./console-link";
 import { Detail, type Line, Lines } from "./console-list";
+import { count } from "./format";
 import { useLoad } from "./hooks";
 import { Empty, Fault, Filter } from "./parts";
 import { useQuery } from "./router";
@@ -32,6 +33,7 @@ export default function ConsoleView() {
       </div>
       <div class="toolbar">
         <Filter label="Devices, as a query" placeholder="device:kiosk-7, or tag:kiosk status:online" value={query} onChange={choose} />
+        {all && <span class="muted" data-testid="chosen">all devices</span>}
         {found.data && ids.length > 0 && (
           <span class="muted" data-testid="chosen">
             {found.data.next ? `the first ${DEVICES_MAX} that match` : ids.length === 1 ? ids[0] : `${ids.length} devices`}
@@ -65,24 +67,33 @@ export default function ConsoleView() {
 class Log {
   lines: Line[] = [];
   waiting: Line[] = []; // while it is paused, and until the next drawing
+  dropped = 0; // of those that wait: more came than are kept
   private next = 1;
   private times: number[] = [];
 
   add(message: Message): void {
     this.waiting.push({ id: this.next++, message });
-    if (this.waiting.length > LINES_MAX) this.waiting.splice(0, this.waiting.length - LINES_MAX);
+    if (this.waiting.length > LINES_MAX) this.dropped += this.waiting.splice(0, this.waiting.length - LINES_MAX).length;
     this.times.push(message.at);
     if (this.times.length > 10 * LINES_MAX) this.times.splice(0, LINES_MAX);
   }
 
-  addGap(): void {
-    this.waiting.push({ id: this.next++, gap: Date.now() });
+  addGap(cell: number | null): void {
+    const to = cell === null ? "" : ` to cell ${cell}`;
+    const why = `The connection${to} was lost; what was said until it was back is not here.`;
+    this.waiting.push({ id: this.next++, gap: Date.now(), why });
   }
 
   take(): void {
     if (this.waiting.length === 0) return;
+    if (this.dropped > 0) {
+      const [oldest] = this.waiting;
+      const why = `${count(this.dropped)} messages that came during the pause are not here: the newest ${count(LINES_MAX)} are kept.`;
+      this.waiting[0] = { id: oldest!.id, gap: "gap" in oldest! ? oldest.gap : oldest!.message.at, why };
+    }
     this.lines = [...this.lines, ...this.waiting].slice(-LINES_MAX);
     this.waiting = [];
+    this.dropped = 0;
   }
 
   rate(): number {
@@ -92,6 +103,8 @@ class Log {
     return this.times.length / RATE_S;
   }
 }
+
+const NOT_YET: LinkState = { phase: "connecting", error: null, expiresAt: null, cells: 0, open: 0, unreachable: [] };
 
 interface View {
   lines: readonly Line[];
@@ -104,17 +117,18 @@ function useMessages(devices: readonly string[] | null, filter: string, paused: 
   const hold = useRef(paused);
   hold.current = paused;
   const [view, setView] = useState<View>({ lines: [], held: 0, rate: 0 });
-  const [state, setState] = useState<LinkState>({ phase: "connecting", error: null, expiresAt: null });
+  const [state, setState] = useState<LinkState>(NOT_YET);
   const key = `${devices?.join(" ")} ${filter}`;
   useEffect(() => {
     const link = new ConsoleLink(devices, filter, {
       message: (message) => log.current.add(message),
-      gap: () => log.current.addGap(),
+      gap: (cell) => log.current.addGap(cell),
       state: setState,
     });
     const timer = setInterval(() => {
       if (!hold.current) log.current.take();
-      const next = { lines: log.current.lines, held: log.current.waiting.length, rate: log.current.rate() };
+      const { lines, waiting, dropped } = log.current;
+      const next = { lines, held: waiting.length + dropped, rate: log.current.rate() };
       setView((old) => (old.lines === next.lines && old.held === next.held && old.rate === next.rate ? old : next));
     }, DRAW_MS);
     link.start();
@@ -147,7 +161,10 @@ export function ConsolePanel({ device, devices = device ? [device] : null }: {
   const { lines, held, rate, state, clear } = useMessages(devices, filter, paused);
   const words = search.toLowerCase();
   const shown = useMemo(() => (words ? lines.filter((line) => matches(line, words)) : lines), [lines, words]);
-  const line = chosen === null ? undefined : lines.find(({ id }) => id === chosen);
+  // What is looked at stays, also when so many came that it is in the list no more.
+  const kept = useRef<Line | undefined>(undefined);
+  if (kept.current?.id !== chosen) kept.current = chosen === null ? undefined : lines.find(({ id }) => id === chosen);
+  const line = kept.current;
   return (
     <section class="card console" aria-label="Live messages">
       <div class="bar">
@@ -161,7 +178,7 @@ export function ConsolePanel({ device, devices = device ? [device] : null }: {
         <Filter label="Find in messages" placeholder="Find in messages" value={search} onChange={setSearch} />
         <span class="buttons">
           <button type="button" aria-pressed={paused} onClick={() => setPaused(!paused)}>
-            {paused ? `Go on${held ? ` (${held})` : ""}` : "Pause"}
+            {paused ? `Go on${held ? ` (${count(held)})` : ""}` : "Pause"}
           </button>
           <button type="button" aria-pressed={follow} onClick={() => setFollow(!follow)}>Follow</button>
           <button type="button" onClick={() => { clear(); setChosen(null); }}>Clear</button>
@@ -169,6 +186,7 @@ export function ConsolePanel({ device, devices = device ? [device] : null }: {
         </span>
       </div>
       {state.error && <Fault error={state.error} />}
+      {state.unreachable.length > 0 && <Unheard unreachable={state.unreachable} />}
       {shown.length === 0 ? (
         <Quiet open={state.phase === "open"} found={lines.length > 0} />
       ) : (
@@ -179,18 +197,29 @@ export function ConsolePanel({ device, devices = device ? [device] : null }: {
   );
 }
 
+function Unheard({ unreachable }: { unreachable: LinkState["unreachable"] }) {
+  const cells = [...new Set(unreachable.map(({ cell }) => cell))];
+  return (
+    <p class="hint" role="status" data-testid="unheard">
+      Not heard: {unreachable.map(({ device }) => device).join(", ")}, in cell {cells.join(" and ")}, whose console has no
+      address here. An administrator sets <code>console.cells</code> of muster-dashboard.
+    </p>
+  );
+}
+
 function Quiet({ open, found }: { open: boolean; found: boolean }) {
   if (found) return <Empty title="No message matches">Messages that match appear here as they come.</Empty>;
   if (!open) return <div class="skeleton tall" role="status" aria-label="Connecting" />;
   return <Empty title="Quiet">Nothing has been said yet. A device speaks at least at each of its intervals.</Empty>;
 }
 
-function Phase({ state: { phase, expiresAt }, rate }: { state: LinkState; rate: number }) {
+function Phase({ state: { phase, expiresAt, cells, open }, rate }: { state: LinkState; rate: number }) {
   const [tone, word] = phase === "open" ? ["on", "Reading"] : phase === "waiting" ? ["off", "Not connected"] : ["", "Connecting"];
   return (
     <span class={`pulse ${tone}`} role="status" data-testid="console-state" title={expiresAt ? `Renewed before ${new Date(expiresAt).toLocaleTimeString()}` : undefined}>
       <span class="dot" aria-hidden="true" />
       {word}
+      {phase === "open" && cells > 1 && <span class={open < cells ? "bad" : "muted"} data-testid="cells">{open} of {cells} cells</span>}
       {phase === "open" && <span class="muted" data-testid="rate">{rate.toFixed(1)}/s</span>}
     </span>
   );

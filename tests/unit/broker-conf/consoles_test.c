@@ -31,7 +31,11 @@ static int setup(void **state)
 	char *jwks auto_free = scratch_path(state, "console.jwks");
 
 	signer = jws_signer_create(pem, &error) ? jws_signer_load(pem, &error) : NULL;
-	consoles = consoles_new(jwks, 2, 3, &error);
+	const struct consoles_options options = {.keys_path = jwks, .per_user = 2, .total = 3, .cell = 1};
+
+	consoles = consoles_new(&options, &error);
+	if (consoles)
+		consoles_ends_known(consoles);
 	if (!signer || !consoles)
 		return -1;
 	write_keys(state, jws_signer_key(signer));
@@ -45,14 +49,19 @@ static int teardown(void **state)
 	return scratch_teardown(state);
 }
 
+static int64_t cell = 1; // of the credentials that are made
+static char last_client_id[CONSOLE_CLIENT_BYTES];
+
 // Lets client n in as user until expires_s; whether that went well.
 static bool let_in(int n, const char *user, int64_t expires_s, int64_t now_s, struct error *error)
 {
-	struct console_grant grant = {.issued_s = NOW_S, .expires_s = expires_s, .count = 1, .devices = {"kiosk-7"}};
+	struct console_grant grant = {
+		.issued_s = NOW_S, .expires_s = expires_s, .cell = cell, .count = 1, .devices = {"kiosk-7"}};
 	char as[PRINCIPAL_MAX];
 
 	(void)snprintf(grant.user, sizeof(grant.user), "%s", user);
 	console_client_id(grant.client_id);
+	memcpy(last_client_id, grant.client_id, sizeof(grant.client_id));
 	char *token auto_free = console_sign(signer, &grant, error);
 	const struct console_login login = {&clients[n], grant.client_id, token, true, true};
 	bool in = token && consoles_let_in(consoles, &login, now_s, as, error);
@@ -130,6 +139,93 @@ static void each_end_is_said_once(void **state)
 	assert_true(consoles_expired(consoles, NOW_S + 300, client_id, sizeof(client_id)));
 }
 
+// Shows the credential of that client id once more.
+static bool shown_again(int n, const char *client_id, int64_t now_s, struct error *error)
+{
+	struct console_grant grant = {.user = "alice", .issued_s = NOW_S, .expires_s = NOW_S + 300, .cell = 1, .all = true};
+	char as[PRINCIPAL_MAX];
+
+	(void)snprintf(grant.client_id, sizeof(grant.client_id), "%s", client_id);
+	char *token auto_free = console_sign(signer, &grant, error);
+	const struct console_login login = {&clients[n], client_id, token, true, true};
+
+	return token && consoles_let_in(consoles, &login, now_s, as, error);
+}
+
+static void what_was_ended_counts_no_more(void **state)
+{
+	struct error error = {0};
+	char alices[CONSOLE_CLIENT_BYTES], client_id[CONSOLE_CLIENT_BYTES];
+
+	assert_true(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
+	memcpy(alices, last_client_id, sizeof(alices));
+	assert_true(let_in(1, "bob", NOW_S + 300, NOW_S, &error));
+	assert_true(consoles_may_read(consoles, &clients[0], "fleet/v1/kiosk-7/status"));
+	consoles_end(consoles, alices, NOW_S + 300);
+	consoles_end(consoles, alices, NOW_S + 300);
+	assert_false(consoles_may_read(consoles, &clients[0], "fleet/v1/kiosk-7/status"));
+	assert_true(consoles_may_read(consoles, &clients[1], "fleet/v1/kiosk-7/status"));
+	consoles_forget(consoles, &clients[0]);
+	assert_false(shown_again(0, alices, NOW_S + 1, &error));
+	assert_non_null(strstr(error.what, "was ended"));
+	// It is remembered for as long as it would have counted, which is what keeps the memory small.
+	assert_false(consoles_expired(consoles, NOW_S + 299, client_id, sizeof(client_id)));
+	assert_false(shown_again(0, alices, NOW_S + 299, &error));
+	assert_true(consoles_expired(consoles, NOW_S + 300, client_id, sizeof(client_id))); // bob's
+	assert_true(shown_again(0, alices, NOW_S + 299, &error));
+}
+
+static void one_that_was_never_shown_is_ended_too(void **state)
+{
+	struct error error = {0};
+	char client_id[CONSOLE_CLIENT_BYTES];
+
+	console_client_id(client_id);
+	consoles_end(consoles, client_id, NOW_S + 300);
+	assert_false(shown_again(0, client_id, NOW_S, &error));
+}
+
+static void more_than_fit_close_the_door_for_a_while(void **state)
+{
+	struct error error = {0};
+	char client_id[CONSOLE_CLIENT_BYTES];
+
+	for (int i = 0; i < CONSOLES_ENDED_MAX; i++) {
+		console_client_id(client_id);
+		consoles_end(consoles, client_id, NOW_S + 200);
+	}
+	assert_true(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
+	console_client_id(client_id);
+	consoles_end(consoles, client_id, NOW_S + 100);
+	assert_false(let_in(1, "alice", NOW_S + 300, NOW_S + 99, &error));
+	assert_int_equal(error.kind, ERROR_LIMIT);
+	assert_true(let_in(1, "alice", NOW_S + 300, NOW_S + 100, &error));
+}
+
+static void nobody_comes_in_before_the_ends_are_known(void **state)
+{
+	struct error error = {0};
+	char *jwks auto_free = scratch_path(state, "console.jwks");
+	const struct consoles_options options = {.keys_path = jwks, .per_user = 2, .total = 3, .cell = 1};
+
+	consoles_free(consoles);
+	consoles = consoles_new(&options, &error);
+	assert_false(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
+	assert_non_null(strstr(error.what, "commander"));
+	consoles_ends_known(consoles);
+	assert_true(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
+}
+
+static void a_credential_is_for_one_cell(void **state)
+{
+	struct error error = {0};
+
+	cell = 2;
+	assert_false(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
+	cell = 1;
+	assert_true(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
+}
+
 static void keys_come_from_the_file_as_it_is(void **state)
 {
 	struct error error = {0};
@@ -152,7 +248,9 @@ static void without_keys_there_are_no_consoles(void **state)
 	struct error error = {0};
 
 	consoles_free(consoles);
-	consoles = consoles_new(NULL, 2, 3, &error);
+	const struct consoles_options options = {.per_user = 2, .total = 3, .cell = 1};
+
+	consoles = consoles_new(&options, &error);
 	assert_non_null(consoles);
 	assert_false(let_in(0, "alice", NOW_S + 300, NOW_S, &error));
 }
@@ -164,6 +262,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_console_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_is_room_for_so_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_end_is_said_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_ended_counts_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_was_never_shown_is_ended_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_than_fit_close_the_door_for_a_while, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_comes_in_before_the_ends_are_known, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_credential_is_for_one_cell, setup, teardown),
 		cmocka_unit_test_setup_teardown(keys_come_from_the_file_as_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_keys_there_are_no_consoles, setup, teardown),
 	};

@@ -66,6 +66,40 @@ static void takes_lists(void **state)
 	assert_int_equal(request.count, 0);
 }
 
+static void takes_consoles(void **state)
+{
+	struct control_request request auto_control = {0};
+
+	assert_true(parse("{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef 1767225600\"]}", &request));
+	assert_int_equal(request.op, CONTROL_CONSOLES);
+	assert_int_equal(request.ended_count, 1);
+	assert_string_equal(request.ended[0].client_id, "console.0123456789abcdef0123456789abcdef");
+	assert_int_equal(request.ended[0].until_s, 1767225600);
+	assert_false(request.complete);
+	control_done(&request);
+	assert_true(parse("{\"op\":\"consoles\",\"ended\":[],\"complete\":true}", &request));
+	assert_int_equal(request.ended_count, 0);
+	assert_true(request.complete);
+	control_done(&request);
+	static const char *const wrong[] = {
+		"{\"op\":\"consoles\"}",
+		"{\"op\":\"consoles\",\"ended\":{}}",
+		"{\"op\":\"consoles\",\"ended\":[7]}",
+		"{\"op\":\"consoles\",\"ended\":[\"kiosk-7 1767225600\"]}",
+		"{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef\"]}",
+		"{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef -1\"]}",
+		"{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef 1x\"]}",
+		"{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef 176722560000\"]}",
+		"{\"op\":\"consoles\",\"ended\":[],\"complete\":1}",
+		"{\"op\":\"consoles\",\"ended\":[],\"device\":\"kiosk-7\"}",
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_false(parse(wrong[i], &request));
+		control_done(&request);
+	}
+}
+
 static void refuses_everything_else(void **state)
 {
 	static const char *const texts[] = {
@@ -113,6 +147,7 @@ int main(void)
 		cmocka_unit_test(takes_revoke_and_restore),
 		cmocka_unit_test(takes_kick),
 		cmocka_unit_test(takes_lists),
+		cmocka_unit_test(takes_consoles),
 		cmocka_unit_test(refuses_everything_else),
 	};
 

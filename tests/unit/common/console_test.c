@@ -27,7 +27,7 @@ static int forget_key(void **state)
 
 static struct console_grant a_grant(void)
 {
-	return (struct console_grant){.user = "alice", .client_id = CLIENT, .issued_s = NOW_S, .expires_s = NOW_S + 300,
+	return (struct console_grant){.user = "alice", .client_id = CLIENT, .issued_s = NOW_S, .expires_s = NOW_S + 300, .cell = 2,
 				      .count = 2, .devices = {"kiosk-7", "kiosk-8"}};
 }
 
@@ -47,6 +47,7 @@ static void what_is_signed_is_read(void **state)
 	assert_true(verified(token, CLIENT, NOW_S + 299, &read, &error));
 	assert_string_equal(read.user, "alice");
 	assert_int_equal(read.count, 2);
+	assert_int_equal(read.cell, 2);
 	assert_true(console_may_read(&read, "fleet/v1/kiosk-8/telemetry"));
 	assert_true(console_may_read(&read, "fleet/v1/kiosk-7/inventory/software"));
 	static const char *const others[] = {"fleet/v1/kiosk-9/telemetry", "fleet/v1/kiosk-7", "fleet/v1/kiosk-7/other",
@@ -118,9 +119,11 @@ static void each_bit_counts(void **state)
 static void other_claims_are_refused(void **state)
 {
 #define CLAIMS(sub, client, devices) \
-	"{\"sub\":" sub ",\"client_id\":" client ",\"iat\":1767225600,\"exp\":1767225900,\"devices\":" devices "}"
+	"{\"sub\":" sub ",\"client_id\":" client ",\"iat\":1767225600,\"exp\":1767225900,\"cell\":1,\"devices\":" devices "}"
 	static const char *const payloads[] = {
 		"", "[]", "{}", "null",
+		"{\"sub\":\"a\",\"client_id\":\"" CLIENT "\",\"iat\":1767225600,\"exp\":1767225900,\"devices\":\"a\"}",
+		CLAIMS("\"a\"", "\"" CLIENT "\"", "\"a\",\"cell\":1"),
 		CLAIMS("\"\"", "\"" CLIENT "\"", "\"a\""),
 		CLAIMS("7", "\"" CLIENT "\"", "\"a\""),
 		CLAIMS("\"a\"", "\"svc.ingest\"", "\"a\""),
