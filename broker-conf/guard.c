@@ -18,6 +18,7 @@
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
+#include <mqtt_protocol.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -253,12 +254,25 @@ static int on_acl_check(int event, void *event_data, void *user_data)
 	return MOSQ_ERR_PLUGIN_DEFER; // the ACL file decides
 }
 
+// With an event of a device goes from where it came, as the last of its user properties: ingest, which reads no other,
+// keeps it where the event says that the device is another machine. What the device itself wrote comes before it.
+static bool say_peer(struct mosquitto_evt_message *message)
+{
+	const char *address = mosquitto_client_address(message->client);
+	struct topic topic;
+
+	if (!topic_parse(message->topic, strlen(message->topic), &topic) || topic.kind != TOPIC_EVENT)
+		return true;
+	return mosquitto_property_add_string_pair(&message->properties, MQTT_PROP_USER_PROPERTY, TOPIC_PEER_PROPERTY,
+						  address ? address : "") == MOSQ_ERR_SUCCESS;
+}
+
 // Only what the ACL let through: at ACL_CHECK a will, too, would be counted, and a device that went away in a flood
 // would stay online for ever. The broker offers a plugin no other reason code than 0x87 for the PUBACK.
 static int on_publish(int event, void *event_data, void *user_data)
 {
 	struct guard *guard = user_data;
-	const struct mosquitto_evt_message *message = event_data;
+	struct mosquitto_evt_message *message = event_data;
 	const char *user = mosquitto_client_username(message->client);
 	const struct limits *limits = NULL;
 
@@ -270,7 +284,7 @@ static int on_publish(int event, void *event_data, void *user_data)
 	if (limits && !limiter_take(guard->limiter, limits, user, limiter_weight(message->payload, message->payloadlen),
 				    message->payloadlen, clock_mono_ms()))
 		return MOSQ_ERR_ACL_DENIED;
-	return MOSQ_ERR_SUCCESS;
+	return limits != &guard->device_limits || say_peer(message) ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
 static void tell_device(const struct limits *limits, const struct limiter_notice *notice, const char *topic)

@@ -21,7 +21,8 @@
 	" 'stale', count(*) filter (where r.presence = 2 and r.stale_at < now()),"                              \
 	" 'offline', count(*) filter (where r.presence = 1), 'never', count(*) filter (where r.presence = 0),"  \
 	" 'revoked', count(*) filter (where not r.enabled)"
-// Whether it has a tag (the parameter first), and whether a text (the parameter between) stands in its id, name or tags.
+// Whether it has a tag (the parameter first), and whether a text (the parameter between) stands in its id, name or
+// tags.
 // Both are the cheapest forms for a scan, and LIKE is estimated well, so that what is rare is not looked for in the
 // order of the key.
 #define DEVICE_ROSTER_TAG_SQL " = any (r.tags)"

@@ -58,9 +58,9 @@ struct http_options {
 	// holds fresh secrets, whose length in compressed form could tell them to who chooses what stands beside them
 	// (BREACH).
 	bool compress;
-	// Of routes with a bit of this in their tag, answers in JSON to GET bear an ETag made from the body; whoever has
-	// that one already (If-None-Match) gets 304 without it. Caches of people's own may keep them, and ask each time.
-	// All else is kept by nobody. 0: none.
+	// Of routes with a bit of this in their tag, answers in JSON to GET bear an ETag made from the body; whoever
+	// has that one already (If-None-Match) gets 304 without it. Caches of people's own may keep them, and ask
+	// each time. All else is kept by nobody. 0: none.
 	int keep_tag;
 };
 

@@ -135,7 +135,8 @@ bool http_peer_forwarded(char *const *proxies, const struct http_head *head, cha
 	char text[HTTP_PEER_BYTES];
 	struct address address, found;
 	bool any = false, done = false;
-	for (size_t i = head->field_count; i-- > 0 && !done;) { // a proxy may write a line of its own, behind the others
+	// From the end: a proxy may write a line of its own, behind the others.
+	for (size_t i = head->field_count; i-- > 0 && !done;) {
 		const struct http_field *field = &head->fields[i];
 		size_t length = strcasecmp(field->name, "X-Forwarded-For") == 0 ? strlen(field->value) : 0;
 		while (!done && take_last(field->value, &length, text)) {

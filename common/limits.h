@@ -29,6 +29,7 @@
 
 #define MQTT_RECEIVE_MAXIMUM 5000           // unacknowledged messages in flight, so the largest batch
 #define MQTT_PROPERTIES_MAX 8               // user properties of a message that are looked at
+#define PEER_MAX 64                         // an address: IPv6 with the name of an interface
 #define MQTT_KEEPALIVE_S 60                 // a broker or client that is gone is noticed in 1.5 times this
 #define MQTT_BACKOFF_BASE_MS 500
 #define MQTT_BACKOFF_MAX_MS 30000

@@ -124,27 +124,35 @@ static void on_disconnect(struct mosquitto *mosq, void *user, int code, const mo
 }
 
 struct user_properties {
-	struct mqtt_property items[MQTT_PROPERTIES_MAX];
-	char *texts[2 * MQTT_PROPERTIES_MAX];
+	struct mqtt_property items[MQTT_PROPERTIES_MAX + 1]; // names and values are ours
 	size_t count;
 };
+
+static void free_property(struct mqtt_property *property)
+{
+	free((char *)(uintptr_t)property->name);
+	free((char *)(uintptr_t)property->value);
+}
 
 static void read_user_properties(const mosquitto_property *properties, struct user_properties *out)
 {
 	const mosquitto_property *at = properties;
 	out->count = 0;
-	for (bool skip = false; at && out->count < MQTT_PROPERTIES_MAX; skip = true) {
-		char **texts = &out->texts[2 * out->count];
-		at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &texts[0], &texts[1], skip);
-		if (at)
-			out->items[out->count++] = (struct mqtt_property){texts[0], texts[1]};
+	for (bool skip = false; at; skip = true) {
+		char *name = NULL, *value = NULL;
+		at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &name, &value, skip);
+		if (!at)
+			break;
+		if (out->count == MQTT_PROPERTIES_MAX + 1)
+			free_property(&out->items[--out->count]); // the last so far takes its place
+		out->items[out->count++] = (struct mqtt_property){name, value};
 	}
 }
 
 static void free_user_properties(struct user_properties *properties)
 {
-	for (size_t i = 0; i < 2 * properties->count; i++)
-		free(properties->texts[i]);
+	for (size_t i = 0; i < properties->count; i++)
+		free_property(&properties->items[i]);
 }
 
 const char *mqtt_property(const struct mqtt_message *message, const char *name)
@@ -153,6 +161,16 @@ const char *mqtt_property(const struct mqtt_message *message, const char *name)
 		if (strcmp(message->properties[i].name, name) == 0)
 			return message->properties[i].value;
 	return NULL;
+}
+
+const char *mqtt_last_property(const struct mqtt_message *message, const char *name)
+{
+	const struct mqtt_property *last;
+
+	if (message->property_count == 0)
+		return NULL;
+	last = &message->properties[message->property_count - 1];
+	return strcmp(last->name, name) == 0 ? last->value : NULL;
 }
 
 static void on_message(struct mosquitto *mosq, void *user, const struct mosquitto_message *message,

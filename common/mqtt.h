@@ -44,11 +44,14 @@ struct mqtt_message {
 	const void *correlation;         // MQTT 5 section 3.3.2.3.6; NULL without
 	size_t correlation_bytes;
 	const char *request_id;          // user property "request-id"; NULL without
-	const struct mqtt_property *properties; // user properties, that one included; the first MQTT_PROPERTIES_MAX
+	// User properties, that one included: the first MQTT_PROPERTIES_MAX, and in any case the last.
+	const struct mqtt_property *properties;
 	size_t property_count;
 };
 // The value of the first user property of this name; NULL without.
 const char *mqtt_property(const struct mqtt_message *message, const char *name);
+// The value of the last user property, if this is its name: the broker's own word comes after all that a client wrote.
+const char *mqtt_last_property(const struct mqtt_message *message, const char *name);
 
 struct mqtt_handlers {
 	// CONNACK: subscribe here, every time (Mosquitto does not keep shared subscriptions).

@@ -63,3 +63,5 @@ const char *topic_kind_name(enum topic_kind kind); // "telemetry"
 
 #define TOPIC_CONTROL "$CONTROL/muster/v1"      // commander to guard
 #define TOPIC_REVOCATIONS "guard/v1/revocations" // guard to commander
+// The user property, the last of a message, in which the guard says from which address an event of a device came.
+#define TOPIC_PEER_PROPERTY "peer"

@@ -1,6 +1,7 @@
 // Events (docs/protocol.md, section 5). hello is stored like any other, and also tells about the device.
 #include "ingest/event.h"
 
+#include "common/limits.h"
 #include "common/push_token.h"
 #include "ingest/binding.h"
 #include "ingest/kind.h"
@@ -57,6 +58,15 @@ static bool is_hex(const char *text, size_t min, size_t max)
 {
 	size_t len = strlen(text);
 	return len >= min && len <= max && strspn(text, "0123456789abcdef") == len;
+}
+
+// An IPv4 or IPv6 address as the broker writes it; that of a link may name the interface (RFC 4007).
+static bool is_address(const char *text)
+{
+	size_t digits = strspn(text, "0123456789abcdefABCDEF.:");
+	size_t zone = text[digits] == '%' ? strspn(text + digits + 1, "abcdefghijklmnopqrstuvwxyz0123456789.-") + 1 : 0;
+
+	return digits > 0 && digits + zone <= PEER_MAX && text[digits + zone] == '\0';
 }
 
 // Which machine the device is, which certificate it uses, and whom it trusts and obeys.
@@ -121,6 +131,7 @@ static bool parse_hello(const struct json *object, const struct input *in, const
 					 INTERVAL_MAX_S);
 		hello->interval_s = (int32_t)seconds;
 	}
+	hello->peer = in->peer && is_address(in->peer) ? arena_string(arena, in->peer) : "";
 	if (!parse_identity(object, arena, hello, error) || !parse_push_token(object, arena, hello, error))
 		return false;
 	if (version) {

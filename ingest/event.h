@@ -11,6 +11,7 @@ struct hello {
 	int32_t interval_s;        // 0: not given
 	const char *agent_version; // NULL: not given
 	const char *fingerprint;   // of the hardware, 64 hex digits; NULL: not given
+	const char *peer;	   // address from which it came, up to PEER_MAX bytes; "": not known
 	const char *certificate;   // serial in hex, lower case without leading zeros; NULL: not given
 	int64_t signers;           // version of the command keys that it has; -1: not given
 	const char *trust;         // SHA-256 in hex; NULL: not given

@@ -117,6 +117,7 @@ static void parse(struct inlet *inlet, struct batch *batch, struct message *mess
 		.retained = in->retain,
 		.session = mqtt_property(in, "session"),
 		.why = mqtt_property(in, "why"),
+		.peer = mqtt_last_property(in, TOPIC_PEER_PROPERTY),
 	};
 	message->age_ms = take_age(in);
 	if (!message->kind->parse(&input, &batch->arena, message, &error)) {

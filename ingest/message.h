@@ -64,6 +64,7 @@ struct input {
 	int64_t received_ms;
 	bool retained;
 	const char *session, *why; // user properties; NULL without
+	const char *peer; // the address from which the broker's guard says it came; NULL without
 };
 
 // Reads epoch, seq and ts of an object. Without ts it is received_ms, unless the message is numbered. alone_ok: epoch

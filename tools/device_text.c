@@ -112,12 +112,14 @@ static void add_revocation(const struct json *device, int64_t now_ms, struct buf
 // Another machine that holds its certificate, or the same one with other hardware.
 static void add_mismatches(const struct json *device, int64_t now_ms, struct buf *out)
 {
-	char text[256];
+	const char *peer = NULL;
+	char text[320];
 	if (number(device, "mismatches") == 0)
 		return;
-	(void)snprintf(text, sizeof(text), "%lld times it said to be another machine, last %.96s as %.16s...",
+	(void)json_member_string(device, "mismatch_peer", &peer);
+	(void)snprintf(text, sizeof(text), "%lld times it said to be another machine, last %.96s as %.16s...%s%.64s",
 		       (long long)number(device, "mismatches"), text_time(text_member(device, "mismatch_at"), now_ms).s,
-		       text_member(device, "mismatch_fingerprint"));
+		       text_member(device, "mismatch_fingerprint"), peer ? " from " : "", peer ? peer : "");
 	add_fact(out, "Fingerprint", text);
 }
 

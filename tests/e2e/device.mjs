@@ -114,7 +114,7 @@ async function sections(page) {
 	await page.locator('#section-identity').getByText('Said to be another machine').waitFor()
 	const said = page.getByTestId('mismatch-history').locator('li')
 	assert.equal(await said.count(), 3)
-	assert.match(await said.first().innerText(), /cccccccc…cccccccc[\s\S]*3\. time/)
+	assert.match(await said.first().innerText(), /cccccccc…cccccccc[\s\S]*from 198\.51\.100\.3, 3\. time/)
 	await page.getByRole('button', { name: 'Show live messages' }).click()
 	await page.locator('#section-live').getByText('battery_pct').first().waitFor()
 	await page.getByRole('button', { name: 'Stop' }).click()

@@ -50,7 +50,7 @@ def test_a_person_looks_after_a_device(stack):
         seed(stack)
         for n, digit in enumerate("bbc", 1):
             stack.rows("update device set fingerprint = repeat('a', 64), mismatches = %s, mismatch_at = now() - %s * interval '1 hour',"
-                       " mismatch_fingerprint = repeat(%s, 64) where device = %s returning 1", n, 4 - n, digit, DEVICE)
+                       " mismatch_fingerprint = repeat(%s, 64), mismatch_peer = '198.51.100.' || %s where device = %s returning 1", n, 4 - n, digit, n, DEVICE)
         done = threading.Event()
 
         def speak():

@@ -9,6 +9,8 @@ import threading
 import time
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from stack import Device, run, wait_for
 
@@ -265,12 +267,15 @@ def test_enrolment_again_waits_for_the_broker(stack):
 def test_five_sessions_on_another_machine_disable(stack, record_property):
     certificate, key, _ = stack.enroll("moved-1")
     own, other = "a" * 64, "b" * 64
+    # From where it came is what the broker saw, whatever else it says.
+    from_elsewhere = Properties(PacketTypes.PUBLISH)
+    from_elsewhere.UserProperty = [("peer", "203.0.113.9")] * 12
 
     def hello(fingerprint):
         with Device(stack, "moved-1", certificate, key) as device:
             cut = threading.Event()
             device.client.on_disconnect = lambda *_: cut.set()
-            device.publish("event", {"type": "hello", "epoch": device.epoch, "fingerprint": fingerprint})
+            device.publish("event", {"type": "hello", "epoch": device.epoch, "fingerprint": fingerprint}, from_elsewhere)
             if fingerprint == own:
                 wait_for(lambda: bound("moved-1") == own, "the hello's row")
                 assert not cut.is_set()
@@ -297,8 +302,11 @@ def test_five_sessions_on_another_machine_disable(stack, record_property):
     events = stack.rows("select body->>'said', (body->>'count')::int from event where device = 'moved-1'"
                         " and type = 'fingerprint.mismatch' order by 2")
     assert events == [(other, n) for n in range(1, 6)]
+    seen = stack.muster_json("device", "show", "moved-1")
+    assert seen["mismatch_peer"] in ("127.0.0.1", "::1")
+    assert [(one["count"], one["peer"]) for one in seen["mismatch_history"]] == [(n, seen["mismatch_peer"]) for n in range(5, 0, -1)]
     shown = stack.muster("device", "show", "moved-1").stdout
-    assert "5 times it said to be another machine" in shown and "by ingest" in shown
+    assert "5 times it said to be another machine" in shown and f"from {seen['mismatch_peer']}" in shown and "by ingest" in shown
 
 
 def test_openssl_client_is_cut_too(stack):

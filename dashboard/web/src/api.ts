@@ -81,7 +81,9 @@ export interface DeviceDetail extends Device {
   mismatches: number;
   mismatch_at: string | null;
   mismatch_fingerprint: string | null;
-  mismatch_history: { count: number; at: string; bound: string | null; said: string | null }[]; // the newest first
+  mismatch_peer: string | null; // from which address; null: not known
+  // the newest first
+  mismatch_history: { count: number; at: string; bound: string | null; said: string | null; peer: string | null }[];
   notes: string;
   groups: string[]; // whose members are listed
   enrolled_at: string | null;

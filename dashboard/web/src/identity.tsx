@@ -229,6 +229,7 @@ function Facts({ device }: { device: DeviceDetail }) {
             <>
               {device.mismatches === 1 ? "once" : `${count(device.mismatches)} times`}, last <Time at={device.mismatch_at} />
               {device.mismatch_fingerprint && <> as <Short text={device.mismatch_fingerprint} what="other fingerprint" /></>}
+              {device.mismatch_peer && <> from <span class="numbers">{device.mismatch_peer}</span></>}
             </>
           ) : (
             "never"
@@ -250,12 +251,15 @@ function Mismatches({ device: { mismatch_history: all } }: { device: DeviceDetai
   const shown = whole ? all : all.slice(0, MISMATCHES_SHOWN);
   return (
     <>
-      <h3>As which machine, and when</h3>
+      <h3>As which machine, from where, and when</h3>
       <ul class="gaps" data-testid="mismatch-history">
         {shown.map((one) => (
           <li key={one.at}>
             <span class="numbers">{one.said ? <Short text={one.said} what="fingerprint that it said" /> : "unknown"}</span>
-            <span class="muted">{one.count > 0 && `${count(one.count)}. time, `}<Time at={one.at} /></span>
+            <span class="muted">
+              {one.peer && <>from <span class="numbers">{one.peer}</span>, </>}
+              {one.count > 0 && `${count(one.count)}. time, `}<Time at={one.at} />
+            </span>
           </li>
         ))}
       </ul>

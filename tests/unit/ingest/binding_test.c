@@ -13,6 +13,20 @@ static void hello(char digit)
 	take("fleet/v1/d1/event", text);
 }
 
+// As hello, with user properties of which the guard's is the last.
+static void hello_from(char digit, const char *peer)
+{
+	const struct mqtt_property properties[] = {{"peer", "203.0.113.9"}, {"peer", peer}};
+	struct mqtt_message in = {.topic = "fleet/v1/d1/event", .qos = 1, .properties = properties, .property_count = 2};
+	char text[160], said[FINGERPRINT_BYTES] = "";
+
+	memset(said, digit, sizeof(said) - 1);
+	(void)snprintf(text, sizeof(text), "{\"type\":\"hello\",\"epoch\":\"e\",\"fingerprint\":\"%s\"}", said);
+	in.payload = text;
+	in.payload_bytes = strlen(text);
+	assert_true(inlet_take(&inlet, &batch, &in, clock_wall_ms()));
+}
+
 static void later(void)
 {
 	exec("update device set mismatch_at = mismatch_at - interval '2 seconds'");
@@ -62,6 +76,48 @@ static void test_another_is_counted_once_a_session(void **state)
 	assert_int_equal(number("select mismatches from device where device = 'd1'"), 1);
 }
 
+static void test_it_is_known_from_where(void **state)
+{
+	static const struct {
+		const char *said, *kept;
+	} peers[] = {{"192.0.2.7", "192.0.2.7"}, {"fe80::1%eth0", "fe80::1%eth0"}, {"", "none"}, {"not, {an} address", "none"}};
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+
+	start();
+	hello('a');
+	commit(store);
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+		later();
+		hello_from('b', peers[i].said);
+		commit(store);
+		says("select coalesce(mismatch_peer, 'none') from device where device = 'd1'", peers[i].kept);
+		says("select coalesce(peer, 'none') from device_mismatch where device = 'd1' order by at desc limit 1", peers[i].kept);
+		says("select coalesce(body ->> 'peer', 'none') from event where type = 'fingerprint.mismatch' order by seq desc limit 1",
+		     peers[i].kept);
+	}
+	later();
+	hello('b'); // no guard has seen it
+	commit(store);
+	says("select coalesce(mismatch_peer, 'none') from device where device = 'd1'", "none");
+}
+
+static void test_addresses_go_with_their_time(void **state)
+{
+	struct store *store cleanup(store_free_cleanup) = new_store(false);
+
+	start();
+	hello('a');
+	commit(store);
+	hello_from('b', "192.0.2.7");
+	commit(store);
+	says("select sweep_inventory_changes(30, 1000)::text", "0");
+	exec("update device_mismatch set at = at - interval '31 days'; update device set mismatch_at = mismatch_at - interval '31 days'");
+	says("select sweep_inventory_changes(30, 1000)::text", "1");
+	assert_int_equal(number("select count(*) from device_mismatch"), 0);
+	says("select coalesce(mismatch_peer, 'none') from device where device = 'd1'", "none");
+	assert_int_equal(number("select mismatches from device where device = 'd1'"), 1);
+}
+
 static void test_the_fifth_disables(void **state)
 {
 	struct store *store cleanup(store_free_cleanup) = new_store(false);
@@ -95,6 +151,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_the_first_hello_binds, setup),
 		cmocka_unit_test_setup(test_another_is_counted_once_a_session, setup),
+		cmocka_unit_test_setup(test_it_is_known_from_where, setup),
+		cmocka_unit_test_setup(test_addresses_go_with_their_time, setup),
 		cmocka_unit_test_setup(test_the_fifth_disables, setup),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -13,7 +13,7 @@ struct parsing {
 	struct message message;
 	struct error error;
 	bool ok;
-	const char *session, *why; // user properties of what is parsed next
+	const char *session, *why, *peer; // user properties of what is parsed next
 	const char *detail;        // of its topic; NULL: "hardware"
 };
 
@@ -51,6 +51,7 @@ static inline bool parse_bytes(const struct kind *kind, const void *bytes, size_
 		.retained = retained,
 		.session = parsing.session,
 		.why = parsing.why,
+		.peer = parsing.peer,
 	};
 	parsing.ok = kind->parse(&in, &parsing.arena, &parsing.message, &parsing.error);
 	if (parsing.ok)
