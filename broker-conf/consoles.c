@@ -169,13 +169,15 @@ static bool still_counts(const struct consoles *consoles, const struct console_g
 		return error_set(error, ERROR_DENIED, "the console's credential is for cell %lld",
 				 (long long)grant->cell);
 	if (!consoles->ends_known)
-		return error_set(error, ERROR_DENIED,
-				 "commander has not said yet which consoles have ended: it must run and reach this broker");
+		return error_set(
+			error, ERROR_DENIED,
+			"commander has not said yet which consoles have ended: it must run and reach this broker");
 	if (consoles->closed_until_s > now_s)
 		return error_set(error, ERROR_LIMIT, "too many consoles have ended lately; wait %lld s",
 				 (long long)(consoles->closed_until_s - now_s));
 	return !has_ended(consoles, grant->client_id) ||
-	       error_set(error, ERROR_DENIED, "the console's credential was ended: its login is over, or its rights changed");
+	       error_set(error, ERROR_DENIED,
+			 "the console's credential was ended: its login is over, or its rights changed");
 }
 
 static void mark_ended(const void *node, VISIT visit, void *user)

@@ -17,7 +17,8 @@
 struct consoles;
 
 struct consoles_options {
-	// A JSON Web Key Set (RFC 7517) of the dashboard's public keys, read anew when it changes. NULL: nobody is let in.
+	// A JSON Web Key Set (RFC 7517) of the dashboard's public keys, read anew when it changes. NULL: nobody is let
+	// in.
 	const char *keys_path;
 	int64_t per_user, total; // so many may be connected at once
 	int64_t cell;		 // this broker's: credentials for another count nothing

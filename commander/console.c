@@ -45,7 +45,8 @@ static bool send(struct commander *commander, const struct buf *ended, bool comp
 	struct outgoing_message message = {.topic = TOPIC_CONTROL};
 
 	buf_init(&payload, PAYLOAD_MAX_BYTES);
-	buf_addf(&payload, "{\"op\":\"consoles\",\"ended\":[%s]%s}", buf_str(ended), complete ? ",\"complete\":true" : "");
+	buf_addf(&payload, "{\"op\":\"consoles\",\"ended\":[%s]%s}", buf_str(ended),
+		 complete ? ",\"complete\":true" : "");
 	message.payload = buf_str(&payload);
 	return (!ended->overflowed && !payload.overflowed && outgoing_add(&commander->outgoing, &message)) ||
 	       error_set(error, ERROR_LIMIT, "too many messages wait to be published");

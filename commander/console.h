@@ -1,5 +1,5 @@
-// Tells the guard which credentials of live consoles were ended before their time (docs/protocol.md, section 26): each as
-// it happens, and all of them after each connect, before which a guard that was started anew lets no console in.
+// Tells the guard which credentials of live consoles were ended before their time (docs/protocol.md, section 26): each
+// as it happens, and all of them after each connect, before which a guard that was started anew lets no console in.
 #pragma once
 
 #include "common/console.h"

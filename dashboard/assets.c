@@ -95,7 +95,8 @@ bool assets_allow_console(struct assets *assets, const char *url, struct error *
 	const char *end = url + sizeof(scheme) - 1 + host_bytes;
 
 	if (host_bytes == 0 || host_bytes > HOST_MAX || end[strspn(end, path)] != '\0' || (*end && *end != '/'))
-		return error_set(error, ERROR_INVALID, "a console's address must be wss://<host>:<port>, not %.100s", url);
+		return error_set(error, ERROR_INVALID, "a console's address must be wss://<host>:<port>, not %.100s",
+				 url);
 
 	size_t used = strlen(assets->consoles), origin_bytes = sizeof(scheme) - 1 + host_bytes;
 

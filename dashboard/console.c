@@ -17,7 +17,8 @@
 
 // Written before it is looked at what may be seen: whoever takes rights away from then on finds the credentials.
 static const char OPEN_SQL[] = "select tenant, groups from open_console($1, $2, $3, to_timestamp($4::bigint))";
-// What there is of $1 for whoever asks, and at which broker: where it was last heard to come online, or where it belongs.
+// What there is of $1 for whoever asks, and at which broker: where it was last heard to come online, or where it
+// belongs.
 static const char DEVICES_SQL[] = "select x.device, d.device is not null, coalesce(s.cell, d.cell)"
 				  " from unnest($1::text[]) with ordinality x (device, n)"
 				  " left join device d on d.device = x.device"
@@ -189,7 +190,8 @@ static bool find_devices(struct dashboard *dashboard, struct http_request *reque
 		return false;
 	for (size_t i = 0; i < opening->count; i++) {
 		if (!pg_bool(rows, i, SEEN)) {
-			(void)snprintf(detail, sizeof(detail), "There is no device %s; GET /api/v1/devices lists them all.",
+			(void)snprintf(detail, sizeof(detail),
+				       "There is no device %s; GET /api/v1/devices lists them all.",
 				       pg_text(rows, i, DEVICE));
 			http_reply_problem(request, 404, detail);
 			return false;

@@ -7,8 +7,9 @@
 static bool add(struct console_places *places, long cell, const char *url, struct error *error)
 {
 	if (console_places_find(places, cell))
-		return error_set(error, ERROR_INVALID, "console.cells: cell %ld has two addresses (console.url is that of "
-						       "cell 1)",
+		return error_set(error, ERROR_INVALID,
+				 "console.cells: cell %ld has two addresses (console.url is that of "
+				 "cell 1)",
 				 cell);
 	if (places->count == CONSOLE_PLACES_MAX)
 		return error_set(error, ERROR_LIMIT, "console.cells: more than %d", CONSOLE_PLACES_MAX);
@@ -27,8 +28,8 @@ static bool add_line(struct console_places *places, const char *line, struct err
 	long cell = digits > 0 && digits <= 10 ? strtol(line, NULL, 10) : 0;
 
 	if (cell < 1 || cell > INT32_MAX || url == line + digits || *url == '\0' || strlen(url) > CONSOLE_URL_MAX)
-		return error_set(error, ERROR_INVALID, "console.cells: \"%.200s\" is not \"<cell> wss://<host>:<port>\"",
-				 line);
+		return error_set(error, ERROR_INVALID,
+				 "console.cells: \"%.200s\" is not \"<cell> wss://<host>:<port>\"", line);
 	return add(places, cell, url, error);
 }
 

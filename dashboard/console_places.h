@@ -21,7 +21,8 @@ struct console_places {
 	size_t count;
 };
 
-// url: that of cell 1, or NULL. lines: "<cell> <url>", ended by NULL, or NULL. What an address looks like is not checked.
+// url: that of cell 1, or NULL. lines: "<cell> <url>", ended by NULL, or NULL. What an address looks like is not
+// checked.
 bool console_places_parse(const char *url, char *const *lines, struct console_places *out, struct error *error)
 	must_check;
 const struct console_place *console_places_find(const struct console_places *places, int64_t cell); // NULL: none

@@ -293,7 +293,8 @@ const struct openapi_note openapi_notes[] = {
 	{"GET", "/api/v1/audit/verify", "Whether the chain of the audit is whole, in steps",
 	 "after: checked of the step before|limit: rows of a step", NULL, NULL},
 	{"POST", "/api/v1/console", "Credentials to read what passes the brokers, by MQTT over WebSocket", NULL,
-	 "device: its messages|devices: or those of up to 50|all: or true, where one may|cell: with all, of this one alone",
+	 "device: its messages|devices: or those of up to 50|all: or true, where one may|cell: with all, of this one "
+	 "alone",
 	 "403: all, where one may not|409: in cells whose console has no address"},
 	{"POST", "/api/v1/stream/{id}", "Change what an open stream brings", NULL,
 	 "topics: as in GET|devices: ids that bound them", NULL},

@@ -45,7 +45,8 @@ static const struct config_option options[] = {
 	{"enrollment.interval_s", CONFIG_INT, OPTION(enrollment_interval_s), "30", 1, 86400, false,
 	 "seconds between two heartbeats of a device that a script enrols"},
 	{"console.url", CONFIG_STRING, OPTION(console_url), NULL, 0, 255, false,
-	 "where live consoles read what devices of cell 1 say: its broker's listener for browsers, wss://<host>:<port>"},
+	 "where live consoles read what devices of cell 1 say: its broker's listener for browsers, "
+	 "wss://<host>:<port>"},
 	{"console.cells", CONFIG_LIST, OPTION(console_cells), NULL, 0, 0, false,
 	 "the same for other cells, each \"<cell> wss://<host>:<port>\"; with neither there are no live consoles"},
 	{"console.key_file", CONFIG_STRING, OPTION(console_key_file), NULL, 0, 4095, false,

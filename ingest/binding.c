@@ -10,19 +10,20 @@
 #define SAID "said as (select distinct on (device) device, fingerprint, nullif(peer, '') as peer"     \
 	" from unnest($1::text[], $2::text[], $4::text[]) s (device, fingerprint, peer)"     \
 	" order by device, fingerprint desc)"
-#define CHECK_SQL                                                                                                     \
-	"with " SAID ", bound as (update device d set fingerprint = s.fingerprint from said s"                       \
-	" where d.device = s.device and d.fingerprint is null),"                                                     \
-	" wrong as (update device d set mismatches = d.mismatches + 1, mismatch_at = now(),"                         \
-	" mismatch_fingerprint = s.fingerprint, mismatch_peer = s.peer from said s where d.device = s.device"                  \
-	" and d.enabled and d.fingerprint <> s.fingerprint and coalesce(d.mismatch_at < now() - interval '1 second', true)"        \
-	" returning d.device, d.fingerprint, d.mismatch_fingerprint, d.mismatches, d.mismatch_peer),"                                 \
-	" noted as (insert into event (device, epoch, seq, ts, received_at, measured_at, type, body)"                \
-	" select device, '-identity', mismatches, now(), now(), now(), 'fingerprint.mismatch', jsonb_build_object("  \
-	"'bound', fingerprint, 'said', mismatch_fingerprint, 'count', mismatches, 'max', $3::integer,"     \
-	" 'peer', mismatch_peer) from wrong on conflict do nothing),"                                                                                  \
-	" told as (insert into enrollment_event (type, device, reason) select 'mismatch', device,"                   \
-	" 'said ' || mismatch_fingerprint from wrong)"                                                               \
+#define CHECK_SQL                                                                                                      \
+	"with " SAID ", bound as (update device d set fingerprint = s.fingerprint from said s"                         \
+	" where d.device = s.device and d.fingerprint is null),"                                                       \
+	" wrong as (update device d set mismatches = d.mismatches + 1, mismatch_at = now(),"                           \
+	" mismatch_fingerprint = s.fingerprint, mismatch_peer = s.peer from said s where d.device = s.device"          \
+	" and d.enabled and d.fingerprint <> s.fingerprint and coalesce(d.mismatch_at < now() - interval '1 second', " \
+	"true)"                                                                                                        \
+	" returning d.device, d.fingerprint, d.mismatch_fingerprint, d.mismatches, d.mismatch_peer),"                  \
+	" noted as (insert into event (device, epoch, seq, ts, received_at, measured_at, type, body)"                  \
+	" select device, '-identity', mismatches, now(), now(), now(), 'fingerprint.mismatch', jsonb_build_object("    \
+	"'bound', fingerprint, 'said', mismatch_fingerprint, 'count', mismatches, 'max', $3::integer,"                 \
+	" 'peer', mismatch_peer) from wrong on conflict do nothing),"                                                  \
+	" told as (insert into enrollment_event (type, device, reason) select 'mismatch', device,"                     \
+	" 'said ' || mismatch_fingerprint from wrong)"                                                                 \
 	" select device, mismatches from wrong"
 
 static const char kick_sql[] = "select pg_notify('muster_kick', $1)";
