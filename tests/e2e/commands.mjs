@@ -186,6 +186,42 @@ async function filters(page) {
 	await accessible(page, 'commands')
 }
 
+// A thousand commands: what is far from the screen is not there, and comes back.
+async function longHistory(page) {
+	const [first] = (await (await page.request.get(address('/api/v1/commands?limit=1'))).json()).items
+	const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+	await page.route('**/api/v1/commands?*', (route) => {
+		const from = Number(new URL(route.request().url()).searchParams.get('after') ?? 0)
+		const items = Array.from({ length: 100 }, (_, i) => ({ ...first, id: id(from + i), device: `old-${from + i}`, requested_by: 'nobody' }))
+		return route.fulfill({ json: { items, next: from < 900 ? String(from + 100) : null } })
+	})
+	await go(page, '/commands?by=nobody') // so that the stack's own, which come by the stream, stay out
+	for (let n = 2; n <= 10; n++) {
+		await page.getByRole('button', { name: 'Show 100 more' }).click()
+		await page.getByText(n < 10 ? `${n}00 shown` : '1,000 shown').waitFor()
+	}
+	const there = page.locator('tr[data-command]')
+	await page.waitForFunction(() => document.querySelectorAll('tr[data-command]').length < 400)
+	await page.evaluate(() => scrollTo(0, document.body.scrollHeight))
+	await there.filter({ hasText: 'old-999' }).waitFor()
+	await page.waitForFunction(() => document.querySelectorAll('tr[data-command]').length < 400)
+	await page.evaluate(() => scrollTo(0, 0))
+	await page.locator('tr[data-command]', { hasText: /old-0\b/ }).getByRole('button').click()
+	await page.locator('tr.detail').waitFor()
+	await page.unroute('**/api/v1/commands?*')
+}
+
+// What does not exist leads on.
+async function absent(page) {
+	for (const [path, words] of [['/groups/none', 'There is no group none'], ['/campaigns/999', 'There is no campaign 999']]) {
+		await go(page, path)
+		await page.getByRole('heading', { name: words, level: 1 }).waitFor()
+		await accessible(page, path)
+		await page.getByRole('link', { name: /^Go to all/ }).click()
+		await page.waitForURL(address(path.replace(/.[^/]*$/, '')))
+	}
+}
+
 // Sees everything, and finds nothing to press.
 async function viewer(browser) {
 	const { page, context } = await open(browser)
@@ -196,6 +232,8 @@ async function viewer(browser) {
 		await page.getByTestId(seen).waitFor()
 		assert.equal(await page.getByRole('button', { name: /…$/ }).count(), 0, path)
 	}
+	await go(page, '/users')
+	await page.getByRole('heading', { name: 'Users is for administrators' }).waitFor()
 	await context.close()
 }
 
@@ -212,6 +250,8 @@ await withBrowser(async (browser) => {
 	await oneCommand(page)
 	await tricky(page)
 	await filters(page)
+	await longHistory(page)
+	await absent(page)
 	await viewer(browser)
 	assert.deepEqual(faults, [])
 })

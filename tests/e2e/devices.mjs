@@ -161,6 +161,23 @@ async function actsOnMany(page) {
 	await bar.waitFor({ state: 'detached' })
 }
 
+// A row leads to its device wherever it is pressed, but a tag in it to the tag; and only rows on screen are listened to.
+async function leads(page) {
+	const listens = page.waitForRequest((request) => /stream\/./.test(request.url()) && request.postDataJSON().devices.includes('fleet-050000'))
+	await scroller(page).evaluate((element) => { element.scrollTop = element.scrollHeight / 2 })
+	const { topics, devices } = (await listens).postDataJSON()
+	assert.ok(topics.includes('devices') && !topics.some((topic) => topic.endsWith('*')), topics.join())
+	assert.ok(devices.length < 120, `${devices.length} devices are listened to`)
+	await box(page).fill('device:fleet-000021')
+	await counted(page, 1)
+	const cell = await rowsOf(page).locator('.c-uptime').boundingBox()
+	await page.mouse.click(cell.x + 5, cell.y + 5)
+	await page.waitForURL(/devices\/fleet-000021/)
+	await page.goBack()
+	await rowsOf(page).getByRole('link', { name: 'till' }).click()
+	await page.waitForURL(/query=tag%3A%22till%22/)
+}
+
 await withBrowser(async (browser) => {
 	const { page, faults } = await open(browser)
 	await page.goto(process.env.MUSTER_LINK)
@@ -175,5 +192,7 @@ await withBrowser(async (browser) => {
 	await page.goto(address('/devices'))
 	await counted(page, '100,000')
 	await looks(page, 'devices')
+	await page.setViewportSize({ width: 1440, height: 900 })
+	await leads(page)
 	assert.deepEqual(faults, [])
 })

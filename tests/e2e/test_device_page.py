@@ -51,6 +51,8 @@ def test_a_person_looks_after_a_device(stack):
         for n, digit in enumerate("bbc", 1):
             stack.rows("update device set fingerprint = repeat('a', 64), mismatches = %s, mismatch_at = now() - %s * interval '1 hour',"
                        " mismatch_fingerprint = repeat(%s, 64), mismatch_peer = '198.51.100.' || %s where device = %s returning 1", n, 4 - n, digit, n, DEVICE)
+        for name in ("lobby", "shelf"):
+            stack.muster("group", "create", name)
         done = threading.Event()
 
         def speak():
@@ -68,6 +70,7 @@ def test_a_person_looks_after_a_device(stack):
             speaker.join()
     stored = stack.rows("select display_name, tags from device where device = %s", DEVICE)
     assert stored == [("Front desk", ["kiosk"])], stored
+    assert stack.rows("select group_name from device_group_member where device = %s", DEVICE) == [("shelf",)]
 
 
 def test_names_and_notes_within_bounds(stack):

@@ -2,14 +2,14 @@ import type { ComponentType } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, del, get, type Pending, post, type Session } from "./api";
 import { useOverview, watchFleet } from "./fleet";
-import { useLive, useNow } from "./hooks";
+import { useLive, useNow, useRecovery } from "./hooks";
 import { listenToKeys } from "./keys";
 import { serverNow, start, stop } from "./live";
 import { Login } from "./login";
 import { Navigation } from "./nav";
 import { Absent, Fault, Icon } from "./parts";
 import { navigate, useLocation } from "./router";
-import { findView, type Found, type ViewProps, views } from "./views";
+import { findView, type Found, type View, type ViewProps, views } from "./views";
 
 const LINK = /^#([A-Za-z0-9_-]{43})$/; // a one-time login link's token
 
@@ -73,12 +73,14 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
   }, [url.pathname]);
   useEffect(watchFleet, []);
   useEffect(() => listenToKeys(mine, () => setHelp(true)), [mine]);
+  useEffect(() => loadInAdvance(mine), [mine]);
   return (
     <div class="frame">
       <a class="skip" href="#main">Skip to content</a>
       <Navigation who={who} views={mine} path={path} logOut={logOut} help={() => setHelp(true)} />
       <div class="content">
         <Banner />
+        <Silent who={who} />
         {who.needs_second_factor && (
           <p class="banner" role="status">
             <Icon name="alert" />
@@ -125,7 +127,26 @@ function useView(found: Found | null) {
     );
   };
   useEffect(load, [name]);
+  useRecovery(fault, load);
   return { Shown: loaded.get(name), fault, load };
+}
+
+const IDLE_MS = 2000;
+
+// While nothing else is to do, so that a step to another view is quick, and possible when the server is away.
+function loadInAdvance(wanted: View[]): () => void {
+  const waiting = wanted.filter(({ path }) => !loaded.has(String(path)));
+  let timer = 0;
+  const next = () => {
+    const view = waiting.shift();
+    if (!view) return;
+    view.load().then((module) => {
+      loaded.set(String(view.path), module.default);
+      timer = window.setTimeout(next, 0);
+    }, () => {}); // it is loaded when it is needed
+  };
+  timer = window.setTimeout(next, IDLE_MS);
+  return () => clearTimeout(timer);
 }
 
 function Place({ found, who }: { found: Found | null; who: Session }) {
@@ -138,24 +159,53 @@ function Place({ found, who }: { found: Found | null; who: Session }) {
     first = false;
   }, [title]);
   if (!found) return <Absent title="There is no such page" href="/" link="Go to the overview" />;
+  if (!found.view.roles.includes(who.role))
+    return <Absent title={`${found.view.title} is for ${found.view.roles.map((role) => `${role}s`).join(" and ")}`} href="/" link="Go to the overview" />;
   if (fault) return <Fault error={fault} retry={load} />;
   if (!Shown) return <div class="card skeleton tall" role="status" aria-label="Loading" />;
   return <Shown who={who} args={found.args} />;
 }
 let first = true;
 
+// What is silent means for whoever looks at devices and commands; the system's page says more.
+const meanings: { [part: string]: string } = {
+  ingest: "Devices keep what they report; states and values here are of before.",
+  commander: "Commands, campaigns and alerts wait for it.",
+  bridge: "Nobody can enrol, and devices that speak only HTTP keep what they have.",
+};
+
+function Silent({ who }: { who: Session }) {
+  const silent = useOverview().data?.system.troubled.filter(({ state }) => state === "silent") ?? [];
+  const { databaseUp } = useLive();
+  if (silent.length === 0 || !databaseUp) return null;
+  const sees = who.role === "administrator" || who.role === "auditor";
+  return (
+    <p class="banner" role="status" data-testid="silent">
+      <Icon name="alert" />
+      <span>
+        {[...new Set(silent.map(({ part }) => part))].map((part) => `${part} is silent. ${meanings[part] ?? ""}`).join(" ")}{" "}
+        {sees ? <a href="/system">Look at the system</a> : "Tell an administrator."}
+      </span>
+    </p>
+  );
+}
+
 function Banner() {
-  const { lostAt, databaseUp } = useLive();
-  const now = useNow();
-  if (!databaseUp)
+  const { lostAt, databaseUp, databaseLostAt } = useLive();
+  const now = useNow() - (serverNow() - Date.now()); // by this computer's clock, as the others
+  const secondsSince = (ms: number) => Math.max(0, Math.round((now - ms) / 1000));
+  if (!databaseUp && databaseLostAt !== null)
     return (
       <p class="banner" role="status" data-testid="banner">
         <Icon name="alert" />
-        The database is away. Devices keep what they report, and this page recovers by itself.
+        <span>
+          The database is away. What you see is stale since {secondsSince(databaseLostAt)} s. Devices keep what they report, and this page
+          recovers by itself. If it lasts, <code>muster status</code> on the server says what runs.
+        </span>
       </p>
     );
   if (!lostAt) return null;
-  const seconds = Math.max(0, Math.round((now - (serverNow() - Date.now()) - lostAt) / 1000));
+  const seconds = secondsSince(lostAt);
   if (seconds < 2) return null; // a blink is not worth a word
   return (
     <p class="banner" role="status" data-testid="banner">

@@ -26,6 +26,20 @@ export function useLive(): LiveState {
   return state;
 }
 
+const AGAIN_MS = 3000;
+const passes = ({ status }: ApiError): boolean => status === 0 || status === 429 || status >= 502;
+
+// What failed for no fault of its own is asked for again, as long as the server and its database are there.
+export function useRecovery(error: ApiError | null, reload: () => void): void {
+  const { connected, databaseUp } = useLive();
+  const well = connected && databaseUp;
+  useEffect(() => {
+    if (!well || !error || !passes(error)) return;
+    const timer = setTimeout(reload, AGAIN_MS);
+    return () => clearTimeout(timer);
+  }, [well, error]);
+}
+
 export interface Loaded<T> {
   data: T | null;
   error: ApiError | null;
@@ -66,6 +80,7 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
     reload();
     return () => abortRef.current?.abort();
   }, [key, reload]);
+  useRecovery(error, reload);
   const change = useCallback((update: (data: T) => T) => setData((old) => (old === null ? old : update(old))), []);
   return { data, error, loading, reload, change };
 }

@@ -8,6 +8,7 @@ export interface LiveState {
   connected: boolean;
   lostAt: number | null; // Date.now() when the last sign of life came; null while they come or before the first
   databaseUp: boolean;
+  databaseLostAt: number | null; // Date.now() when it was first heard that it is away
 }
 
 // A chunk of what a command prints; data is null where it is long: ask for it.
@@ -60,7 +61,8 @@ interface Subscriber {
 
 const subscribers = new Set<Subscriber>();
 const stateListeners = new Set<() => void>();
-let state: LiveState = { connected: false, lostAt: null, databaseUp: true };
+const fresh: LiveState = { connected: false, lostAt: null, databaseUp: true, databaseLostAt: null };
+let state = fresh;
 let source: EventSource | null = null;
 let streamId = "";
 let lastId = "";
@@ -86,6 +88,7 @@ export function onLiveState(listener: () => void): () => void {
 }
 
 function change(next: Partial<LiveState>): void {
+  if (next.databaseUp !== undefined) next.databaseLostAt = next.databaseUp ? null : (state.databaseLostAt ?? Date.now());
   const changed = (Object.keys(next) as (keyof LiveState)[]).some((name) => next[name] !== state[name]);
   if (!changed) return;
   state = { ...state, ...next };
@@ -269,7 +272,7 @@ export function stop(): void {
   lastId = streamId = told = "";
   heardAt = 0;
   attempt = 0;
-  change({ connected: false, lostAt: null, databaseUp: true });
+  change(fresh);
 }
 
 onCall((error) => {

@@ -1,6 +1,7 @@
 // Lists in pages by cursor: each page is asked for once, and what changes comes in by the stream or by a reload.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, type Page } from "./api";
+import { useRecovery } from "./hooks";
 
 export interface Pages<T> {
   items: T[] | null; // null: not there yet
@@ -51,11 +52,16 @@ export function usePages<T>(key: string, load: Load<T>): Pages<T> {
 
   useEffect(() => {
     setItems(null);
+    current.current.count = 0;
     void run(1, null, []);
     return () => current.current.abort.abort();
   }, [key]);
-  const more = () => void run(1, next, items ?? []);
+  const more = () => {
+    current.current.count = (items?.length ?? 0) + 1; // a reload that comes in between brings it, too
+    void run(1, next, items ?? []);
+  };
   const reload = useCallback(() => void run(Math.max(1, current.current.count), null, []), []);
+  useRecovery(error, reload);
   const change = useCallback((update: (items: T[]) => T[]) => setItems((old) => (old === null ? old : update(old))), []);
   return { items, next, error, loading, more, reload, change };
 }
