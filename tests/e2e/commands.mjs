@@ -206,9 +206,21 @@ async function longHistory(page) {
 	await there.filter({ hasText: 'old-999' }).waitFor()
 	await page.waitForFunction(() => document.querySelectorAll('tr[data-command]').length < 400)
 	await page.evaluate(() => scrollTo(0, 0))
-	await page.locator('tr[data-command]', { hasText: /old-0\b/ }).getByRole('button').click()
+	await there.filter({ has: page.locator('a[href="/devices/old-0"]') }).getByRole('button').click()
 	await page.locator('tr.detail').waitFor()
 	await page.unroute('**/api/v1/commands?*')
+}
+
+// What takes longer than a second is seen to be under way.
+async function slowly(page) {
+	await page.route('**/api/v1/campaigns?*', async (route) => {
+		await page.getByTestId('working').waitFor()
+		await route.fallback()
+	})
+	await go(page, '/campaigns')
+	await page.getByTestId('campaigns').waitFor()
+	await page.getByTestId('working').waitFor({ state: 'detached' })
+	await page.unroute('**/api/v1/campaigns?*')
 }
 
 // What does not exist leads on.
@@ -251,6 +263,7 @@ await withBrowser(async (browser) => {
 	await tricky(page)
 	await filters(page)
 	await longHistory(page)
+	await slowly(page)
 	await absent(page)
 	await viewer(browser)
 	assert.deepEqual(faults, [])

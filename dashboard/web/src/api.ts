@@ -473,6 +473,18 @@ export function onCall(listener: Listener): () => void {
   return () => listeners.delete(listener);
 }
 
+// When each call that is under way began; whoever shows that something takes long is told of each change.
+const underway = new Set<{ at: number }>();
+const watchers = new Set<(oldest: number | null) => void>();
+export function onUnderway(watcher: (oldest: number | null) => void): () => void {
+  watchers.add(watcher);
+  return () => watchers.delete(watcher);
+}
+function tellWatchers(): void {
+  const oldest = underway.size > 0 ? Math.min(...[...underway].map(({ at }) => at)) : null;
+  watchers.forEach((watcher) => watcher(oldest));
+}
+
 async function problem(response: Response): Promise<ApiError> {
   let detail = `The server answered ${response.status}.`;
   try {
@@ -508,6 +520,9 @@ async function send<T>(
     headers["Content-Type"] = type;
   }
   let error: ApiError | null = null;
+  const begun = { at: Date.now() };
+  underway.add(begun);
+  tellWatchers();
   try {
     const response = await fetch(`/api/v1/${path}`, init);
     if (!response.ok) throw await problem(response);
@@ -517,6 +532,8 @@ async function send<T>(
     error = thrown instanceof ApiError ? thrown : new ApiError(0, "The server cannot be reached.");
     throw error;
   } finally {
+    underway.delete(begun);
+    tellWatchers();
     if (!signal?.aborted) listeners.forEach((listener) => listener(error));
   }
 }

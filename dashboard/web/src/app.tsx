@@ -2,7 +2,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, del, get, type Pending, post, type Session } from "./api";
 import { useOverview, watchFleet } from "./fleet";
-import { useLive, useNow, useRecovery } from "./hooks";
+import { useLive, useLong, useNow, useRecovery } from "./hooks";
 import { listenToKeys } from "./keys";
 import { serverNow, start, stop } from "./live";
 import { Login } from "./login";
@@ -88,6 +88,7 @@ function Shell({ who, logOut }: { who: Session; logOut: () => void }) {
           </p>
         )}
         <main id="main" tabIndex={-1}>
+          <Working />
           <Place key={path} found={found} who={who} />
         </main>
       </div>
@@ -130,6 +131,8 @@ function useView(found: Found | null) {
   useRecovery(fault, load);
   return { Shown: loaded.get(name), fault, load };
 }
+
+const Working = () => (useLong() ? <div class="working" role="progressbar" aria-label="Waiting for the server" data-testid="working" /> : null);
 
 const IDLE_MS = 2000;
 

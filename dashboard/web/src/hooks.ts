@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { ApiError } from "./api";
+import { ApiError, onUnderway } from "./api";
 import { liveState, type LiveState, onLiveState, serverNow } from "./live";
 
 const tickers = new Set<() => void>();
@@ -24,6 +24,27 @@ export function useLive(): LiveState {
   const [state, setState] = useState(liveState);
   useEffect(() => onLiveState(() => setState(liveState())), []);
   return state;
+}
+
+const LONG_MS = 1000;
+
+// Whether an answer of the server has been waited for longer than a person takes for at once.
+export function useLong(): boolean {
+  const [long, setLong] = useState(false);
+  useEffect(() => {
+    let timer = 0;
+    const end = onUnderway((oldest) => {
+      clearTimeout(timer);
+      const left = oldest === null ? 0 : oldest + LONG_MS - Date.now();
+      setLong(oldest !== null && left <= 0);
+      if (left > 0) timer = window.setTimeout(() => setLong(true), left);
+    });
+    return () => {
+      clearTimeout(timer);
+      end();
+    };
+  }, []);
+  return long;
 }
 
 const AGAIN_MS = 3000;
