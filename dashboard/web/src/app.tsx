@@ -134,7 +134,7 @@ function useView(found: Found | null) {
 
 const Working = () => (useLong() ? <div class="working" role="progressbar" aria-label="Waiting for the server" data-testid="working" /> : null);
 
-const IDLE_MS = 2000;
+const IDLE_MS = 5000;
 
 // While nothing else is to do, so that a step to another view is quick, and possible when the server is away.
 function loadInAdvance(wanted: View[]): () => void {
