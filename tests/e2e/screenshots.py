@@ -18,18 +18,18 @@ from stack import Stack, wait_for  # noqa: E402
 # Each minute of the day until the stack began, as its own samples would have it: a cell that was away in the night, a rollout at ten.
 DAY_SQL = """
 insert into fleet_sample (tenant, at, span_s, online, stale, offline, never, revoked, enrolled, commands, succeeded, failed, received)
-select 'default', at, 60, 84 - away - dip, 3 + (n %% 3) / 2, 12 + away + dip, 2, 0, case when n %% 180 = 7 then 2 else 0 end,
-    done, done, case when n %% 47 = 0 then 1 else 0 end, n * 260 + 40 * (n %% 11)
+select 'default', at, 60, 84 - away - dip, 3 + (n % 3) / 2, 12 + away + dip, 2, 0, case when n % 180 = 7 then 2 else 0 end,
+    done, done, case when n % 47 = 0 then 1 else 0 end, n * 260 + 40 * (n % 11)
 from (select n, now() - (1440 - n) * interval '1 minute' as at, case when n between 700 and 760 then 17 else 0 end as away,
-          (n / 97) %% 4 as dip, case when n between 960 and 1010 then 6 when n %% 13 = 0 then 1 else 0 end as done
+          (n / 97) % 4 as dip, case when n between 960 and 1010 then 6 when n % 13 = 0 then 1 else 0 end as done
       from generate_series(1, 1435) n) day
 on conflict do nothing returning 1"""
 DETAILS_SQL = [
-    "update device set display_name = (array['Front desk', 'Lobby', 'Till', 'Kiosk', 'Gate'])[1 + right(device, 3)::integer %% 5] || ' '"
-    " || right(device, 3)::integer, tags = array[(array['berlin', 'lyon', 'oslo'])[1 + right(device, 3)::integer %% 3]]"
-    " where device like 'sim-%%' and right(device, 3)::integer %% 3 <> 0 returning 1",
+    "update device set display_name = (array['Front desk', 'Lobby', 'Till', 'Kiosk', 'Gate'])[1 + right(device, 3)::integer % 5] || ' '"
+    " || right(device, 3)::integer, tags = array[(array['berlin', 'lyon', 'oslo'])[1 + right(device, 3)::integer % 3]]"
+    " where device like 'sim-%' and right(device, 3)::integer % 3 <> 0 returning 1",
     "insert into telemetry (device, epoch, seq, ts, received_at, battery_pct, charging, cpu_pct, mem_total, mem_available, disk_total, disk_free)"
-    " select 'sim-007', gen_random_uuid(), n, at, at, 20 + abs(70 - n / 2 %% 140), n / 2 %% 140 > 70, 18 + 14 * sin(n / 9.0) + n %% 7, 4e9,"
+    " select 'sim-007', gen_random_uuid(), n, at, at, 20 + abs(70 - n / 2 % 140), n / 2 % 140 > 70, 18 + 14 * sin(n / 9.0) + n % 7, 4e9,"
     " 1.4e9 + 4e8 * sin(n / 40.0), 64e9, 22e9 - n * 1e7 from (select n, now() - (355 - n) * interval '10 seconds' as at"
     " from generate_series(1, 350) n) x returning 1",
 ]
