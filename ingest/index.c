@@ -1,5 +1,7 @@
 #include "ingest/index.h"
 
+#include "common/crypto.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +20,16 @@ void index_clear(struct index *index)
 		index_done(index);
 }
 
-// FNV-1a. Names are device ids, which an administrator hands out, and epochs, of which a device has few.
-static uint64_t hash_of(const char *name, size_t len_bytes)
+// FNV-1a from a basis that nobody knows, folded after each byte: epochs are the devices' own choice, and one that chose
+// thousands for the same slot would make each search a walk past all of them.
+static uint64_t hash_of(const struct index *index, const char *name, size_t len_bytes)
 {
-	uint64_t hash = 0xcbf29ce484222325U;
-	for (size_t i = 0; i < len_bytes; i++)
+	uint64_t hash = index->seed;
+	for (size_t i = 0; i < len_bytes; i++) {
 		hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3U;
-	return hash ^ hash >> 32;
+		hash ^= hash >> 32;
+	}
+	return hash;
 }
 
 static bool is_free(const struct index *index, const struct index_slot *slot)
@@ -45,6 +50,8 @@ static struct index_slot *find(struct index *index, uint64_t hash, const char *n
 static void grow(struct index *index)
 {
 	struct index old = *index;
+	if (old.capacity == 0)
+		crypto_random(&index->seed, sizeof(index->seed));
 	index->capacity = old.capacity ? 2 * old.capacity : CAPACITY_MIN;
 	index->slots = calloc(index->capacity, sizeof(*index->slots));
 	if (!index->slots)
@@ -59,7 +66,7 @@ size_t index_number(struct index *index, struct arena *arena, const char *name, 
 {
 	if (2 * (index->count + 1) > index->capacity)
 		grow(index);
-	uint64_t hash = hash_of(name, len_bytes);
+	uint64_t hash = hash_of(index, name, len_bytes);
 	struct index_slot *slot = find(index, hash, name, len_bytes);
 	*added = is_free(index, slot);
 	if (*added)

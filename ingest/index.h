@@ -20,6 +20,7 @@ struct index {
 	size_t capacity; // a power of two, or 0
 	size_t count;
 	unsigned generation; // clearing is making the next
+	uint64_t seed;	     // of the hashes
 };
 
 void index_done(struct index *index);
