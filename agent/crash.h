@@ -24,4 +24,4 @@ enum crash_point {
 };
 
 // Reads MUSTER_CRASH_AT; NULL or "" chooses none.
-bool crash_init(struct crash *crash, const char *text, struct error *error);
+bool crash_init(struct crash *crash, const char *text, struct error *error) must_check;

@@ -149,5 +149,5 @@ bool fetch_poll(struct fetch *fetch, int64_t now_ms, char **answer, struct error
 		return error_set(error, ERROR_UNREACHABLE, "the bridge gave no certificate: %.300s",
 				 buf_str(&fetch->answer));
 	*answer = strdup(buf_str(&fetch->answer));
-	return true;
+	return *answer || error_errno(error, ENOMEM, "cannot keep the bridge's answer");
 }

@@ -31,7 +31,8 @@ static char *copy(const char *text)
 	return made;
 }
 
-char *plan_find(const struct plan *plan, const char *program)
+// Full path of a program of the system, malloc'd; NULL when there is none of that name.
+static char *find_program(const struct plan *plan, const char *program)
 {
 	static const char *const linux_folders[] = {"/usr/bin", "/bin", "/usr/sbin", "/sbin", NULL};
 	static const char *const android_folders[] = {"/system/bin", "/system/xbin", NULL};
@@ -62,7 +63,7 @@ bool plan_tool(struct plan *plan, struct error *error, const char *program, ...)
 	va_list args;
 	va_start(args, program);
 	for (; program; program = va_arg(args, const char *)) {
-		char *path = plan_find(plan, program);
+		char *path = find_program(plan, program);
 		size_t used = strlen(names);
 		if (path) {
 			va_end(args);

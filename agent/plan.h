@@ -42,8 +42,6 @@ struct plan {
 void plan_done(struct plan *plan);
 #define auto_plan cleanup(plan_done)
 
-// Full path of a program of the system, malloc'd; NULL when there is none of that name.
-char *plan_find(const struct plan *plan, const char *program) must_check;
 // Begins a step with the first of the programs that there is; program names end with NULL. ERROR_NOT_FOUND names them.
 bool plan_tool(struct plan *plan, struct error *error, const char *program, ...) __attribute__((sentinel)) must_check;
 // Begins a step with a program of this very path.

@@ -103,24 +103,25 @@ static uint32_t place_named(const struct relay *relay, const char *name)
 
 // ---- answers ----
 
-static void settle(struct relay *relay, uint32_t at, enum outcome outcome, int status, const char *detail)
-{
-	struct http_request *request = leave_place(relay, at);
-
-	metric_add(relay->outcomes[outcome], 1);
-	if (status == 503)
-		relay_unavailable(relay, request, detail);
-	else
-		http_reply_problem(request, status, detail);
-}
-
-void relay_unavailable(struct relay *relay, struct http_request *request, const char *detail)
+// 503 with a Retry-After that spreads those who come again.
+static void reply_unavailable(struct relay *relay, struct http_request *request, const char *detail)
 {
 	char seconds[12];
 
 	(void)snprintf(seconds, sizeof(seconds), "%u", 1 + relay->spread++ % RETRY_SPREAD_S);
 	http_reply_header(request, "Retry-After", seconds);
 	http_reply_problem(request, 503, detail);
+}
+
+static void settle(struct relay *relay, uint32_t at, enum outcome outcome, int status, const char *detail)
+{
+	struct http_request *request = leave_place(relay, at);
+
+	metric_add(relay->outcomes[outcome], 1);
+	if (status == 503)
+		reply_unavailable(relay, request, detail);
+	else
+		http_reply_problem(request, status, detail);
 }
 
 static void on_stored(struct relay *relay, const char *name)
@@ -233,7 +234,7 @@ void relay_take(struct relay *relay, struct http_request *request, const char *d
 	uint32_t at = link_ready(relay->link) ? take_place(relay, request) : NONE;
 	if (at == NONE) {
 		metric_add(relay->outcomes[BUSY], 1);
-		relay_unavailable(relay, request, "nothing can be taken in at the moment; send it again later");
+		reply_unavailable(relay, request, "nothing can be taken in at the moment; send it again later");
 		return;
 	}
 	if (publish(relay, at, device, kind, &error)) {

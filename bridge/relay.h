@@ -17,5 +17,3 @@ DEFINE_CLEANUP(struct relay, relay_free)
 // Takes the request over: 200 after COMMIT, 422 or 403 when ingest refused it, 503 when it was not heard to be stored
 // in time. kind: TOPIC_TELEMETRY, TOPIC_EVENT or TOPIC_RESULT.
 void relay_take(struct relay *relay, struct http_request *request, const char *device, enum topic_kind kind);
-// 503 with a Retry-After that spreads those who come again.
-void relay_unavailable(struct relay *relay, struct http_request *request, const char *detail);

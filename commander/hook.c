@@ -35,6 +35,8 @@ static const char refused_sql[] =
 static const char later_sql[] = "update alert_digest set status = nullif($2::integer, 0), error = $3,"
 				" next_at = now() + make_interval(secs => $4) where id = $1";
 
+enum hook_verdict { HOOK_SENT, HOOK_REFUSED, HOOK_LATER };
+
 struct hook_call {
 	struct hook_call *next;
 	struct commander *commander;
@@ -113,7 +115,8 @@ static void add_paused(struct commander *commander, struct buf *out)
 
 // ---- what came of it ----
 
-enum hook_verdict hook_judge(const struct http_answer *answer)
+// 410 means that nobody is there any more; everything else but 2xx may be another time.
+static enum hook_verdict judge(const struct http_answer *answer)
 {
 	if (answer->status >= 200 && answer->status < 300)
 		return HOOK_SENT;
@@ -142,7 +145,7 @@ static void on_answer(void *user, const struct http_answer *answer)
 	struct breaker *breaker = &channel_of(commander, call->channel)->breaker;
 
 	take_out(&commander->hook.under_way, call);
-	call->verdict = hook_judge(answer);
+	call->verdict = judge(answer);
 	call->status = answer->status;
 	call->wait_s = retry_s(commander, call, answer->retry_after_s);
 	if (answer->status == 0)

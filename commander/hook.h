@@ -43,7 +43,3 @@ void hook_committed(struct commander *commander);
 void hook_rolled_back(struct hook *hook);
 
 void hook_show_metrics(struct commander *commander);
-
-enum hook_verdict { HOOK_SENT, HOOK_REFUSED, HOOK_LATER };
-// 410 means that nobody is there any more; everything else but 2xx may be another time.
-enum hook_verdict hook_judge(const struct http_answer *answer);

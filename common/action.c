@@ -308,7 +308,7 @@ struct json *action_schema(const struct action *action)
 	return schema;
 }
 
-struct json *action_describe(const struct action *action)
+static struct json *describe(const struct action *action)
 {
 	struct json *out = json_new_object();
 	const char *platforms[3] = {NULL};
@@ -332,6 +332,6 @@ void action_list(struct json *items)
 {
 	for (size_t i = 0; i < COUNT(actions); i++) {
 		if (!actions[i].internal)
-			json_append(items, action_describe(&actions[i]));
+			json_append(items, describe(&actions[i]));
 	}
 }

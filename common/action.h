@@ -55,7 +55,6 @@ bool action_check_params(const struct action *action, const struct json *params,
 
 // What the parameters may be, as a JSON Schema (2020-12).
 struct json *action_schema(const struct action *action) must_check;
+// Appends all that can be asked for:
 // {"action","description","destructive","cancellable","platforms":["linux","android"],"timeout_s","params":<schema>}
-struct json *action_describe(const struct action *action) must_check;
-// Appends action_describe of all that can be asked for.
 void action_list(struct json *items);

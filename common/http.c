@@ -532,11 +532,6 @@ void http_stream_close(struct http_stream *stream)
 	close_gracefully(connection);
 }
 
-const struct http_request *http_stream_request(const struct http_stream *stream)
-{
-	return stream->request;
-}
-
 // --- libevent's callbacks ------------------------------------------------------------------------------------------
 
 static void on_read(struct bufferevent *bev, void *user)

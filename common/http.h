@@ -124,4 +124,3 @@ void http_frame_free(struct http_frame *frame); // the caller's hold on it; stre
 DEFINE_CLEANUP(struct http_frame, http_frame_free)
 bool http_stream_send_frame(struct http_stream *stream, struct http_frame *frame); // as http_stream_send
 void http_stream_close(struct http_stream *stream);
-const struct http_request *http_stream_request(const struct http_stream *stream);

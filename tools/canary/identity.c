@@ -70,8 +70,9 @@ static bool take_broker(struct identity *identity, const struct options *options
 	return identity->host || error_set(error, ERROR_LIMIT, "no memory for a host");
 }
 
-bool identity_take(struct identity *identity, const struct options *options, const char *device, const char *answer,
-		   size_t answer_bytes, struct error *error)
+// Takes what the bridge answered, for the key that is there.
+static bool take_answer(struct identity *identity, const struct options *options, const char *device,
+			const char *answer, size_t answer_bytes, struct error *error)
 {
 	auto_json struct json *json = json_parse(answer, answer_bytes, error);
 	struct tls_credential credential = {.key = identity->key};
@@ -110,7 +111,7 @@ static bool ask(struct identity *identity, const struct options *options, const 
 		return false;
 	if (status != 200 && status != 201)
 		return refused(status, &answer, error);
-	return identity_take(identity, options, device, buf_str(&answer), answer.len_bytes, error);
+	return take_answer(identity, options, device, buf_str(&answer), answer.len_bytes, error);
 }
 
 bool identity_enroll(struct identity *identity, struct pg *pg, const struct options *options, const char *device,

@@ -27,6 +27,3 @@ void identity_done(struct identity *identity);
 // then, so that a lost answer costs nothing. Blocks until the bridge has answered.
 bool identity_enroll(struct identity *identity, struct pg *pg, const struct options *options, const char *device,
 		     struct error *error) must_check;
-// Takes what the bridge answered, for the key that is there.
-bool identity_take(struct identity *identity, const struct options *options, const char *device, const char *answer,
-		   size_t answer_bytes, struct error *error) must_check;
