@@ -208,7 +208,7 @@ void alert_channels_list(struct http_request *request, void *user)
 void alert_channels_deliveries(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *id = change_id(request, missing);
+	const char *id = api_number_of_path(request, missing);
 	int64_t limit = 0;
 	char limit_text[24];
 
@@ -340,7 +340,7 @@ void alert_channels_change(struct http_request *request, void *user)
 
 	if (!json)
 		return;
-	const char *const id[] = {change_id(request, missing)};
+	const char *const id[] = {api_number_of_path(request, missing)};
 
 	if (!id[0] || !api_query(user, request, &row, GET_SQL, 1, id))
 		return;
@@ -367,7 +367,7 @@ void alert_channels_change(struct http_request *request, void *user)
 void alert_channels_delete(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	const struct change asked = {
 		.sql = DELETE_SQL, .count = 1, .params = params, .action = "channel.delete", .detail = "{}"};
@@ -380,7 +380,7 @@ void alert_channels_delete(struct http_request *request, void *user)
 void alert_channels_test(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	const struct change asked = {
 		.sql = TEST_SQL, .count = 1, .params = params, .action = "channel.test", .detail = "{}"};
@@ -397,7 +397,7 @@ void alert_channels_secret(struct http_request *request, void *user)
 
 	if (!check_key(dashboard, request))
 		return;
-	const char *const params[] = {change_id(request, missing), salt};
+	const char *const params[] = {api_number_of_path(request, missing), salt};
 	const struct change asked = {
 		.sql = SECRET_SQL, .count = 2, .params = params, .action = "channel.secret", .detail = "{}"};
 

@@ -82,7 +82,7 @@ void alert_rules_list(struct http_request *request, void *user)
 void alert_rules_get(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (params[0] && api_query_again(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -219,7 +219,7 @@ void alert_rules_change(struct http_request *request, void *user)
 
 	if (!json)
 		return;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (!params[0] || !api_query(user, request, &row, GET_SQL, 1, params))
 		return;
@@ -259,7 +259,7 @@ void alert_rules_change(struct http_request *request, void *user)
 
 void alert_rules_delete(struct http_request *request, void *user)
 {
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 	char target[48];
 
 	if (!params[0])

@@ -164,7 +164,7 @@ void alert_silences_create(struct http_request *request, void *user)
 void alert_silences_end(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *id = change_id(request, missing);
+	const char *id = api_number_of_path(request, missing);
 	char target[48];
 
 	if (!id)

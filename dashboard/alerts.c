@@ -131,7 +131,7 @@ void alerts_summary(struct http_request *request, void *user)
 void alerts_get(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (params[0] && api_query_again(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -160,7 +160,7 @@ static void act(struct dashboard *dashboard, struct http_request *request, const
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	auto_json struct json *detail = json_new_object();
-	const char *id = change_id(request, missing);
+	const char *id = api_number_of_path(request, missing);
 	char target[48];
 
 	if (!id)
@@ -230,7 +230,7 @@ void alerts_clear(struct http_request *request, void *user)
 
 	if (!body || !text_of(request, body, "reason", 0, COMMENT_MAX, &reason))
 		return;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (!params[0] || !api_query(user, request, &row, "select kind, state from alert where id = $1", 1, params))
 		return;

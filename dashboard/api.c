@@ -148,16 +148,32 @@ bool api_bad_cursor(struct http_request *request)
 	return false;
 }
 
+bool api_limit_text(struct http_request *request, int64_t *limit, char text[API_LIMIT_BYTES])
+{
+	if (!api_limit(request, limit))
+		return false;
+	(void)snprintf(text, API_LIMIT_BYTES, "%lld", (long long)*limit);
+	return true;
+}
+
 bool api_numbered_page(struct http_request *request, const char *after, int64_t *limit, char text[API_LIMIT_BYTES])
 {
 	int64_t ignored = 0;
 
-	if (!api_limit(request, limit))
+	if (!api_limit_text(request, limit, text))
 		return false;
-	if (after && !api_parse_int(after, &ignored))
-		return api_bad_cursor(request);
-	(void)snprintf(text, API_LIMIT_BYTES, "%lld", (long long)*limit);
-	return true;
+	return !after || api_parse_int(after, &ignored) || api_bad_cursor(request);
+}
+
+const char *api_number_of_path(struct http_request *request, const char *missing)
+{
+	const char *id = http_param(request, "id");
+	int64_t ignored = 0;
+
+	if (api_parse_int(id, &ignored))
+		return id;
+	http_reply_problem(request, 404, missing);
+	return NULL;
 }
 
 static bool is_tag(const char *text)

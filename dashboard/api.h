@@ -47,10 +47,14 @@ bool api_parse_int(const char *text, int64_t *out) must_check;
 // Takes "<part>.<part>..." apart in place; false unless there are exactly count parts, none of them empty.
 bool api_split_cursor(char *cursor, char **parts, size_t count) must_check;
 #define API_LIMIT_BYTES 24
-// The limit, also as the text of a parameter, of a list whose "after" is a row's number or NULL; answers 400 itself.
+// The limit, also as the text of a parameter; answers 400 itself.
+bool api_limit_text(struct http_request *request, int64_t *limit, char text[API_LIMIT_BYTES]) must_check;
+// The same of a list whose "after" is a row's number or NULL.
 bool api_numbered_page(struct http_request *request, const char *after, int64_t *limit, char text[API_LIMIT_BYTES])
 	must_check;
 bool api_bad_cursor(struct http_request *request); // answers 400 and returns false
+// The path's {id}, a row's number; answers 404 with what is missing, and is NULL, when it can be none.
+const char *api_number_of_path(struct http_request *request, const char *missing);
 
 // The member "tags" of a body, an array of up to API_TAGS_MAX texts, as JSON text for jsonb_array_elements_text; "[]"
 // when it is absent. out is made here, also on failure.

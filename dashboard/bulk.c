@@ -310,16 +310,11 @@ void bulk_list(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *after = api_text(request, "after");
-	char limit_text[SELECTION_NUMBER_BYTES];
-	int64_t limit = 0, ignored = 0;
+	char limit_text[API_LIMIT_BYTES];
+	int64_t limit = 0;
 
-	if (!api_limit(request, &limit))
+	if (!api_numbered_page(request, after, &limit, limit_text))
 		return;
-	if (after && !api_parse_int(after, &ignored)) {
-		(void)api_bad_cursor(request);
-		return;
-	}
-	(void)snprintf(limit_text, sizeof(limit_text), "%" PRId64, limit);
 
 	const char *const params[] = {after, limit_text};
 
@@ -330,7 +325,7 @@ void bulk_list(struct http_request *request, void *user)
 void bulk_get(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (params[0] && api_query(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -341,7 +336,7 @@ void bulk_cancel(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
 	auto_pg_result struct pg_result *result = NULL;
-	const char *id = change_id(request, missing);
+	const char *id = api_number_of_path(request, missing);
 	struct error error = {0};
 
 	if (!id)

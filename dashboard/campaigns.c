@@ -79,16 +79,11 @@ void campaigns_list(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *after = api_text(request, "after");
-	int64_t limit = 0, ignored = 0;
-	char limit_text[24];
+	int64_t limit = 0;
+	char limit_text[API_LIMIT_BYTES];
 
-	if (!api_limit(request, &limit))
+	if (!api_numbered_page(request, after, &limit, limit_text))
 		return;
-	if (after && !api_parse_int(after, &ignored)) {
-		(void)api_bad_cursor(request);
-		return;
-	}
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	const char *const params[] = {api_text(request, "state"), after, limit_text};
 
@@ -99,7 +94,7 @@ void campaigns_list(struct http_request *request, void *user)
 void campaigns_get(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (params[0] && api_query(user, request, &rows, GET_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -108,13 +103,12 @@ void campaigns_get(struct http_request *request, void *user)
 void campaigns_targets(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *id = change_id(request, missing);
+	const char *id = api_number_of_path(request, missing);
 	int64_t limit = 0;
-	char limit_text[24];
+	char limit_text[API_LIMIT_BYTES];
 
-	if (!id || !api_limit(request, &limit))
+	if (!id || !api_limit_text(request, &limit, limit_text))
 		return;
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	const char *const params[] = {id, api_text(request, "state"), api_text(request, "after"), limit_text};
 
@@ -125,7 +119,7 @@ void campaigns_targets(struct http_request *request, void *user)
 void campaigns_pace(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	const char *const params[] = {change_id(request, missing)};
+	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (params[0] && api_query(user, request, &rows, PACE_SQL, 1, params))
 		api_reply_row(request, rows, missing);
@@ -344,7 +338,7 @@ static void refuse_move(struct dashboard *dashboard, struct http_request *reques
 static void act(struct dashboard *dashboard, struct http_request *request, const char *verb)
 {
 	auto_pg_result struct pg_result *moved = NULL;
-	const char *id = change_id(request, missing);
+	const char *id = api_number_of_path(request, missing);
 	struct error error = {0};
 	char action[32], target[48];
 

@@ -30,14 +30,3 @@ bool change_make(struct dashboard *dashboard, struct http_request *request, cons
 		api_reply_error(dashboard, request, &error);
 	return false;
 }
-
-const char *change_id(struct http_request *request, const char *missing)
-{
-	const char *id = http_param(request, "id");
-	int64_t ignored = 0;
-
-	if (api_parse_int(id, &ignored))
-		return id;
-	http_reply_problem(request, 404, missing);
-	return NULL;
-}

@@ -16,5 +16,3 @@ struct change {
 // False: the request is answered. Otherwise *out has the rows, and all is committed.
 bool change_make(struct dashboard *dashboard, struct http_request *request, const struct change *change,
 		 struct pg_result **out) must_check;
-// The id of the path, a number; NULL: answered with 404 and missing, and the request is no more.
-const char *change_id(struct http_request *request, const char *missing);

@@ -61,11 +61,10 @@ void groups_list(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	int64_t limit = 0;
-	char limit_text[24];
+	char limit_text[API_LIMIT_BYTES];
 
-	if (!api_limit(request, &limit))
+	if (!api_limit_text(request, &limit, limit_text))
 		return;
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	const char *const params[] = {api_text(request, "after"), limit_text};
 

@@ -15,16 +15,11 @@ void inventory_changes(struct http_request *request, void *user)
 {
 	const char *after = api_text(request, "after");
 	auto_pg_result struct pg_result *rows = NULL;
-	int64_t limit = 0, ignored = 0;
-	char limit_text[24];
+	int64_t limit = 0;
+	char limit_text[API_LIMIT_BYTES];
 
-	if (!api_limit(request, &limit))
+	if (!api_numbered_page(request, after, &limit, limit_text))
 		return;
-	if (after && !api_parse_int(after, &ignored)) {
-		(void)api_bad_cursor(request);
-		return;
-	}
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	const char *const params[] = {http_param(request, "id"), api_text(request, "kind"), api_text(request, "q"),
 				      limit_text, after};

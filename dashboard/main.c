@@ -43,7 +43,7 @@ static void after_request(struct http_request *request, int status, int64_t dura
 		   1);
 	(void)snprintf(labels, sizeof(labels), "route=\"%s\"", route ? route : "none");
 	quota_after(dashboard, request, status);
-	metric_observe(metrics_histogram(dashboard->metrics, "muster_http_request_seconds", labels,
+	metric_observe(metrics_histogram(dashboard->metrics, "muster_http_request_duration_seconds", labels,
 					 "Time from request to answer."),
 		       (double)duration_us / 1e6);
 	log_debug("http.request", "request_id", http_request_id(request), "method", http_method(request), "path",

@@ -28,17 +28,11 @@ static const char ONE_SQL[] =
 void revocations_list(struct http_request *request, void *user)
 {
 	const char *after = api_text(request, "after");
-	char limit_text[24];
+	char limit_text[API_LIMIT_BYTES];
 	int64_t limit = 0;
-	int64_t ignored = 0;
 
-	if (!api_limit(request, &limit))
+	if (!api_numbered_page(request, after, &limit, limit_text))
 		return;
-	if (after && !api_parse_int(after, &ignored)) {
-		(void)api_bad_cursor(request);
-		return;
-	}
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {api_text(request, "all"), after, limit_text};
