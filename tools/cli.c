@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct cli_verb *const tables[] = {
+const struct cli_verb *const cli_tables[] = {
 	// clang-format off
 	cmd_stack,
 	cmd_device,
@@ -32,11 +32,18 @@ static const struct cli_verb *const tables[] = {
 	cmd_db,
 	cmd_bench,
 	cmd_export,
+	NULL,
 	// clang-format on
 };
-#define TABLES (sizeof(tables) / sizeof(tables[0]))
 
-static const struct args_option common_options[] = {
+// Of the launcher, ./muster in the source tree.
+static const char *const launcher_verbs[][2] = {
+	{"test", "every test there is (./muster in the source tree)"},
+	{"faults", "show that faults lose nothing and double nothing (./muster in the source tree)"},
+};
+#define LAUNCHER_VERBS (sizeof(launcher_verbs) / sizeof(launcher_verbs[0]))
+
+const struct args_option cli_common_options[] = {
 	{"state", "DIR", "folder of the local stack (default: $MUSTER_STATE, then .muster)"},
 	{"json", NULL, "for programs: JSON on stdout, and on stderr when it fails"},
 	{"help", NULL, "this text"},
@@ -46,6 +53,8 @@ static const struct args_option no_options[] = {{NULL, NULL, NULL}};
 
 // ---- help ----
 
+#define NAME_FORMAT "%-32s" // the longest
+
 static void print_usage_line(const struct cli_verb *verb, FILE *out)
 {
 	(void)fprintf(out, "muster %s%s%s%s%s", verb->noun, verb->verb ? " " : "", verb->verb ? verb->verb : "",
@@ -54,27 +63,40 @@ static void print_usage_line(const struct cli_verb *verb, FILE *out)
 
 static void print_verbs(const char *noun, FILE *out)
 {
-	for (size_t i = 0; i < TABLES; i++) {
-		for (const struct cli_verb *verb = tables[i]; verb->noun; verb++) {
-			char name[80];
-			if (noun && strcmp(verb->noun, noun) != 0)
-				continue;
-			(void)snprintf(name, sizeof(name), "%s%s%s%s%s", verb->noun, verb->verb ? " " : "",
-				       verb->verb ? verb->verb : "", verb->operands ? " " : "",
-				       verb->operands ? verb->operands : "");
-			(void)fprintf(out, "  %-30s %s\n", name, verb->summary);
-		}
+	CLI_FOR_EACH_VERB(verb)
+	{
+		char name[80];
+		if (strcmp(verb->noun, noun) != 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "%s%s%s%s%s", verb->noun, verb->verb ? " " : "",
+			       verb->verb ? verb->verb : "", verb->operands ? " " : "",
+			       verb->operands ? verb->operands : "");
+		(void)fprintf(out, "  " NAME_FORMAT " %s\n", name, verb->summary);
 	}
+}
+
+bool cli_is_first(const struct cli_verb *wanted)
+{
+	CLI_FOR_EACH_VERB(verb)
+	{
+		if (strcmp(verb->noun, wanted->noun) == 0)
+			return verb == wanted;
+	}
+	return false;
 }
 
 static void print_help(FILE *out)
 {
 	(void)fprintf(out, "usage: muster <verb>, or muster <noun> <verb>; --help behind it says more\n\n");
-	print_verbs(NULL, out);
-	(void)fprintf(out, "  %-30s %s\n", "test", "every test there is (./muster in the source tree)");
-	(void)fprintf(out, "  %-30s %s\n\n", "faults",
-		      "show that faults lose nothing and double nothing (./muster in the source tree)");
-	args_print_options(common_options, out);
+	CLI_FOR_EACH_VERB(verb)
+	{
+		if (cli_is_first(verb))
+			print_verbs(verb->noun, out);
+	}
+	for (size_t i = 0; i < LAUNCHER_VERBS; i++)
+		(void)fprintf(out, "  " NAME_FORMAT " %s\n", launcher_verbs[i][0], launcher_verbs[i][1]);
+	(void)fprintf(out, "\n");
+	args_print_options(cli_common_options, out);
 	(void)fprintf(out, "\nExit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 unreachable,\n"
 			   "6 timed out, 7 partly.\n");
 }
@@ -86,7 +108,7 @@ static void print_verb_help(const struct cli_verb *verb)
 	(void)printf(" [options]\n%s\n\n", verb->summary);
 	if (verb->options)
 		args_print_options(verb->options, stdout);
-	args_print_options(common_options, stdout);
+	args_print_options(cli_common_options, stdout);
 }
 
 // ---- errors ----
@@ -190,11 +212,10 @@ struct pg *cli_database(struct cli *cli, const char *role, struct error *error)
 
 static bool is_noun(const char *word)
 {
-	for (size_t i = 0; i < TABLES; i++) {
-		for (const struct cli_verb *verb = tables[i]; verb->noun; verb++) {
-			if (strcmp(verb->noun, word) == 0 && verb->verb)
-				return true;
-		}
+	CLI_FOR_EACH_VERB(verb)
+	{
+		if (strcmp(verb->noun, word) == 0 && verb->verb)
+			return true;
 	}
 	return false;
 }
@@ -202,13 +223,12 @@ static bool is_noun(const char *word)
 // *words: how many of the command line name the verb.
 static const struct cli_verb *find_verb(int argc, char **argv, int *words)
 {
-	for (size_t i = 0; i < TABLES; i++) {
-		for (const struct cli_verb *verb = tables[i]; verb->noun; verb++) {
-			*words = verb->verb ? 2 : 1;
-			if (argc > *words && strcmp(verb->noun, argv[1]) == 0 &&
-			    (!verb->verb || strcmp(verb->verb, argv[2]) == 0))
-				return verb;
-		}
+	CLI_FOR_EACH_VERB(verb)
+	{
+		*words = verb->verb ? 2 : 1;
+		if (argc > *words && strcmp(verb->noun, argv[1]) == 0 &&
+		    (!verb->verb || strcmp(verb->verb, argv[2]) == 0))
+			return verb;
 	}
 	return NULL;
 }
@@ -247,9 +267,24 @@ static int no_verb_of_noun(int argc, char **argv)
 	return CLI_USAGE;
 }
 
+// The noun of which word is the plural, or a beginning; NULL: none.
+static const char *meant(const char *word)
+{
+	size_t length = strlen(word);
+	CLI_FOR_EACH_VERB(verb)
+	{
+		size_t noun_length = strlen(verb->noun);
+		if (length > 1 && (strncmp(verb->noun, word, length) == 0 ||
+				   (length == noun_length + 1 && strncmp(verb->noun, word, noun_length) == 0)))
+			return verb->noun;
+	}
+	return NULL;
+}
+
 static int no_verb(int argc, char **argv)
 {
 	struct error error = {0};
+	char next[160] = "muster --help lists them all";
 	if (argc < 2) {
 		print_help(stderr);
 		return CLI_USAGE;
@@ -268,7 +303,14 @@ static int no_verb(int argc, char **argv)
 		error_set(&error, ERROR_INVALID, "%s stands before the verb: options go behind it", argv[1]);
 	else
 		error_set(&error, ERROR_INVALID, "there is no verb \"%s\"", argv[1]);
-	print_error(wants_json(argc, argv), &error, "muster --help lists them all", CLI_USAGE);
+	if (meant(argv[1]))
+		(void)snprintf(next, sizeof(next), "muster %s --help, if that is meant; muster --help lists them all",
+			       meant(argv[1]));
+	for (size_t i = 0; i < LAUNCHER_VERBS; i++) {
+		if (strcmp(argv[1], launcher_verbs[i][0]) == 0)
+			(void)snprintf(next, sizeof(next), "./muster %s, in the source tree", argv[1]);
+	}
+	print_error(wants_json(argc, argv), &error, next, CLI_USAGE);
 	return CLI_USAGE;
 }
 
@@ -294,7 +336,7 @@ int cli_main(int argc, char **argv)
 		return no_verb(argc, argv);
 	cli.json = wants_json(argc, argv); // also for what is wrong with the other options
 	const struct args_option *const option_tables[] = {cli.verb->options ? cli.verb->options : no_options,
-							   common_options};
+							   cli_common_options};
 	if (!args_parse(&cli.args, option_tables, 2, argc - 1 - words, argv + 1 + words, &error))
 		return cli_usage(&cli, &error);
 	if (args_has(&cli.args, "help")) {

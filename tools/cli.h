@@ -66,6 +66,15 @@ extern const struct cli_verb cmd_campaign[];
 extern const struct cli_verb cmd_export[];
 extern const struct cli_verb cmd_alert[];
 extern const struct cli_verb cmd_bench[];
+// All of them; NULL at the end.
+extern const struct cli_verb *const cli_tables[];
+#define CLI_FOR_EACH_VERB(verb)                                                                                        \
+	for (const struct cli_verb *const *table = cli_tables; *table; table++)                                        \
+		for (const struct cli_verb *verb = *table; verb->noun; verb++)
+// Whether it is the first of its noun: some nouns have verbs in several tables.
+bool cli_is_first(const struct cli_verb *verb);
+// Of every verb.
+extern const struct args_option cli_common_options[];
 
 // Parses the command line and runs the verb.
 int cli_main(int argc, char **argv);
@@ -85,6 +94,8 @@ int cli_usage(const struct cli *cli, const struct error *error);
 enum cli_exit cli_exit_of(enum error_kind kind);
 // `muster up` (up.c).
 int up_run(struct cli *cli);
+// `muster completion` (completion.c).
+int completion_run(struct cli *cli);
 
 // Prints one JSON text and a newline.
 void cli_print_json(struct json *json);

@@ -183,7 +183,9 @@ static int inspect_file(struct cli *cli, const char *path)
 	auto_json struct json *json = json_new_object();
 	struct json *items = json_new_array();
 	json_set(json, "items", items);
-	if (!text || !pki_bundle_parse(text, &bundle, &error))
+	if (text && !pki_bundle_parse(text, &bundle, &error))
+		(void)error_prefix(&error, "%s", path);
+	if (!text || bundle.count == 0)
 		return cli_fail(cli, &error, "name a file of certificates in PEM form");
 	for (size_t i = 0; i < bundle.count; i++) {
 		struct pki_certificate_info info;

@@ -330,6 +330,8 @@ const struct cli_verb cmd_stack[] = {
 	{"status", NULL, NULL, 0, 0, "its parts: process, uptime, restarts, ports", NULL, status_run},
 	{"reset", NULL, NULL, 0, 0, "stop it and delete its data", reset_options, reset_run},
 	{"login-link", NULL, "[USER]", 0, 1, "a link that logs into the dashboard once", NULL, login_link_run},
+	{"completion", NULL, NULL, 0, 0, "what bash needs to complete all this: source <(muster completion)", NULL,
+	 completion_run},
 	{"stack", "pid", "PART", 1, 1, "process id of one part", NULL, pid_run},
 	{"stack", "restart", "PART", 1, 1, "stop one part and wait until it is ready again", NULL, restart_run},
 	{NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},

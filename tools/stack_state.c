@@ -61,7 +61,8 @@ bool stack_resolve(struct stack *stack, const char *dir, struct error *error)
 		auto_free char *copy_for_parent = strdup(dir);
 		auto_free char *copy_for_name = strdup(dir);
 		auto_free char *parent = realpath(dirname(copy_for_parent), NULL);
-		if (parent && asprintf(&path, "%s/%s", parent, basename(copy_for_name)) < 0)
+		if (parent &&
+		    asprintf(&path, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, basename(copy_for_name)) < 0)
 			path = NULL;
 	}
 	if (!path)

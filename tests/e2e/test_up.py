@@ -94,10 +94,22 @@ def test_a_taken_port_is_moved():
             stack.__exit__(None, None, None)
 
 
+def test_bash_completes_nouns_verbs_and_options():
+    script = run(RELEASE / "muster", "completion").stdout
+    for words, expected in (("dev", "device"), ("device appr", "approve"), ("device list --sta", "--status --state"),
+                            ("up --det", "--detach"), ("command send --wa", "--wait"), ("nonsense x", "")):
+        words = ["muster", *words.split()]
+        ask = f'{script}\nCOMP_WORDS=({" ".join(words)})\nCOMP_CWORD={len(words) - 1}\n_muster\necho "${{COMPREPLY[*]}}"'
+        assert run("bash", "-u", "-c", ask).stdout.split() == expected.split(), words
+
+
 def test_errors_of_the_cli_say_what_to_do():
     stack = Stack("up-errors", ["--sims", "0", "--no-agent"], bin_folder=RELEASE)
     done = stack.muster("device", "list", check=False)
     assert done.returncode == 5 and "muster up" in done.stderr
+    for word, hint in (("devices", "muster device --help"), ("dev", "muster device --help"), ("test", "./muster test")):
+        done = run(stack.bin / "muster", word, check=False)
+        assert done.returncode == 2 and hint in done.stderr, done.stderr
     with stack:
         cases = [(("device", "show", "nobody-1"), 3, "nobody-1"), (("device",), 2, "list"), (("fly",), 2, "fly"),
                  (("command", "send", "nobody-1", "ping"), 3, "nobody-1"), (("command", "status", "not-an-id"), 2, "not-an-id"),
