@@ -123,6 +123,23 @@ bool api_int(struct http_request *request, const char *name, int64_t min, int64_
 	return true;
 }
 
+bool api_choice(struct http_request *request, const char *name, const char *const *choices)
+{
+	const char *text = api_text(request, name);
+	auto_buf struct buf detail;
+
+	buf_init(&detail, 512);
+	buf_addf(&detail, "\"%s\" must be one of", name);
+	for (size_t i = 0; choices[i]; i++) {
+		if (!text || strcmp(text, choices[i]) == 0)
+			return true;
+		buf_addf(&detail, "%s %s", i > 0 ? "," : "", choices[i]);
+	}
+	buf_add_str(&detail, ".");
+	http_reply_problem(request, 400, buf_str(&detail));
+	return false;
+}
+
 bool api_limit(struct http_request *request, int64_t *limit)
 {
 	*limit = API_LIMIT_DEFAULT;

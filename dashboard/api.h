@@ -40,6 +40,8 @@ bool api_audit(struct dashboard *dashboard, const struct http_request *request, 
 bool api_limit(struct http_request *request, int64_t *limit) must_check;
 // A query parameter that is an integer in min..max, absent otherwise: *out stays as it is. Answers 400 itself.
 bool api_int(struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *out) must_check;
+// A query parameter that is one of choices (NULL at the end), or absent; answers 400 itself.
+bool api_choice(struct http_request *request, const char *name, const char *const *choices) must_check;
 // "" counts as absent.
 const char *api_text(const struct http_request *request, const char *name);
 // Decimal digits, with a minus or without, within int64_t.

@@ -78,11 +78,13 @@ static const char missing[] = "There is no campaign with this id; GET /api/v1/ca
 void campaigns_list(struct http_request *request, void *user)
 {
 	auto_pg_result struct pg_result *rows = NULL;
+	static const char *const states[] = {"draft",	 "pending", "running",	"paused",
+					     "aborting", "aborted", "finished", NULL};
 	const char *after = api_text(request, "after");
 	int64_t limit = 0;
 	char limit_text[API_LIMIT_BYTES];
 
-	if (!api_numbered_page(request, after, &limit, limit_text))
+	if (!api_numbered_page(request, after, &limit, limit_text) || !api_choice(request, "state", states))
 		return;
 
 	const char *const params[] = {api_text(request, "state"), after, limit_text};

@@ -81,12 +81,14 @@ static bool is_number(struct http_request *request, const char *name)
 
 void commands_list(struct http_request *request, void *user)
 {
+	static const char *const states[] = {"open",	  "requested", "queued",    "sent",    "accepted", "running",
+					     "succeeded", "failed",    "cancelled", "expired", "rejected", NULL};
 	const char *after = api_text(request, "after"), *created = NULL, *id = NULL;
-	char cursor[API_CURSOR_MAX], limit_text[24], *parts[2];
+	char cursor[API_CURSOR_MAX], limit_text[API_LIMIT_BYTES], *parts[2];
 	int64_t limit = 0, ignored = 0;
 
-	if (!api_limit(request, &limit) || !is_number(request, "campaign") || !is_number(request, "from") ||
-	    !is_number(request, "to"))
+	if (!api_limit_text(request, &limit, limit_text) || !api_choice(request, "state", states) ||
+	    !is_number(request, "campaign") || !is_number(request, "from") || !is_number(request, "to"))
 		return;
 	if (after) {
 		(void)snprintf(cursor, sizeof(cursor), "%s", after);
@@ -98,7 +100,6 @@ void commands_list(struct http_request *request, void *user)
 		created = parts[0];
 		id = parts[1];
 	}
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 
 	auto_pg_result struct pg_result *rows = NULL;
 	const char *const params[] = {api_text(request, "device"),

@@ -25,16 +25,13 @@ static const char LIST_SQL[] =
 
 void preapprovals_list(struct http_request *request, void *user)
 {
+	static const char *const states[] = {"waiting", "used", NULL};
 	const char *after = api_text(request, "after"), *state = api_text(request, "state");
 	char cursor[API_CURSOR_MAX], limit_text[24], *serial = NULL;
 	int64_t limit = 0, ignored = 0;
 
-	if (!api_limit(request, &limit))
+	if (!api_limit(request, &limit) || !api_choice(request, "state", states))
 		return;
-	if (state && strcmp(state, "waiting") != 0 && strcmp(state, "used") != 0) {
-		http_reply_problem(request, 400, "\"state\" is waiting or used.");
-		return;
-	}
 	(void)snprintf(cursor, sizeof(cursor), "%s", after ? after : "");
 	serial = strchr(cursor, '.'); // the serial number itself may hold others
 	if (serial)

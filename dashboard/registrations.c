@@ -72,19 +72,14 @@ static const char MISSING[] = "There is no registration with this id; GET /api/v
 
 void registrations_list(struct http_request *request, void *user)
 {
-	const char *after = api_text(request, "after"), *state = api_text(request, "state");
-	const char *params[FIXED_PARAMS + PATTERNS] = {state};
-	char cursor[API_CURSOR_MAX], limit_text[24], *parts[2];
+	static const char *const states[] = {"pending", "approved", "rejected", "issued", NULL};
+	const char *after = api_text(request, "after");
+	const char *params[FIXED_PARAMS + PATTERNS] = {api_text(request, "state")};
+	char cursor[API_CURSOR_MAX], limit_text[API_LIMIT_BYTES], *parts[2];
 	int64_t limit = 0, ignored = 0;
 
-	if (state && strcmp(state, "pending") != 0 && strcmp(state, "approved") != 0 &&
-	    strcmp(state, "rejected") != 0 && strcmp(state, "issued") != 0) {
-		http_reply_problem(request, 400, "\"state\" is one of pending, approved, rejected, issued.");
+	if (!api_choice(request, "state", states) || !api_limit_text(request, &limit, limit_text))
 		return;
-	}
-	if (!api_limit(request, &limit))
-		return;
-	(void)snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 	params[1] = limit_text;
 	if (after) {
 		(void)snprintf(cursor, sizeof(cursor), "%s", after);
