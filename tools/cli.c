@@ -175,6 +175,19 @@ int cli_usage(const struct cli *cli, const struct error *error)
 	return CLI_USAGE;
 }
 
+bool cli_confirm(const struct cli *cli, const char *question, struct error *error)
+{
+	char answer[8] = "";
+	if (args_has(&cli->args, "yes"))
+		return true;
+	if (!isatty(STDIN_FILENO))
+		return error_set(error, ERROR_FAILED, "nothing was changed: there is no terminal to ask at");
+	(void)printf("%s [y/N] ", question);
+	(void)fflush(stdout);
+	return (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y')) ||
+	       error_set(error, ERROR_FAILED, "nothing was changed");
+}
+
 void cli_print_json(struct json *json)
 {
 	(void)printf("%s\n", json_text(json));

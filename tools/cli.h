@@ -91,6 +91,9 @@ struct pg *cli_database(struct cli *cli, const char *role, struct error *error) 
 // NULL: a hint is chosen by the kind.
 int cli_fail(const struct cli *cli, const struct error *error, const char *next);
 int cli_usage(const struct cli *cli, const struct error *error);
+// Whether it is meant: --yes, or "y" at a terminal. Otherwise false with error, which goes to cli_fail with CLI_YES.
+bool cli_confirm(const struct cli *cli, const char *question, struct error *error) __attribute__((warn_unused_result));
+#define CLI_YES "--yes says that it is meant"
 enum cli_exit cli_exit_of(enum error_kind kind);
 // `muster up` (up.c).
 int up_run(struct cli *cli);

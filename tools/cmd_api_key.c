@@ -17,6 +17,7 @@
 static const char sql_narrow[] =
 	"update access_token set role = $2, scopes = string_to_array($3, ','), created_by = $4, device_group = $5,"
 	" group_tenant = $6 where token_hash = decode($1, 'hex') returning id";
+static const char sql_user[] = "select from user_account where name = $1";
 // Of the user's own tenant; of any for people of all.
 static const char sql_group[] =
 	"select g.tenant from device_group g join user_account u on u.name = $2 where g.name = $1 and"
@@ -45,6 +46,14 @@ static bool find_group(struct pg *pg, const char *group, const char *user, char 
 				 group, user);
 	(void)snprintf(out, TENANT_BYTES, "%s", pg_text(rows, 0, 0));
 	return true;
+}
+
+static bool is_user(struct pg *pg, const char *name, struct error *error)
+{
+	auto_pg_result struct pg_result *row = NULL;
+	if (!PG_QUERY(pg, &row, error, sql_user, name))
+		return false;
+	return pg_rows(row) > 0 || error_set(error, ERROR_NOT_FOUND, "there is no user \"%s\"", name);
 }
 
 static bool make(struct pg *pg, const struct cli *cli, long days, char token[TOKEN_TEXT_BYTES], char id[ID_BYTES],
@@ -80,6 +89,8 @@ static int create_run(struct cli *cli)
 	if (!cli_open(cli, &error))
 		return cli_fail(cli, &error, NULL);
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
+	if (pg && !is_user(pg, cli->args.operands[0], &error))
+		return cli_fail(cli, &error, "muster user list shows them");
 	if (!pg || !make(pg, cli, days, token, id, &error))
 		return cli_fail(cli, &error,
 				error.kind == ERROR_NOT_FOUND ? "muster group list shows the groups there are"

@@ -251,7 +251,7 @@ static int export_run(struct cli *cli)
 static int prune_run(struct cli *cli)
 {
 	struct error error = {0};
-	char seconds[24], actor[ACCOUNT_ACTOR_BYTES];
+	char seconds[24], actor[ACCOUNT_ACTOR_BYTES], question[192];
 	long older_s = 0;
 	auto_pg_result struct pg_result *gone = NULL;
 	if (!args_has(&cli->args, "older")) {
@@ -262,6 +262,10 @@ static int prune_run(struct cli *cli)
 		return cli_usage(cli, &error);
 	if (!cli_open(cli, &error))
 		return cli_fail(cli, &error, NULL);
+	(void)snprintf(question, sizeof(question), "Take away all of the audit that is older than %s?",
+		       text_duration(older_s).s);
+	if (!cli_confirm(cli, question, &error))
+		return cli_fail(cli, &error, CLI_YES);
 	struct pg *pg cleanup(pg_free_cleanup) = cli_database(cli, "muster_admin", &error);
 	(void)snprintf(seconds, sizeof(seconds), "%ld", older_s);
 	if (!pg || !PG_QUERY(pg, &gone, &error, sql_prune, seconds, account_actor(actor)))
@@ -357,6 +361,7 @@ static const struct args_option export_options[] = {
 };
 static const struct args_option prune_options[] = {
 	{"older", "TIME", "than this: 400d"},
+	{"yes", NULL, "do not ask"},
 	{NULL, NULL, NULL},
 };
 

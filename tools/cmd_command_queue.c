@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FILTER_MAX_BYTES 512
 #define SHOWN_DEFAULT 50
@@ -120,18 +119,6 @@ static int cancel_run(struct cli *cli)
 
 // ---- purge ----
 
-static bool confirmed(const struct cli *cli, const char *question)
-{
-	char answer[8] = "";
-	if (args_has(&cli->args, "yes"))
-		return true;
-	if (!isatty(STDIN_FILENO))
-		return false;
-	(void)printf("%s [y/N] ", question);
-	(void)fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
 static void print_answer(const struct cli *cli, const char *name, int64_t count, const char *words)
 {
 	auto_json struct json *answer = json_new_object();
@@ -190,11 +177,9 @@ static int purge_run(struct cli *cli)
 		error_set(&error, ERROR_INVALID, "say what: --older TIME, or --device ID");
 		return cli_usage(cli, &error);
 	}
-	if (!confirmed(cli, device ? "Cancel all that waits for this device?" : "Remove them with their histories?")) {
-		error_set(&error, ERROR_FAILED, "nothing was changed%s",
-			  isatty(STDIN_FILENO) ? "" : ": there is no terminal to ask at");
-		return cli_fail(cli, &error, "--yes says that it is meant");
-	}
+	if (!cli_confirm(cli, device ? "Cancel all that waits for this device?" : "Remove them with their histories?",
+			 &error))
+		return cli_fail(cli, &error, CLI_YES);
 	auto_api struct api *api = api_open(cli, &exit_code);
 	if (!api)
 		return exit_code;

@@ -119,7 +119,8 @@ static bool write_history(struct cli *cli, struct pg *pg, const struct scope *sc
 		return false;
 	*lines = pg_rows(rows);
 	if (*lines == 0)
-		return error_set(error, ERROR_NOT_FOUND, "there is no such command");
+		return scope->device ? error_set(error, ERROR_NOT_FOUND, "there is no command to \"%s\"", scope->device)
+				     : error_set(error, ERROR_NOT_FOUND, "there is no such command");
 	if (*lines == strtoul(LINES_MAX, NULL, 10))
 		return error_set(error, ERROR_LIMIT, "that is more than " LINES_MAX " lines: export it in parts");
 	buf_init(&text, HISTORY_MAX_BYTES);

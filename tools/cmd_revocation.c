@@ -10,24 +10,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define EFFECT_WAIT_MS 5000 // for the first broker to confirm; the others have as long from then
 #define EFFECT_POLL_MS 25
 
 // ---- revoke, restore ----
-
-static bool confirmed(const struct cli *cli, const char *device)
-{
-	char answer[8] = "";
-	if (args_has(&cli->args, "yes"))
-		return true;
-	if (!isatty(STDIN_FILENO))
-		return false;
-	(void)printf("Cut off %s and let it in no more? [y/N] ", device);
-	(void)fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
 
 static const struct json *effects_of(const struct json *revocation)
 {
@@ -87,7 +74,7 @@ static int change(struct cli *cli, bool revoked)
 {
 	struct error error = {0};
 	int exit_code = CLI_OK;
-	char path[128];
+	char path[128], question[128];
 	const char *device = cli->args.operands[0];
 	const char *reason = args_value(&cli->args, "reason");
 	auto_json struct json *body = json_new_object();
@@ -95,11 +82,9 @@ static int change(struct cli *cli, bool revoked)
 		error_set(&error, ERROR_INVALID, "\"%s\" is no device id", device);
 		return cli_usage(cli, &error);
 	}
-	if (revoked && !confirmed(cli, device)) {
-		error_set(&error, ERROR_FAILED, "nothing was revoked%s",
-			  isatty(STDIN_FILENO) ? "" : ": there is no terminal to ask at");
-		return cli_fail(cli, &error, "muster device revoke DEVICE --yes revokes without asking");
-	}
+	(void)snprintf(question, sizeof(question), "Cut off %.63s and let it in no more?", device);
+	if (revoked && !cli_confirm(cli, question, &error))
+		return cli_fail(cli, &error, CLI_YES);
 	auto_api struct api *api = api_open(cli, &exit_code);
 	if (!api)
 		return exit_code;

@@ -160,21 +160,10 @@ static int down_run(struct cli *cli)
 	return CLI_OK;
 }
 
-static bool confirmed(const struct cli *cli)
-{
-	char answer[8] = "";
-	if (args_has(&cli->args, "yes"))
-		return true;
-	if (!isatty(STDIN_FILENO))
-		return false;
-	(void)printf("Delete %s with all its data, keys and certificates? [y/N] ", cli->stack.root);
-	(void)fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
 static int reset_run(struct cli *cli)
 {
 	struct error error;
+	char question[STACK_PATH_MAX + 64];
 	bool was_running = false;
 	if (!file_exists(cli->stack.root)) {
 		(void)printf("%s\n", cli->json ? "{\"deleted\":false}" : "there is nothing to delete");
@@ -187,11 +176,10 @@ static int reset_run(struct cli *cli)
 		error_set(&error, ERROR_INVALID, "%s was not made by muster up, so it is not deleted", cli->stack.root);
 		return cli_fail(cli, &error, "delete it by hand if it is to go");
 	}
-	if (!confirmed(cli)) {
-		error_set(&error, ERROR_FAILED, "nothing was deleted%s",
-			  isatty(STDIN_FILENO) ? "" : ": there is no terminal to ask at");
-		return cli_fail(cli, &error, "muster reset --yes deletes without asking");
-	}
+	(void)snprintf(question, sizeof(question), "Delete %s with all its data, keys and certificates?",
+		       cli->stack.root);
+	if (!cli_confirm(cli, question, &error))
+		return cli_fail(cli, &error, CLI_YES);
 	if (!stop(cli, &was_running, &error) || !stack_delete(&cli->stack, args_value(&cli->args, "state"), &error))
 		return cli_fail(cli, &error, "run it as the owner of the folder, or as root");
 	(void)printf("%s\n", cli->json ? "{\"deleted\":true}" : "deleted");

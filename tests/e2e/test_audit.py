@@ -2,6 +2,7 @@
 import contextlib
 import hashlib
 import json
+import subprocess
 import threading
 
 import psycopg
@@ -210,7 +211,9 @@ def test_the_page_can_check_it_in_steps(stack):
 def test_retention_leaves_a_sealed_checkpoint(stack):
     point = verify(stack)[1]["head"]
     entry(stack, "test.newest")
-    assert stack.muster_json("audit", "prune", "--older", "1h") == {"pruned": 0}
+    done = stack.muster("audit", "prune", "--older", "1s", check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and "--yes" in done.stderr and verify(stack)[1]["head"]["position"] >= point["position"]
+    assert stack.muster_json("audit", "prune", "--older", "1h", "--yes") == {"pruned": 0}
     gone = stack.value("select prune_audit(now(), 'test')")
     assert gone == point["position"], "the last row stays"
     code, after = verify(stack, "--expect", f"{point['position']}:{point['hash']}")
