@@ -47,8 +47,8 @@ enum column { RULE, KIND, QUERY, METRIC, LOOKED_TO, SWEEPS, SILENCE_DUE, SILENT_
 
 // $1 looked to. The last slice has no end: a device that never pauses is always younger than our transaction.
 static const char slice_sql[] =
-	"select coalesce(x.at, 'infinity')::text, x.at is not null from (select (select changed_at from device_state"
-	" where changed_at > $1::timestamptz order by changed_at offset " SLICE " limit 1) as at) x";
+	"select coalesce(x.at, 'infinity')::text, x.at is not null from (select (select s.changed_at from device_state"
+	" s where " ALERT_CHANGED_SQL("$1") " order by s.changed_slot, s.changed_at offset " SLICE " limit 1) as at) x";
 
 // $2 whether it must have been said again, $3 within how long an alert that comes back is the same one. Whom it is told
 // is decided here, when that is decided there.

@@ -189,9 +189,11 @@ static void add(struct buf *out, const char *text, const char *metric)
 
 // What holds no more is let go at once when no alert was raised: "for a time" means without a break. Of one with an
 // alert the break is noted, and when it has lasted, the alert is cleared.
+// Each row of alert_watch is found by its key: when thousands come to hold at once, nobody has counted them yet, and
+// what is planned for a handful would compare each with each.
 static const char slice_sql[] =
-	", gone as (delete from alert_watch w using c where w.rule = $1 and w.object = c.object and w.alert is null"
-	" and not c.still),"
+	", gone as (delete from alert_watch w where w.rule = $1 and w.alert is null and w.object = any (array("
+	"select object from c where not still))),"
 	" noted as (update alert_watch w set over_at = case when c.still then null else now() end, held_at = now()"
 	" from c where w.rule = $1 and w.object = c.object and case when w.alert is null then c.still"
 	" else (w.over_at is null) <> c.still end)"
@@ -202,8 +204,9 @@ static const char slice_sql[] =
 	" c.cell, k.clock_ms, " FOR_MS " as for_ms, ";
 static const char slice_end_sql[] =
 	" as title from c cross join r join device_state s on s.device = c.object join device d on d.device = c.object"
-	" left join alert_clock k on k.cell = c.cell where c.holds and not exists (select from alert_watch w"
-	" where w.rule = $1 and w.object = c.object)) x on conflict do nothing";
+	" left join alert_clock k on k.cell = c.cell left join lateral (select true as known from alert_watch w"
+	" where w.rule = $1 and w.object = c.object limit 1) q on true where c.holds and q.known is null) x"
+	" on conflict do nothing";
 
 // What a person cleared does not come back for what had happened by then.
 static const char whole_sql[] =
@@ -244,7 +247,8 @@ void alert_sql_watch(const struct alert_sql *sql, const char *metric, bool silen
 	add(out, device->still, metric);
 	(void)buf_add_str(out,
 			  "), false) as still from device_state s join device d on d.device = s.device cross join r"
-			  " where s.changed_at > $2 and s.changed_at <= $3");
+			  " where " ALERT_CHANGED_SQL("$2") " and s.changed_at <= $3::timestamptz"
+							    " and s.changed_slot <= " ALERT_SLOT_SQL("$3"));
 	if (silent)
 		(void)buf_add_str(out,
 				  " and (s.presence = 'online' or s.presence_why = 'sleep') and exists (select from"

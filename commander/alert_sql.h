@@ -1,4 +1,5 @@
-// What each kind of alert rule looks for, in SQL. In it r is the rule's row (alert_rule), d a device and s its state.
+// What each kind of alert rule looks for, in SQL: for commander, which raises alerts, and for the dashboard, which
+// shows what a rule would hit. In it r is the rule's row (alert_rule), d a device and s its state.
 #pragma once
 
 #include "common/query.h"
@@ -12,6 +13,12 @@
 // $2 behind which time, $3 up to which. All others find everything that holds by an index, and what they do not find
 // does not hold: $1 rule only. Parameters of the query follow from ALERT_SLICE_PARAMS + 1 or ALERT_WHOLE_PARAMS + 1 on.
 enum { ALERT_SLICE_PARAMS = 3, ALERT_WHOLE_PARAMS = 1 };
+
+// That a state s changed after a time, found by the index on the slot of ten seconds that it changed in.
+#define ALERT_SLOT_SQL(at)                                                                                             \
+	"floor(extract(epoch from least(greatest(" at "::timestamptz, 'epoch'), 'epoch'"                               \
+	"::timestamptz + interval '10000 years')) / 10)::bigint"
+#define ALERT_CHANGED_SQL(at) "s.changed_at > " at "::timestamptz and s.changed_slot >= " ALERT_SLOT_SQL(at)
 
 struct alert_sql;
 

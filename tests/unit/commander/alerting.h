@@ -1,0 +1,293 @@
+// What the tests of alerts share: a real PostgreSQL with the project's migrations in which time stands still until a
+// test moves it on, a fleet in it, and commanders that run the steps about alerts. Everything that asks for the time
+// in SQL, defaults and functions of the migrations included, gets what the test says it is.
+#pragma once
+
+#include "commander/commander.h"
+
+#include "tests/unit/scratch.h"
+#include "tests/unit/support/postgres.h"
+
+#include <glob.h>
+
+#define STEP_S 9 // below what counts as an absence
+#define ROUNDS_MAX 200
+
+static struct postgres postgres;
+static struct pg *admin;
+static struct metrics *metrics;
+static char client_id[] = "svc.commander";
+static struct options options = {.client_id = client_id, .alert_look_s = 1, .alert_holdoff_s = 10, .alert_flap_s = 600};
+static struct commander commander, second;
+static int64_t now_s;	// seconds since 1970
+static unsigned seeing; // bit n: the ingest of cell n is connected, and takes in what comes
+
+static const char clock_sql[] =
+	"create schema fake; grant usage on schema fake to public;"
+	"create function fake.now() returns timestamptz language sql stable parallel safe as"
+	" $$ select current_setting('fake.now')::timestamptz $$;"
+	"create function fake.clock_timestamp() returns timestamptz language sql stable parallel safe as"
+	" $$ select current_setting('fake.now')::timestamptz $$;"
+	"alter database postgres set fake.now = '2026-01-05 12:00Z';"
+	"alter database postgres set search_path = fake, pg_catalog, public;"
+	"do $$ declare one record; begin"
+	" for one in select p.oid::regprocedure::text as name from pg_proc p where p.pronamespace = "
+	"'public'::regnamespace"
+	"  and array_to_string(p.proconfig, ',') like 'search_path=%' loop"
+	"  execute 'alter routine ' || one.name || ' set search_path = fake, pg_catalog, public, pg_temp'; end loop;"
+	" for one in select c.table_name as t, c.column_name as c from information_schema.columns c where"
+	"  c.table_schema = 'public' and c.column_default = 'now()' loop"
+	"  execute format('alter table %I alter column %I set default fake.now()', one.t, one.c); end loop; end $$";
+
+// ---- the database ----
+
+static inline void exec(const char *sql)
+{
+	struct error error = {0};
+
+	if (!pg_ready(admin, &error) || !pg_exec(admin, sql, &error))
+		fail_msg("%.200s: %s", sql, error.what);
+}
+
+__attribute__((format(printf, 1, 2))) static inline void execf(const char *format, ...)
+{
+	char sql[2048];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(sql, sizeof(sql), format, arguments);
+	va_end(arguments);
+	exec(sql);
+}
+
+static inline int64_t number(const char *sql)
+{
+	struct error error = {0};
+	struct pg_result *auto_pg_result result = NULL;
+
+	if (!pg_query(admin, &result, &error, sql, 0, NULL))
+		fail_msg("%s: %s", sql, error.what);
+	return pg_int(result, 0, 0);
+}
+
+// What the query gives, as one text of words; compared with what it should be.
+static inline void says(const char *sql, const char *expected)
+{
+	struct error error = {0};
+	struct pg_result *auto_pg_result result = NULL;
+
+	if (!pg_query(admin, &result, &error, sql, 0, NULL))
+		fail_msg("%s: %s", sql, error.what);
+	const char *text = pg_rows(result) > 0 ? pg_text(result, 0, 0) : NULL;
+
+	if (strcmp(text ? text : "", expected) != 0)
+		fail_msg("%s: \"%s\", not \"%s\"", sql, text ? text : "", expected);
+}
+
+static inline struct pg *connect_as(const char *user)
+{
+	char conninfo[128];
+	struct error error = {0};
+
+	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=%s dbname=postgres", postgres.port,
+		       user);
+	struct pg *pg = pg_new(conninfo, "alert-test", &error);
+
+	assert_non_null(pg);
+	for (int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS; !pg_ready(pg, &error);) {
+		if (clock_mono_ms() > deadline_ms)
+			fail_msg("%s", error.what);
+		process_pause(); // the server listens before it answers
+	}
+	return pg;
+}
+
+static inline bool migrate(void)
+{
+	glob_t files;
+
+	if (glob(MUSTER_SOURCE_DIR "/db/migrations/*.sql", 0, NULL, &files) != 0)
+		return false;
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		struct error error = {0};
+		char *sql auto_free = file_read(files.gl_pathv[i], 1 << 20, NULL, &error);
+
+		if (!sql || !pg_exec(admin, sql, &error)) {
+			(void)fprintf(stderr, "%s: %s\n", files.gl_pathv[i], error.what);
+			return false;
+		}
+	}
+	globfree(&files);
+	exec(clock_sql);
+	return true;
+}
+
+// ---- time ----
+
+static inline void set_clock(struct pg *pg)
+{
+	char text[24];
+	struct error error = {0};
+
+	(void)snprintf(text, sizeof(text), "%lld", (long long)now_s);
+	if (!PG_QUERY(pg, NULL, &error, "select set_config('fake.now', to_timestamp($1::float8)::text, false)", text))
+		fail_msg("%s", error.what);
+}
+
+static inline void set_clocks(void)
+{
+	set_clock(admin);
+	set_clock(commander.pg);
+	set_clock(second.pg);
+}
+
+static inline void must(bool done, const struct error *error)
+{
+	if (!done)
+		fail_msg("%s", error->what);
+}
+
+// What is due, as in a commander's turns.
+static inline void turns(struct commander *one)
+{
+	struct error error = {0};
+
+	one->alerts.ticked_ms = one->notify.silenced_ms = 0; // they go by a real clock
+	one->due |= DUE_ALERTS | DUE_NOTIFY;
+	for (int round = 0; one->due & (DUE_ALERTS | DUE_NOTIFY); round++) {
+		assert_true(round < ROUNDS_MAX);
+		must(pg_begin(one->pg, &error) && alert_run(one, &error) && notify_run(one, &error) &&
+			     pg_commit(one->pg, &error),
+		     &error);
+	}
+}
+
+// Time goes by while nobody looks.
+static inline void jump(int seconds)
+{
+	now_s += seconds;
+	set_clocks();
+}
+
+static inline void say_sight(void)
+{
+	for (int cell = 1; cell <= 2; cell++) {
+		if (seeing & 1U << cell)
+			execf("insert into ingest_sight values ('svc.ingest', %d, now(), now()) on conflict (client, "
+			      "cell)"
+			      " do update set seen_at = excluded.seen_at",
+			      cell);
+	}
+}
+
+static inline void pass(int seconds)
+{
+	while (seconds > 0) {
+		int step = seconds < STEP_S ? seconds : STEP_S;
+
+		jump(step);
+		say_sight();
+		turns(&commander);
+		seconds -= step;
+	}
+}
+
+// ---- the fleet ----
+
+// It reports once a day, so that nothing but what a test says makes it silent.
+static inline void device(const char *name, int cell)
+{
+	execf("insert into device (device, cell) values ('%s', %d);"
+	      "insert into device_state (device, presence, presence_why, presence_since, last_seen, interval_s, cell)"
+	      " values ('%s', 'online', 'hello', now(), now(), 86400, %d)",
+	      name, cell, name, cell);
+}
+
+static inline void report(const char *name, const char *values)
+{
+	execf("update device_state set %s, last_seen = now(), changed_at = now() where device = '%s'", values, name);
+}
+
+static inline void goes(const char *names)
+{
+	execf("update device_state set presence = 'offline', presence_why = 'will', presence_since = now(), changed_at "
+	      "="
+	      " now() where device like '%s'",
+	      names);
+}
+
+static inline void returns(const char *names)
+{
+	execf("update device_state set presence = 'online', presence_why = 'hello', presence_since = now(), last_seen ="
+	      " now(), changed_at = now() where device like '%s'",
+	      names);
+}
+
+static inline int64_t rule(const char *kind, const char *params, const char *query)
+{
+	char sql[512];
+
+	(void)snprintf(sql, sizeof(sql),
+		       "insert into alert_rule (name, kind, params, query, clear_s, created_by) values ('%s ' ||"
+		       " (select count(*) from alert_rule), '%s', '%s', '%s', 0, 'test') returning id",
+		       kind, kind, params, query);
+	return number(sql);
+}
+
+// Object and state of each alert, and whether somebody saw it.
+static inline void alerts(const char *expected)
+{
+	says("select string_agg(object || ' ' || state || case when acknowledged_at is null then '' else ' seen' end, "
+	     "', '"
+	     " order by object, id) from alert",
+	     expected);
+}
+
+// ---- setup ----
+
+static inline void commander_make(struct commander *one)
+{
+	one->options = &options;
+	one->pg = connect_as("muster_commander");
+	one->metrics = metrics;
+}
+
+static inline int group_setup(void **state)
+{
+	if (scratch_setup(state) != 0 || !postgres_init(&postgres, ((struct scratch *)*state)->folder))
+		return -1;
+	admin = connect_as("muster");
+	if (!migrate())
+		return -1;
+	pg_disconnect(admin); // the next connection begins with the settings of the database
+	metrics = metrics_new();
+	commander_make(&commander);
+	commander_make(&second);
+	return metrics ? 0 : -1;
+}
+
+static inline int group_teardown(void **state)
+{
+	pg_free(commander.pg);
+	pg_free(second.pg);
+	pg_free(admin);
+	metrics_free(metrics);
+	postgres_stop(&postgres);
+	return scratch_teardown(state);
+}
+
+// Nobody, no rules, Monday noon, and both cells are seen.
+static inline int setup(void **state)
+{
+	exec("truncate device, device_state, alert_rule, alert, alert_channel, alert_silence, alert_clock, alert_sight,"
+	     " ingest_sight, alert_fact, mail cascade");
+	now_s = 1767614400; // 2026-01-05T12:00:00Z
+	seeing = 1U << 1 | 1U << 2;
+	options.alert_holdoff_s = 10;
+	set_clocks();
+	for (int cell = 1; cell <= 2; cell++)
+		execf("insert into ingest_sight values ('svc.ingest', %d, now() - interval '1 day', now())", cell);
+	pass(20);
+	says("select string_agg(cell || ' ' || sees, ', ' order by cell) from alert_clock", "0 true, 1 true, 2 true");
+	return 0;
+}
