@@ -24,17 +24,27 @@ static const char unsilence_sql[] = "with back as (update alert a set silence = 
 				    " null and not exists (select from alert_silence s where s.id = a.silence and "
 				    "silence_counts(s)) returning a.id)"
 				    " insert into alert_event (alert, type) select id, 'unsilenced' from back";
+// The last: whether it covers an alert.
 static const char silences_sql[] =
-	"select s.id, s.tenant, s.rule, s.query from alert_silence s where s.until_at > now()"
-	" and silence_counts(s) order by s.id limit " SILENCES;
+	"select s.id, s.tenant, s.rule, s.query, s.id in (select a.silence from alert a where a.state = 'active'"
+	" and a.silence is not null) from alert_silence s where s.until_at > now() and silence_counts(s) order by s.id"
+	" limit " SILENCES;
+enum silence_column { SILENCE, OF_TENANT, OF_RULE, SILENCE_QUERY, COVERS };
 // Names in the query are of the silence's tenant.
 static const char tenant_sql[] = "select set_config('muster.tenant', $1, true)";
-// $1 silence, $2 tenant, $3 rule.
-static const char silence_sql[] =
-	"with hit as (select a.id from alert a left join device d on d.device = a.device left join device_state s"
-	" on s.device = d.device where a.state = 'active' and a.silence is null and a.tenant = $2"
-	" and ($3::bigint is null or a.rule = $3) and ";
-static const char silence_end_sql[] =
+// $1 silence, $2 tenant, $3 rule; then the condition of the query.
+#define SILENCE_HIT                                                                                                    \
+	"with hit as materialized (select a.id from alert a left join device d on d.device = a.device"                 \
+	" left join device_state s on s.device = d.device where a.state = 'active' and a.tenant = $2"                  \
+	" and ($3::bigint is null or a.rule = $3) and a.silence "
+// Whom it covers no more, as a device that left the group.
+static const char release_sql[] = SILENCE_HIT "= $1 and ";
+static const char release_end_sql[] =
+	"), back as (update alert a set silence = null, changed_at = now() where a.state = 'active' and a.silence = $1"
+	" and not exists (select from hit where hit.id = a.id) returning a.id)"
+	" insert into alert_event (alert, type) select id, 'unsilenced' from back";
+static const char cover_sql[] = SILENCE_HIT "is null and ";
+static const char cover_end_sql[] =
 	"), quiet as (update alert a set silence = $1, changed_at = now() from hit where a.id = hit.id returning a.id)"
 	" insert into alert_event (alert, type) select id, 'silenced' from quiet";
 
@@ -111,12 +121,14 @@ static const char mailed_sql[] =
 
 // ---- silences ----
 
-static bool silence(struct commander *commander, const struct pg_result *rows, size_t row, struct error *error)
+// One that names a group that is no more silences nobody.
+static bool silence(struct commander *commander, const struct pg_result *rows, size_t row, bool cover,
+		    struct error *error)
 {
 	const struct query_options options = {
 		.first_param = SILENCE_PARAMS + 1, .resolve = query_pg_resolve, .user = commander->pg};
-	const char *params[SILENCE_PARAMS + QUERY_PARAMS_MAX] = {pg_text(rows, row, 0), pg_text(rows, row, 1),
-								 pg_text(rows, row, 2)};
+	const char *params[SILENCE_PARAMS + QUERY_PARAMS_MAX] = {
+		pg_text(rows, row, SILENCE), pg_text(rows, row, OF_TENANT), pg_text(rows, row, OF_RULE)};
 	auto_query struct query query = {0};
 	auto_buf struct buf sql;
 	struct error own = {0};
@@ -124,17 +136,20 @@ static bool silence(struct commander *commander, const struct pg_result *rows, s
 	buf_init(&sql, STATEMENT_MAX_BYTES);
 	if (!PG_QUERY(commander->pg, NULL, error, tenant_sql, params[1]))
 		return false;
-	if (!query_compile(pg_text(rows, row, 3), &options, &query, &own)) {
-		if (own.kind == ERROR_UNREACHABLE && error)
-			*error = own;
-		return own.kind != ERROR_UNREACHABLE; // it names a group that is no more: it silences nobody
-	}
-	(void)buf_addf(&sql, "%s%s%s", silence_sql, buf_str(&query.sql), silence_end_sql);
-	for (size_t i = 0; i < query.count; i++)
+	bool names = query_compile(pg_text(rows, row, SILENCE_QUERY), &options, &query, &own);
+
+	if (own.kind == ERROR_UNREACHABLE && error)
+		*error = own;
+	if (own.kind == ERROR_UNREACHABLE || (!names && cover))
+		return own.kind != ERROR_UNREACHABLE;
+	(void)buf_addf(&sql, "%s%s%s", cover ? cover_sql : release_sql, names ? buf_str(&query.sql) : "false",
+		       cover ? cover_end_sql : release_end_sql);
+	for (size_t i = 0; names && i < query.count; i++)
 		params[SILENCE_PARAMS + i] = query.params[i];
-	return pg_query(commander->pg, NULL, error, buf_str(&sql), SILENCE_PARAMS + query.count, params);
+	return pg_query(commander->pg, NULL, error, buf_str(&sql), SILENCE_PARAMS + (names ? query.count : 0), params);
 }
 
+// First all let go, then all cover: whom one covers no more may be another's, and is not told in between.
 static bool apply_silences(struct commander *commander, struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
@@ -146,9 +161,12 @@ static bool apply_silences(struct commander *commander, struct error *error)
 	if (!pg_exec(commander->pg, unsilence_sql, error) || !pg_exec(commander->pg, mailed_sql, error) ||
 	    !pg_query(commander->pg, &rows, error, silences_sql, 0, NULL))
 		return false;
-	for (size_t row = 0; row < pg_rows(rows); row++) {
-		if (!silence(commander, rows, row, error))
-			return error_prefix(error, "applying silence %s", pg_text(rows, row, 0));
+	for (size_t i = 0; i < pg_rows(rows) * 2; i++) {
+		bool cover = i >= pg_rows(rows);
+		size_t row = i % pg_rows(rows);
+
+		if ((cover || pg_bool(rows, row, COVERS)) && !silence(commander, rows, row, cover, error))
+			return error_prefix(error, "applying silence %s", pg_text(rows, row, SILENCE));
 	}
 	return true;
 }
