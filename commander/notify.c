@@ -46,7 +46,8 @@ static const char release_end_sql[] =
 static const char cover_sql[] = SILENCE_HIT "is null and ";
 static const char cover_end_sql[] =
 	"), quiet as (update alert a set silence = $1, changed_at = now() from hit where a.id = hit.id returning a.id)"
-	" insert into alert_event (alert, type) select id, 'silenced' from quiet";
+	" insert into alert_event (alert, type, text) select id, 'silenced', (select reason from alert_silence where"
+	" id = $1) from quiet";
 
 // ---- channels ----
 

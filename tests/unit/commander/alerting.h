@@ -35,9 +35,9 @@ static const char clock_sql[] =
 	"'public'::regnamespace"
 	"  and array_to_string(p.proconfig, ',') like 'search_path=%' loop"
 	"  execute 'alter routine ' || one.name || ' set search_path = fake, pg_catalog, public, pg_temp'; end loop;"
-	" for one in select c.table_name as t, c.column_name as c from information_schema.columns c where"
-	"  c.table_schema = 'public' and c.column_default = 'now()' loop"
-	"  execute format('alter table %I alter column %I set default fake.now()', one.t, one.c); end loop; end $$";
+	" for one in select c.table_name as t, c.column_name as c, c.column_default as d from information_schema.columns c where"
+	"  c.table_schema = 'public' and c.column_default like '%now()%' loop"
+	"  execute format('alter table %I alter column %I set default %s', one.t, one.c, replace(one.d, 'now()', 'fake.now()')); end loop; end $$";
 
 // ---- the database ----
 
