@@ -1,8 +1,8 @@
 #include "commander/alert.h"
 
-#include "commander/alert_sql.h"
 #include "commander/commander.h"
 
+#include "common/alert_sql.h"
 #include "common/clock.h"
 #include "common/query_pg.h"
 

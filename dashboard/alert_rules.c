@@ -1,6 +1,7 @@
 #include "dashboard/alert_rules.h"
 
 #include "common/alert_kind.h"
+#include "common/alert_sql.h"
 #include "dashboard/auth.h"
 #include "dashboard/change.h"
 #include "dashboard/targets.h"
@@ -11,6 +12,7 @@
 
 #define NAME_MAX_BYTES 100
 #define CLEAR_MAX_S 86400
+#define STATEMENT_MAX_BYTES 131072
 
 #define RULE                                                                                                           \
 	"jsonb_build_object('id', r.id, 'name', r.name, 'kind', r.kind, 'params', r.params, 'query', r.query,"         \
@@ -162,6 +164,49 @@ static void reply(struct dashboard *dashboard, struct http_request *request, con
 
 	if (change_make(dashboard, request, change, &rows))
 		api_reply_text(request, status, pg_text(rows, 0, 0));
+}
+
+// ---- what a rule would hit ----
+
+static void reply_preview(struct dashboard *dashboard, struct http_request *request, const struct alert_kind *kind,
+			  struct json *rule, const char *text)
+{
+	auto_pg_result struct pg_result *rows = NULL;
+	auto_query struct query query = {0};
+	auto_buf struct buf sql;
+	const char *metric = NULL, *params[ALERT_PREVIEW_PARAMS + QUERY_PARAMS_MAX] = {json_text(rule)};
+
+	(void)json_member_string(rule, "metric", &metric);
+	buf_init(&sql, STATEMENT_MAX_BYTES);
+	if (!targets_compile(dashboard, request, text, ALERT_PREVIEW_PARAMS + 1, &query))
+		return;
+	alert_sql_preview(alert_sql_find(kind->name), metric, &query, &sql);
+	for (size_t i = 0; i < query.count; i++)
+		params[ALERT_PREVIEW_PARAMS + i] = query.params[i];
+	if (api_query(dashboard, request, &rows, buf_str(&sql), ALERT_PREVIEW_PARAMS + query.count, params))
+		api_reply_row(request, rows, missing);
+}
+
+// {"kind","params","query"} of a rule that need not be there.
+void alert_rules_preview(struct http_request *request, void *user)
+{
+	auto_json struct json *json = http_body_json(request);
+	auto_json struct json *params = NULL;
+	const char *name = "", *query = "";
+	struct error error = {0};
+
+	if (!json)
+		return;
+	const struct alert_kind *kind = json_member_string(json, "kind", &name) ? alert_kind_find(name) : NULL;
+
+	if (!kind || kind->object != ALERT_DEVICE)
+		http_reply_problem(request, 422, "\"kind\" must be one that is about devices.");
+	else if (json_member(json, "query") && !json_member_string(json, "query", &query))
+		http_reply_problem(request, 422, "\"query\" must be a text; \"\" is every device.");
+	else if (!alert_kind_check(kind, json_member(json, "params"), &params, &error))
+		http_reply_problem(request, 422, error.what);
+	else
+		reply_preview(user, request, kind, params, query);
 }
 
 // ---- changing ----

@@ -3,9 +3,10 @@
 
 #include "common/http.h"
 
-http_handler alert_rules_kinds;	 // GET /api/v1/alert-rules/kinds
-http_handler alert_rules_list;	 // GET /api/v1/alert-rules
-http_handler alert_rules_get;	 // GET /api/v1/alert-rules/{id}
-http_handler alert_rules_create; // POST /api/v1/alert-rules
-http_handler alert_rules_change; // PATCH /api/v1/alert-rules/{id}
-http_handler alert_rules_delete; // DELETE /api/v1/alert-rules/{id}
+http_handler alert_rules_kinds;	  // GET /api/v1/alert-rules/kinds
+http_handler alert_rules_list;	  // GET /api/v1/alert-rules
+http_handler alert_rules_get;	  // GET /api/v1/alert-rules/{id}
+http_handler alert_rules_preview; // POST /api/v1/alert-rules/preview
+http_handler alert_rules_create;  // POST /api/v1/alert-rules
+http_handler alert_rules_change;  // PATCH /api/v1/alert-rules/{id}
+http_handler alert_rules_delete;  // DELETE /api/v1/alert-rules/{id}

@@ -4,11 +4,14 @@
 #include "dashboard/auth.h"
 #include "dashboard/change.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define COMMENT_MAX 2000
 #define PERSON_MAX 64
+#define TOGETHER_MAX 500 // alerts of one request: as many as a list shows
+#define IDS_MAX_BYTES (TOGETHER_MAX * 21 + 2)
 
 #define ALERT                                                                                                          \
 	"jsonb_build_object('id', a.id, 'rule', a.rule, 'rule_name', a.rule_name, 'kind', a.kind, 'severity',"         \
@@ -54,6 +57,13 @@ static const char ACKNOWLEDGE_SQL[] =
 	" else '' end, changed_at = now() where id = $1 returning *)," EVENT(
 		"case when $3::boolean then 'acknowledged' else 'unacknowledged' end", "$4 from a)") " select " ALERT
 												     " from a";
+// $1 ids, of which those that are not the asker's are none.
+static const char ACKNOWLEDGE_MANY_SQL[] =
+	"with a as (update alert set acknowledged_at = case when $3::boolean then coalesce(acknowledged_at, now()) end,"
+	" acknowledged_by = case when not $3::boolean then '' when acknowledged_at is null then $2 else acknowledged_by"
+	" end, changed_at = now() where id = any ($1::bigint[]) and (acknowledged_at is null) = $3::boolean returning "
+	"id)," EVENT("case when $3::boolean then 'acknowledged' else 'unacknowledged' end",
+		     "$4 from a)") " select jsonb_build_object('changed', (select count(*) from a))";
 static const char ASSIGN_SQL[] = "with a as (update alert set assigned_to = $3, changed_at = now() where id = $1"
 				 " returning *)," EVENT("'assigned'", "$3 from a)") " select " ALERT " from a";
 static const char COMMENT_SQL[] = "with a as (update alert set changed_at = now() where id = $1 returning *)," EVENT(
@@ -199,6 +209,55 @@ void alerts_acknowledge(struct http_request *request, void *user)
 	if (text_of(request, body, "comment", 0, COMMENT_MAX, &comment))
 		act(user, request, ACKNOWLEDGE_SQL, on ? "alert.acknowledge" : "alert.unacknowledge", on ? "t" : "f",
 		    comment);
+}
+
+static bool read_ids(const struct json *list, struct buf *out)
+{
+	size_t count = list && json_type(list) == JSON_ARRAY ? json_array_length(list) : 0;
+	bool ok = count >= 1 && count <= TOGETHER_MAX;
+
+	for (size_t i = 0; ok && i < count; i++) {
+		int64_t id = 0;
+
+		ok = json_as_int(json_array_at(list, i), &id);
+		(void)buf_addf(out, "%c%" PRId64, i > 0 ? ',' : '{', id);
+	}
+	return ok && buf_add_str(out, "}");
+}
+
+// {"ids":[7,8],"acknowledged":true,"comment":".."}: {"changed":2}
+void alerts_acknowledge_many(struct http_request *request, void *user)
+{
+	auto_json struct json *body = http_body_json(request);
+	auto_pg_result struct pg_result *rows = NULL;
+	auto_buf struct buf ids;
+	bool on = true;
+	const char *comment = "";
+
+	buf_init(&ids, IDS_MAX_BYTES);
+	if (!body)
+		return;
+	if (!read_ids(json_member(body, "ids"), &ids) ||
+	    (json_member(body, "acknowledged") && !json_member_bool(body, "acknowledged", &on))) {
+		http_reply_problem(request, 422,
+				   "\"ids\" must be 1 to 500 ids of alerts, \"acknowledged\" true or false.");
+		return;
+	}
+	if (!text_of(request, body, "comment", 0, COMMENT_MAX, &comment))
+		return;
+	const char *const params[] = {buf_str(&ids), auth_of(request)->user, on ? "t" : "f", comment};
+	const struct change change = {
+		.sql = ACKNOWLEDGE_MANY_SQL,
+		.count = 4,
+		.params = params,
+		.action = on ? "alert.acknowledge" : "alert.unacknowledge",
+		.target = "alerts",
+		.detail = json_text(body),
+		.missing = missing,
+	};
+
+	if (change_make(user, request, &change, &rows))
+		api_reply_row(request, rows, missing);
 }
 
 // {"to":"ada"}; without, or null: to nobody.

@@ -95,6 +95,8 @@ const struct openapi_note openapi_notes[] = {
 	 NULL, NULL},
 	{"GET", "/api/v1/alerts/summary", "How many alerts are active, by severity", NULL, NULL, NULL},
 	{"GET", "/api/v1/alerts/{id}", "An alert with its history", NULL, NULL, NULL},
+	{"POST", "/api/v1/alerts/acknowledge", "Acknowledge several, or take that back: how many changed", NULL,
+	 "ids: of up to 500 alerts|acknowledged: true or false|comment: for others", NULL},
 	{"POST", "/api/v1/alerts/{id}/acknowledge", "Say that somebody sees to it, or take that back", NULL,
 	 "acknowledged: true or false|comment: for others", NULL},
 	{"POST", "/api/v1/alerts/{id}/assign", "Say who sees to it", NULL, "to: a person; null for nobody", NULL},
@@ -107,6 +109,8 @@ const struct openapi_note openapi_notes[] = {
 	 "name: for people|kind: what it looks for|params: as the kind has them|query: which devices|severity: info, "
 	 "warning or critical|enabled: true or false|clear_s: for how long it must be well",
 	 "409: there is one of this name"},
+	{"POST", "/api/v1/alert-rules/preview", "For how many devices a rule would hold now, without regard to time", NULL,
+	 "kind: what it looks for|params: as the kind has them|query: which devices", NULL},
 	{"GET", "/api/v1/alert-rules/{id}", "A rule", NULL, NULL, NULL},
 	{"PATCH", "/api/v1/alert-rules/{id}", "Change a rule", NULL,
 	 "name: for people|params: as the kind has them|query: which devices|severity: info, warning or "

@@ -11,3 +11,7 @@ begin
 end $$;
 create trigger alert_device_deleted after delete on device referencing old table as gone for each statement
     execute function alert_device_ends();
+
+-- Whether a device has another credential, for the preview of rules about certificates.
+select protect_device_rows('bearer');
+grant select (device, expires_at, revoked_at) on bearer to muster_dashboard;

@@ -235,7 +235,7 @@ class Rule:
 
 def act(done, other=404, viewer=403, thing="device", **more):
     """A change of one thing: of operators and administrators, and of those who are that in its group."""
-    return Rule(f"401 {viewer} {done} {done} {viewer} {other} {done} {viewer} {done} 404", thing, **more)
+    return Rule(f"401 {viewer} {done} {done} {viewer} {other} {done} {viewer} {done} {other}", thing, **more)
 
 
 def tenant_act(done, other=404, **more):
@@ -323,6 +323,8 @@ RULES = {
     "GET /api/v1/alerts": Rule(LISTED, query="?limit=500"),
     "GET /api/v1/alerts/summary": Rule(LISTED),
     "GET /api/v1/alerts/{id}": Rule(READ, "alert"),
+    # Of those that are not theirs, none changes.
+    "POST /api/v1/alerts/acknowledge": act(200, 200, thing="alert", body=lambda alert: {"ids": [int(alert)]}),
     "POST /api/v1/alerts/{id}/acknowledge": act(200, thing="alert", body={}),
     "POST /api/v1/alerts/{id}/assign": act(200, thing="alert", body={}),
     "POST /api/v1/alerts/{id}/comment": act(200, thing="alert", body={"text": "x"}),
@@ -330,6 +332,7 @@ RULES = {
     "GET /api/v1/alert-rules/kinds": Rule(LISTED),
     "GET /api/v1/alert-rules": Rule(LISTED),
     "POST /api/v1/alert-rules": admin(201, 201, body=lambda name: {"name": f"mkin-r-{next(numbers)}", "kind": "disk"}),
+    "POST /api/v1/alert-rules/preview": admin(200, 200, body={"kind": "disk"}),
     "GET /api/v1/alert-rules/{id}": Rule("401 200 200 200 200 404 200 200 200", "alert_rule"),
     "PATCH /api/v1/alert-rules/{id}": admin(200, thing="alert_rule", body={"enabled": False}),
     "DELETE /api/v1/alert-rules/{id}": admin(200, thing="alert_rule"),

@@ -1,4 +1,4 @@
-#include "commander/alert_sql.h"
+#include "common/alert_sql.h"
 
 #include "common/device_sql.h"
 
@@ -261,4 +261,31 @@ void alert_sql_watch(const struct alert_sql *sql, const char *metric, bool silen
 	(void)buf_add_str(out, ")::float8 as value, ");
 	add(out, device->title, metric);
 	(void)buf_add_str(out, slice_end_sql);
+}
+
+#define PREVIEW_FLEET                                                                                                  \
+	" from device d left join device_state s on s.device = d.device cross join r where d.tenant = r.tenant "       \
+	"and " DEVICE_TARGET_SQL " and "
+
+void alert_sql_preview(const struct alert_sql *sql, const char *metric, const struct query *query, struct buf *out)
+{
+	(void)buf_add_str(out, "with r as materialized (select $1::jsonb as params, current_tenant() as tenant),"
+			       " c as materialized (");
+	if (alert_sql_is_slice(sql)) {
+		(void)buf_add_str(out, "select d.device as object, coalesce(");
+		add(out, sql->device.holds, metric);
+		(void)buf_addf(out,
+			       ", false) as holds" PREVIEW_FLEET "%s) select jsonb_build_object('devices', (select"
+			       " count(*) from c), 'hits', ",
+			       buf_str(&query->sql));
+	} else {
+		(void)buf_addf(
+			out,
+			"select object, true as holds from (%s%s) w) select jsonb_build_object('devices', (select"
+			" count(*)" PREVIEW_FLEET "%s), 'hits', ",
+			sql->whole, buf_str(&query->sql), buf_str(&query->sql));
+	}
+	(void)buf_add_str(out,
+			  "(select count(*) from c where holds), 'examples', coalesce((select jsonb_agg(object) from"
+			  " (select object from c where holds order by object limit 5) x), '[]'))");
 }

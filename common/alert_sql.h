@@ -12,7 +12,7 @@
 // Two ways lead there. Kinds about what a device reports look at the devices that changed in a slice of time: $1 rule,
 // $2 behind which time, $3 up to which. All others find everything that holds by an index, and what they do not find
 // does not hold: $1 rule only. Parameters of the query follow from ALERT_SLICE_PARAMS + 1 or ALERT_WHOLE_PARAMS + 1 on.
-enum { ALERT_SLICE_PARAMS = 3, ALERT_WHOLE_PARAMS = 1 };
+enum { ALERT_SLICE_PARAMS = 3, ALERT_WHOLE_PARAMS = 1, ALERT_PREVIEW_PARAMS = 1 };
 
 // That a state s changed after a time, found by the index on the slot of ten seconds that it changed in.
 #define ALERT_SLOT_SQL(at)                                                                                             \
@@ -31,3 +31,7 @@ bool alert_sql_confirms(const struct alert_sql *sql);
 // metric: of the rule's parameters; NULL for other kinds. silent: the statement for silence instead.
 void alert_sql_watch(const struct alert_sql *sql, const char *metric, bool silent, const struct query *query,
 		     struct buf *out);
+// Appends the statement that says for how many devices a rule would hold now, without regard to time: one row of
+// {"devices": that the query matches, "hits", "examples": the first five}. $1: the rule's parameters as JSON; those of
+// the query follow from ALERT_PREVIEW_PARAMS + 1 on. Of kinds about devices only; the tenant is the asker's.
+void alert_sql_preview(const struct alert_sql *sql, const char *metric, const struct query *query, struct buf *out);
