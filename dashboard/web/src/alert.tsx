@@ -40,6 +40,9 @@ function Shown({ alert, me, may, reload }: { alert: Alert; me: string; may: bool
           {!active && <div><dt>Cleared</dt><dd><Time at={alert.cleared_at} /> <span class="muted">{alert.cleared_by || alert.cleared_why}</span></dd></div>}
           <div><dt>Acknowledged by</dt><dd>{alert.acknowledged_by || "nobody"}</dd></div>
           <div><dt>Assigned to</dt><dd>{alert.assigned_to || "nobody"}</dd></div>
+          {active && alert.silence !== null && (
+            <div><dt>Silenced</dt><dd><a href="/alerts?tab=silences">nobody is told</a></dd></div>
+          )}
           {alert.flaps > 0 && <div><dt>Came back</dt><dd>{alert.flaps} times</dd></div>}
         </dl>
       </Card>
@@ -63,16 +66,42 @@ function Shown({ alert, me, may, reload }: { alert: Alert; me: string; may: bool
   );
 }
 
+type Send = (path: string, body: Json) => void;
+
+// Of what this alert is about: its rule, for its device, or for everything where it is about none.
+function Silence({ alert, busy, send }: { alert: Alert; busy: boolean; send: Send }) {
+  const body = (form: FormData) => ({
+    query: alert.device ? `device:${alert.device}` : "",
+    for_s: Math.round(Number(form.get("hours")) * 3600),
+    reason: String(form.get("reason")),
+    ...(form.get("what") === "rule" && alert.rule !== null ? { rule: alert.rule } : {}),
+  });
+  return (
+    <Dialog button="Silence" title="Tell nobody for a while" confirm="Begin silence" disabled={busy} onConfirm={(form) => send("silences", body(form))}>
+      <p>The alert stays here; nobody gets a message. If it is still so at the end, it is told then.</p>
+      <label>What is not told
+        <select name="what">
+          {alert.rule !== null && <option value="rule">{alert.rule_name}{alert.device ? ` of ${alert.device}` : ""}</option>}
+          {alert.device && <option value="all">everything about {alert.device}</option>}
+        </select>
+      </label>
+      <label>For how many hours<input name="hours" type="number" min={0.1} max={8760} step="any" required defaultValue="2" /></label>
+      <label>Why<input name="reason" required maxLength={400} /></label>
+    </Dialog>
+  );
+}
+
 function Acts({ alert, me, reload }: { alert: Alert; me: string; reload: () => void }) {
   const [fault, setFault] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
-  const act = (verb: string, body: Json) => {
+  const send: Send = (path, body) => {
     setBusy(true);
     setFault(null);
-    post(`alerts/${alert.id}/${verb}`, body)
+    post(path, body)
       .then(reload, (error: ApiError) => setFault(error))
       .finally(() => setBusy(false));
   };
+  const act = (verb: string, body: Json) => send(`alerts/${alert.id}/${verb}`, body);
   const acknowledged = alert.acknowledged_at !== null;
   const byHand = ["fingerprint", "command", "campaign", "quarantine"].includes(alert.kind) && alert.state === "active";
   return (
@@ -84,6 +113,7 @@ function Acts({ alert, me, reload }: { alert: Alert; me: string; reload: () => v
         <button type="button" disabled={busy} onClick={() => act("assign", { to: alert.assigned_to === me ? "" : me })}>
           {alert.assigned_to === me ? "Give it back" : "Assign to me"}
         </button>
+        {alert.state === "active" && (alert.device !== null || alert.rule !== null) && <Silence alert={alert} busy={busy} send={send} />}
         <Dialog button="Comment" title="Comment on this alert" confirm="Add comment" disabled={busy}
           onConfirm={(form) => act("comment", { text: String(form.get("text")) })}>
           <label>What is known<input name="text" required maxLength={2000} /></label>

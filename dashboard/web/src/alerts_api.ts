@@ -90,6 +90,7 @@ export interface Delivery {
   subject: string;
   state: "waiting" | "sent" | "failed";
   attempts: number;
+  status: number | null; // of a webhook's last answer
   error: string;
 }
 

@@ -26,6 +26,14 @@ export function DeliveryBadge({ state }: { state: Delivery["state"] }) {
   return <span class={`status ${tone}`}><Icon name={icon} />{word}</span>;
 }
 
+// What the other side said, and after how many tries.
+export function Answer({ delivery: { status, state, attempts, error } }: { delivery: Delivery }) {
+  const tries = attempts > 1 ? ` after ${attempts} tries` : "";
+  if (error) return <>{error}{tries}</>;
+  if (state === "sent") return <>{status === null ? "taken" : `answered ${status}`}{tries}</>;
+  return <span class="muted">no answer yet</span>;
+}
+
 export function ChannelEditor({ channel, onDone }: { channel: Channel; onDone: (saved: boolean) => void }) {
   const [routes, setRoutes] = useState<Route[]>(channel.routes);
   const [fault, setFault] = useState<ApiError | null>(null);
@@ -114,7 +122,7 @@ export function Deliveries({ channel, close }: { channel: Channel; close: () => 
         <div class="table-wrap">
           <table class="commands" data-testid="deliveries">
             <thead>
-              <tr><th scope="col">State</th><th scope="col">Made</th><th scope="col">What</th><th scope="col">Tries</th><th scope="col">Why not</th></tr>
+              <tr><th scope="col">State</th><th scope="col">Made</th><th scope="col">What</th><th scope="col">Tries</th><th scope="col">Answer</th></tr>
             </thead>
             <tbody>
               {list.items.map((one) => (
@@ -123,7 +131,7 @@ export function Deliveries({ channel, close }: { channel: Channel; close: () => 
                   <td class="at"><Time at={one.at} /></td>
                   <td class="result">{one.subject}</td>
                   <td class="number">{one.attempts}</td>
-                  <td class="result">{one.error}</td>
+                  <td class="result"><Answer delivery={one} /></td>
                 </tr>
               ))}
             </tbody>

@@ -1,7 +1,7 @@
 // Channels: who is told, how, and whether it arrived.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { Channel, Delivery } from "./alerts_api";
-import { ChannelEditor, Deliveries, DeliveryBadge, wordsOf } from "./alerts_channel";
+import { Answer, ChannelEditor, Deliveries, DeliveryBadge, wordsOf } from "./alerts_channel";
 import { useAlerts } from "./alerts";
 import { ApiError, del, get, type Page, post } from "./api";
 import { useLoad } from "./hooks";
@@ -13,16 +13,41 @@ function Last({ last }: { last: Delivery | null }) {
   return <span><DeliveryBadge state={last.state} /> <Time at={last.at} /> <span class="muted">{last.error || last.subject}</span></span>;
 }
 
+// A test message on its way: asked about each second until it arrived, or has failed.
+function Tested({ tested, now, reload }: { tested: { channel: Channel; before: string }; now: Delivery | null; reload: () => void }) {
+  const made = now && now.id !== tested.before ? now : null;
+  const over = made !== null && made.state !== "waiting";
+  useEffect(() => {
+    if (over) return;
+    const timer = setInterval(reload, 1000);
+    return () => clearInterval(timer);
+  }, [over]);
+  return (
+    <p class="card tested" role="status" data-testid="tested">
+      Test of {tested.channel.name}: {made ? <><DeliveryBadge state={made.state} /> <Answer delivery={made} /></> : "asked for, not made yet"}
+    </p>
+  );
+}
+
 export function Channels({ admin }: { admin: boolean }) {
   const channels = useLoad("channels", (signal) => get<Page<Channel>>("channels", { limit: 500 }, signal));
   const [fault, setFault] = useState<ApiError | null>(null);
   const [secret, setSecret] = useState("");
   const [edited, setEdited] = useState<Channel | null>(null);
   const [opened, setOpened] = useQuery("channel");
+  const [tested, setTested] = useState<{ channel: Channel; before: string } | null>(null);
   useAlerts(channels.reload);
   const change = (what: Promise<unknown>) => {
     setFault(null);
     what.then(channels.reload, (error: ApiError) => setFault(error));
+  };
+  const test = (channel: Channel) => {
+    setFault(null);
+    setTested(null);
+    post<Channel>(`channels/${channel.id}/test`, {}).then(
+      () => { setTested({ channel, before: channel.last?.id ?? "" }); channels.reload(); },
+      (error: ApiError) => setFault(error),
+    );
   };
   const create = (form: FormData, kind: "email" | "webhook") => {
     const addresses = wordsOf(String(form.get("addresses") ?? ""));
@@ -43,6 +68,7 @@ export function Channels({ admin }: { admin: boolean }) {
       {secret && (
         <div class="card"><p class="hint">The secret that messages are signed with, shown this once: <Short text={secret} what="secret" whole /></p></div>
       )}
+      {tested && <Tested key={tested.channel.id} tested={tested} now={items?.find(({ id }) => id === tested.channel.id)?.last ?? null} reload={channels.reload} />}
       {admin && (
         <div class="toolbar">
           <Dialog button="New e-mail channel" title="Tell people by e-mail" confirm="Make channel" disabled={false} onConfirm={(form) => create(form, "email")}>
@@ -76,7 +102,11 @@ export function Channels({ admin }: { admin: boolean }) {
                       <button type="button" class="plain" onClick={() => setOpened(String(one.id))}>Messages<span class="sr"> of {one.name}</span></button>
                       {admin && <>
                         <button type="button" class="plain" onClick={() => setEdited(one)}>Edit<span class="sr"> {one.name}</span></button>
-                        <button type="button" class="plain" onClick={() => change(post(`channels/${one.id}/test`, {}))}>Test<span class="sr"> {one.name}</span></button>
+                        <button type="button" class="plain" onClick={() => test(one)}>Test<span class="sr"> {one.name}</span></button>
+                        {one.kind === "webhook" && (
+                          <button type="button" class="plain" onClick={() => change(post<Channel>(`channels/${one.id}/secret`, {})
+                            .then((made) => setSecret(made.secret ?? "")))}>New secret<span class="sr"> of {one.name}</span></button>
+                        )}
                         <button type="button" class="plain" onClick={() => change(del(`channels/${one.id}`))}>Delete<span class="sr"> {one.name}</span></button>
                       </>}
                     </td>

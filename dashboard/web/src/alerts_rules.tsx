@@ -1,8 +1,9 @@
 // The rules, and a form for one, made from the table of kinds that the server checks them by.
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { AlertKind, AlertParam, AlertRule, Severity } from "./alerts_api";
 import { SeverityBadge } from "./alerts";
 import { ApiError, del, get, type Json, type Page, patch, post } from "./api";
+import { count } from "./format";
 import { useLoad } from "./hooks";
 import { Empty, Fault, Pairs } from "./parts";
 
@@ -67,28 +68,70 @@ export function Rules({ admin }: { admin: boolean }) {
   );
 }
 
+// What the form looks for, and where.
+function condition(kind: AlertKind, form: HTMLFormElement): { query: string; params: { [name: string]: Json } } {
+  const values = new FormData(form);
+  const params: { [name: string]: Json } = {};
+  for (const [key, schema] of Object.entries(kind.params.properties)) {
+    const text = String(values.get(`p.${key}`) ?? "");
+    if (text !== "") params[key] = schema.type === "string" ? text : Number(text);
+  }
+  return { query: String(values.get("query") ?? ""), params };
+}
+
+interface Hits {
+  devices: number;
+  hits: number;
+  examples: string[];
+}
+
+// How many devices the rule would hit now, asked again when somebody paused typing.
+function Preview({ kind, form, typed }: { kind: AlertKind; form: { current: HTMLFormElement | null }; typed: number }) {
+  const [hits, setHits] = useState<Hits | null>(null);
+  const [why, setWhy] = useState("");
+  useEffect(() => {
+    let gone = false;
+    const timer = setTimeout(() => {
+      if (!form.current) return;
+      post<Hits>("alert-rules/preview", { kind: kind.kind, ...condition(kind, form.current) }).then(
+        (found) => { if (!gone) { setHits(found); setWhy(""); } },
+        (error: ApiError) => { if (!gone) { setHits(null); setWhy(error.message); } },
+      );
+    }, 400);
+    return () => { gone = true; clearTimeout(timer); };
+  }, [typed]);
+  return (
+    <p class="hint" role="status" data-testid="rule-preview">
+      {hits ? (
+        <>
+          Now it holds for <strong>{count(hits.hits)}</strong> of {count(hits.devices)} {hits.devices === 1 ? "device" : "devices"}
+          {hits.examples.length > 0 && <>: {hits.examples.map((name, index) => (
+            <>{index > 0 && ", "}<a key={name} href={`/devices/${encodeURIComponent(name)}`}>{name}</a></>
+          ))}{hits.hits > hits.examples.length && " …"}</>}.
+        </>
+      ) : why || "Counting how many devices it would hit now."}
+    </p>
+  );
+}
+
 function Editor({ kinds, rule, onDone }: { kinds: AlertKind[]; rule: AlertRule | null; onDone: (saved: boolean) => void }) {
   const [name, setName] = useState(rule?.kind ?? "offline");
   const [fault, setFault] = useState<ApiError | null>(null);
+  const [typed, setTyped] = useState(0);
   const form = useRef<HTMLFormElement>(null);
   const kind = kinds.find((one) => one.kind === name)!;
   const save = (event: Event) => {
     event.preventDefault();
     const values = new FormData(form.current!);
-    const params: { [name: string]: Json } = {};
-    for (const [key, schema] of Object.entries(kind.params.properties)) {
-      const text = String(values.get(`p.${key}`) ?? "");
-      if (text !== "") params[key] = schema.type === "string" ? text : Number(text);
-    }
     const body = {
-      name: String(values.get("name")), severity: String(values.get("severity")) as Severity, query: String(values.get("query") ?? ""),
-      clear_s: Number(values.get("clear_s")), params,
+      name: String(values.get("name")), severity: String(values.get("severity")) as Severity,
+      clear_s: Number(values.get("clear_s")), ...condition(kind, form.current!),
     };
     const sent = rule ? patch(`alert-rules/${rule.id}`, body) : post("alert-rules", { ...body, kind: name });
     sent.then(() => onDone(true), (error: ApiError) => setFault(error));
   };
   return (
-    <form class="card rule-form" ref={form} onSubmit={save} data-testid="rule-form">
+    <form class="card rule-form" ref={form} onSubmit={save} onInput={() => setTyped(typed + 1)} data-testid="rule-form">
       <h2>{rule ? `Rule ${rule.name}` : "New rule"}</h2>
       {fault && <Fault error={fault} />}
       <div class="rule-fields">
@@ -112,6 +155,7 @@ function Editor({ kinds, rule, onDone }: { kinds: AlertKind[]; rule: AlertRule |
         ))}
         <label>Over for, before it is cleared (s)<input name="clear_s" type="number" min={0} max={86400} required defaultValue={String(rule?.clear_s ?? 60)} /></label>
       </div>
+      {kind.object === "device" && <Preview key={name} kind={kind} form={form} typed={typed} />}
       <div class="buttons">
         <button type="button" onClick={() => onDone(false)}>Cancel</button>
         <button type="submit" class="primary">Save rule</button>
