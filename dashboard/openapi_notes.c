@@ -109,7 +109,7 @@ const struct openapi_note openapi_notes[] = {
 	 "name: for people|kind: what it looks for|params: as the kind has them|query: which devices|severity: info, "
 	 "warning or critical|enabled: true or false|clear_s: for how long it must be well",
 	 "409: there is one of this name"},
-	{"POST", "/api/v1/alert-rules/preview", "For how many devices a rule would hold now, without regard to time", NULL,
+	{"POST", "/api/v1/alert-rules/preview", "For how many devices a rule would hold now", NULL,
 	 "kind: what it looks for|params: as the kind has them|query: which devices", NULL},
 	{"GET", "/api/v1/alert-rules/{id}", "A rule", NULL, NULL, NULL},
 	{"PATCH", "/api/v1/alert-rules/{id}", "Change a rule", NULL,
