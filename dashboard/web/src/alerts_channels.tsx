@@ -66,7 +66,7 @@ export function Channels({ admin }: { admin: boolean }) {
     <>
       {(fault ?? channels.error) && <Fault error={(fault ?? channels.error)!} retry={channels.reload} />}
       {secret && (
-        <div class="card"><p class="hint">The secret that messages are signed with, shown this once: <Short text={secret} what="secret" whole /></p></div>
+        <div class="card tested"><p class="hint">The secret that messages are signed with, shown this once: <Short text={secret} what="secret" whole /></p></div>
       )}
       {tested && <Tested key={tested.channel.id} tested={tested} now={items?.find(({ id }) => id === tested.channel.id)?.last ?? null} reload={channels.reload} />}
       {admin && (
@@ -104,8 +104,10 @@ export function Channels({ admin }: { admin: boolean }) {
                         <button type="button" class="plain" onClick={() => setEdited(one)}>Edit<span class="sr"> {one.name}</span></button>
                         <button type="button" class="plain" onClick={() => test(one)}>Test<span class="sr"> {one.name}</span></button>
                         {one.kind === "webhook" && (
-                          <button type="button" class="plain" onClick={() => change(post<Channel>(`channels/${one.id}/secret`, {})
-                            .then((made) => setSecret(made.secret ?? "")))}>New secret<span class="sr"> of {one.name}</span></button>
+                          <Dialog button="New secret" id={`secret-of-${one.id}`} title={`A new secret for ${one.name}`} confirm="Make it" disabled={false}
+                            onConfirm={() => change(post<Channel>(`channels/${one.id}/secret`, {}).then((made) => setSecret(made.secret ?? "")))}>
+                            <p>Messages are signed with the new one from now on: whoever checks them with the one before refuses them.</p>
+                          </Dialog>
                         )}
                         <button type="button" class="plain" onClick={() => change(del(`channels/${one.id}`))}>Delete<span class="sr"> {one.name}</span></button>
                       </>}
