@@ -44,6 +44,10 @@ static const struct field fields[] = {
 	{"group", FIELD_GROUP, "d.device", "r.device", NULL},
 	{"filter", FIELD_FILTER, NULL, NULL, NULL},
 	{"os", FIELD_OS, NULL, "r.os", NULL},
+	{"model", FIELD_TEXT,
+	 "(select lower(coalesce(i.body ->> 'product', i.body ->> 'model')) from inventory i where i.device = d.device"
+	 " and i.kind = 'hardware')",
+	 "lower(r.model)", NULL},
 	{"agent", FIELD_TEXT, "lower(s.agent_version)", "r.agent", NULL},
 	{"network", FIELD_TEXT, "lower(s.network_type)", "r.network", NULL},
 	{"charging", FIELD_CHOICE, "case when s.charging then 'yes' else 'no' end",

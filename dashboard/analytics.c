@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "common/topic.h"
+#include "dashboard/analytics_query.h"
 #include "dashboard/analytics_span.h"
 #include "dashboard/api.h"
 #include "dashboard/targets.h"
@@ -12,9 +13,6 @@
 // In its place comes what a query says.
 #define CONDITION "/*query*/true"
 #define STATEMENT_MAX_BYTES 131072
-// Of a query's devices so many device hours are looked at: what is beyond is left out, evenly over the devices.
-#define SAMPLE_HOURS_MAX 72000
-#define SAMPLE_DEVICES_MAX 500
 #define COMPARED_MAX 8
 #define TYPES_MAX "12"
 
@@ -28,25 +26,6 @@ static const char TRENDS_SQL[] =
 	"  rounded(h),"
 	"  rounded(rollup_quantile(m, bins, 0.95, l, h)), n) order by b) from point), '[]')"
 	" from rollup_fleet_metric m where m.metric = $1";
-// $1 metric of rollup_hour, $2 factor, $3 to $5 as above, $6 how many devices; the query's from $7 on. Columns: points,
-// devices that match, devices looked at.
-static const char SAMPLE_SQL[] =
-	"with found as materialized (select d.device, hashtext(d.device) as place from device d left join"
-	"  device_state s"
-	"  on s.device = d.device where " CONDITION "),"
-	" chosen as materialized (select device from found order by place, device limit $6::integer),"
-	" hour as (select date_bin($5::interval, r.hour, $3::timestamptz) as b, r.n, r.sum, r.min, r.max from chosen"
-	"  c"
-	"  cross join lateral (select * from rollup_hour r where r.device = c.device and r.metric = $1"
-	"  and r.hour >= $3::timestamptz and r.hour < $4::timestamptz) r),"
-	" point as (select b, sum(n) as n, sum(sum) as s, min(min) as l, max(max) as h,"
-	"  percentile_cont(0.95) within group (order by sum / n) as p from hour group by 1)"
-	" select coalesce((select json_agg(json_build_array(epoch_ms(b), rounded($2::float8 * s / n),"
-	"  rounded($2::float8 * l), rounded($2::float8 * h), rounded($2::float8 * p), n) order by b) from point),"
-	"  '[]'),"
-	" (select count(*) from found), (select count(*) from chosen)";
-enum { SAMPLE_QUERY_PARAM = 7 };
-
 static const char UNIT_SQL[] = "select unit from rollup_fleet_metric where metric = $1";
 static const char SCOPES_SQL[] =
 	"select json_build_object('metrics', (select json_agg(json_build_object('metric', metric, 'unit', unit))"
@@ -59,11 +38,9 @@ static const char SCOPES_SQL[] =
 // $1 devices, $2 metric, $3 from, $4 to, $5 step.
 static const char COMPARE_SQL[] =
 	"select json_build_object('device', d.device, 'display_name', d.display_name, 'points', coalesce((select"
-	"  json_agg(json_build_array(epoch_ms(b), a, l, h) order by b) from (select date_bin($5::interval, r.hour,"
+	"  json_agg(json_build_array(epoch_ms(b), a, l, h) order by b) from (select date_bin($5::interval, r.at,"
 	"  $3::timestamptz) as b, rounded(sum(r.sum) / sum(r.n)) as a, min(r.min) as l, max(r.max) as h from"
-	"  rollup_hour r"
-	"  where r.device = d.device and r.metric = $2 and r.hour >= $3::timestamptz and r.hour < $4::timestamptz"
-	"  group by 1) p), '[]'))"
+	"  rollup_of(d.device, $2, $3::timestamptz, $4::timestamptz) r group by 1) p), '[]'))"
 	" from unnest($1::text[]) with ordinality w (device, place) join device d on d.device = w.device order by"
 	"  w.place";
 
@@ -138,19 +115,7 @@ static bool query_rows(struct dashboard *dashboard, struct http_request *request
 
 // ---- trends ----
 
-static void begin_answer(struct buf *body, const char *metric, const char *unit, const struct span *span)
-{
-	buf_init(body, API_ANSWER_MAX_BYTES);
-	(void)buf_add_str(body, "{\"metric\":");
-	(void)json_quote(body, metric);
-	(void)buf_add_str(body, ",\"unit\":");
-	(void)json_quote(body, unit);
-	(void)buf_addf(body, ",\"from\":%lld,\"to\":%lld,\"step_ms\":%lld", (long long)span->from_ms,
-		       (long long)span->to_ms, (long long)span->step_ms);
-}
-
 #define POINT_COLUMNS ",\"columns\":[\"ts\",\"avg\",\"min\",\"max\",\"p95\",\"n\"],\"points\":"
-#define NO_METRIC "There is no such metric of the fleet; GET /api/v1/analytics/scopes lists them."
 
 static void trend_of_scope(struct dashboard *dashboard, struct http_request *request, const char *metric,
 			   const struct span *span)
@@ -163,46 +128,13 @@ static void trend_of_scope(struct dashboard *dashboard, struct http_request *req
 	if (!span_scope(dashboard, request, scope) || !api_query(dashboard, request, &row, TRENDS_SQL, 5, params))
 		return;
 	if (pg_rows(row) == 0) {
-		http_reply_problem(request, 422, NO_METRIC);
+		http_reply_problem(request, 422, SPAN_NO_METRIC);
 		return;
 	}
-	begin_answer(&body, metric, pg_text(row, 0, 0), span);
+	span_begin_answer(&body, metric, pg_text(row, 0, 0), span);
 	(void)buf_add_str(&body, ",\"scope\":");
 	(void)json_quote(&body, scope);
 	(void)buf_addf(&body, POINT_COLUMNS "%s}", pg_text(row, 0, 1));
-	api_reply_text(request, 200, buf_str(&body));
-}
-
-// Of whoever matches now. Presence is no metric of a device, and a query may match all: so only so many are looked at.
-static void trend_of_query(struct dashboard *dashboard, struct http_request *request, const char *metric,
-			   const struct span *span)
-{
-	bool charging = strcmp(metric, "charging_pct") == 0;
-	int64_t hours = (span->to_ms - span->from_ms) / 3600000 + 1;
-	int64_t devices = SAMPLE_HOURS_MAX / hours;
-	char limit[24];
-	auto_pg_result struct pg_result *unit = NULL, *row = NULL;
-	auto_buf struct buf body = {0};
-	const char *const unit_params[] = {metric};
-	const char *params[SAMPLE_QUERY_PARAM - 1 + QUERY_PARAMS_MAX] = {
-		charging ? "charging" : metric, charging ? "100" : "1", span->from, span->to, span->step, limit};
-
-	(void)snprintf(limit, sizeof(limit), "%lld",
-		       (long long)(devices > SAMPLE_DEVICES_MAX ? SAMPLE_DEVICES_MAX : devices));
-	if (!api_query(dashboard, request, &unit, UNIT_SQL, 1, unit_params))
-		return;
-	if (pg_rows(unit) == 0 || strcmp(metric, "online_pct") == 0) {
-		http_reply_problem(request, 422,
-				   pg_rows(unit) == 0 ? NO_METRIC
-						      : "online_pct is kept for all devices, for tags and for groups "
-							"whose members are listed: ask with \"scope\".");
-		return;
-	}
-	if (!query_rows(dashboard, request, SAMPLE_SQL, SAMPLE_QUERY_PARAM, params, &row))
-		return;
-	begin_answer(&body, metric, pg_text(unit, 0, 0), span);
-	(void)buf_addf(&body, ",\"devices\":%s,\"sampled\":%s" POINT_COLUMNS "%s}", pg_text(row, 0, 1),
-		       pg_text(row, 0, 2), pg_text(row, 0, 0));
 	api_reply_text(request, 200, buf_str(&body));
 }
 
@@ -214,7 +146,7 @@ void analytics_trends(struct http_request *request, void *user)
 	if (!span_read(request, 7, &span))
 		return;
 	if (api_text(request, "query"))
-		trend_of_query(user, request, metric ? metric : "cpu_pct", &span);
+		analytics_query(user, request, metric ? metric : "cpu_pct", &span);
 	else
 		trend_of_scope(user, request, metric ? metric : "online_pct", &span);
 }
@@ -270,7 +202,7 @@ void analytics_compare(struct http_request *request, void *user)
 	if (!api_query(user, request, &unit, UNIT_SQL, 1, params + 1) ||
 	    !api_query(user, request, &rows, COMPARE_SQL, 5, params))
 		return;
-	begin_answer(&body, metric, pg_rows(unit) > 0 ? pg_text(unit, 0, 0) : "", &span);
+	span_begin_answer(&body, metric, pg_rows(unit) > 0 ? pg_text(unit, 0, 0) : "", &span);
 	(void)buf_add_str(&body, ",\"columns\":[\"ts\",\"avg\",\"min\",\"max\"],\"devices\":[");
 	for (size_t i = 0; i < pg_rows(rows); i++)
 		(void)buf_addf(&body, "%s%s", i > 0 ? "," : "", pg_text(rows, i, 0));

@@ -1,6 +1,7 @@
 #include "dashboard/analytics_span.h"
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "dashboard/api.h"
 
 #include <stdio.h>
@@ -51,8 +52,11 @@ static void write_texts(struct span *span)
 
 void span_whole_days(struct span *span)
 {
+	int64_t points = (span->to_ms - span->from_ms + span->step_ms - 1) / span->step_ms;
+
 	span->from_ms -= span->from_ms % DAY_MS;
 	span->to_ms = (span->to_ms + DAY_MS - 1) / DAY_MS * DAY_MS;
+	span->step_ms = ((span->to_ms - span->from_ms + points - 1) / points + DAY_MS - 1) / DAY_MS * DAY_MS;
 	write_texts(span);
 }
 
@@ -101,9 +105,12 @@ bool span_scope(struct dashboard *dashboard, struct http_request *request, char 
 	const char *const params[] = {asked ? asked : ""};
 
 	if (asked &&
-	    ((strncmp(asked, "tag:", 4) != 0 && strncmp(asked, "group:", 6) != 0) || strlen(asked) >= SPAN_SCOPE_MAX)) {
-		http_reply_problem(request, 422,
-				   "\"scope\" must be tag:<tag> or group:<group>; without it, all devices are meant.");
+	    (strlen(asked) >= SPAN_SCOPE_MAX || (strncmp(asked, "tag:", 4) != 0 && strncmp(asked, "group:", 6) != 0 &&
+						 strncmp(asked, "os:", 3) != 0 && strncmp(asked, "model:", 6) != 0))) {
+		http_reply_problem(
+			request, 422,
+			"\"scope\" must be tag:<tag>, group:<group>, os:<os> or model:<model>; without it, all "
+			"devices are meant.");
 		return false;
 	}
 	if (!api_query(dashboard, request, &row, SCOPE_SQL, 1, params))
@@ -115,4 +122,15 @@ bool span_scope(struct dashboard *dashboard, struct http_request *request, char 
 	}
 	(void)snprintf(out, SPAN_SCOPE_MAX, "%s", pg_bool(row, 0, 0) ? params[0] : pg_text(row, 0, 1));
 	return true;
+}
+
+void span_begin_answer(struct buf *body, const char *metric, const char *unit, const struct span *span)
+{
+	buf_init(body, API_ANSWER_MAX_BYTES);
+	(void)buf_add_str(body, "{\"metric\":");
+	(void)json_quote(body, metric);
+	(void)buf_add_str(body, ",\"unit\":");
+	(void)json_quote(body, unit);
+	(void)buf_addf(body, ",\"from\":%lld,\"to\":%lld,\"step_ms\":%lld", (long long)span->from_ms,
+		       (long long)span->to_ms, (long long)span->step_ms);
 }

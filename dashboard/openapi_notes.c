@@ -70,8 +70,8 @@ const struct openapi_note openapi_notes[] = {
 	 "403: the rights of its maker have changed|409: it is not done|410: it has expired"},
 	{"DELETE", "/api/v1/exports/{id}", "End an export, or remove it with its file", NULL, NULL, NULL},
 	{"GET", "/api/v1/analytics/trends", "A metric over all devices: average, extremes, the 95th percentile",
-	 "metric: which|scope: tag:<tag> or group:<group>|query: or those that match|points: at most|from: ms since "
-	 "1970 or RFC 3339, whole hours|to: likewise; now",
+	 "metric: which|scope: tag:<tag>, group:<group>, os:<os> or model:<model>|query: or those that match|by: hour "
+	 "or day, of a query|points: at most|from: ms since 1970 or RFC 3339, whole hours|to: likewise; now",
 	 NULL, NULL},
 	{"GET", "/api/v1/analytics/compare", "A metric of up to eight devices",
 	 "devices: ids with commas|metric: which, a custom one too|points: at most|from: ms since 1970 or RFC 3339, "
@@ -81,12 +81,12 @@ const struct openapi_note openapi_notes[] = {
 	 "scope: as for trends|points: at most|from: ms since 1970 or RFC 3339, whole hours|to: likewise; now", NULL,
 	 NULL},
 	{"GET", "/api/v1/analytics/uptime", "Share of the time in which devices were online",
-	 "query: which devices|by: scope, for groups and tags|from: ms since 1970 or RFC 3339, whole hours|to: "
+	 "query: which devices|by: scope, for groups, tags and platforms|from: ms since 1970 or RFC 3339, whole hours|to: "
 	 "likewise; now|" PAGE,
 	 NULL, NULL},
 	{"GET", "/api/v1/analytics/reporters", "Who reported most on a day",
 	 "day: YYYY-MM-DD|by: readings or events|limit: rows, 1 to 500", NULL, NULL},
-	{"GET", "/api/v1/analytics/scopes", "The metrics, tags and groups there are", NULL, NULL, NULL},
+	{"GET", "/api/v1/analytics/scopes", "The metrics, tags, groups and platforms there are", NULL, NULL, NULL},
 
 	// ---- alerts ----
 	{"GET", "/api/v1/alerts", "Alerts, the newest first",

@@ -8,7 +8,7 @@
 #include <string.h>
 
 // Single readings for short spans; for longer ones, and where the readings have expired already, the hourly rollups
-// that ingest makes (db/migrations/0003_rollups.sql), whose metrics have the same names.
+// that ingest makes (db/migrations/0003_rollups.sql), whose metrics have the same names, or days where hours are gone (0052).
 
 // $1 device, $2 from, $3 to, $4 width of a step in ms, all times in ms since 1970. Steps begin at "from".
 #define SERIES(value)                                                                                                  \
@@ -41,10 +41,10 @@ static const char CUSTOM_SQL[] =
 	       "when 'boolean' then (custom -> $5)::boolean::integer::float8 end");
 static const char ROLLUP_SQL[] =
 	"select json_build_array((extract(epoch from b) * 1000)::bigint, round((sum(s) / sum(n))::numeric, 3)::float8,"
-	" min(l), max(h)) from (select date_bin($4::bigint * interval '1 ms', hour,"
-	" timestamptz 'epoch' + $2::bigint * interval '1 ms') b, n, min l, max h, sum s from rollup_hour"
-	" where device = $1 and metric = $5 and hour >= timestamptz 'epoch' + $2::bigint * interval '1 ms'"
-	" and hour < timestamptz 'epoch' + $3::bigint * interval '1 ms') x group by b order by b";
+	" min(l), max(h)) from (select date_bin($4::bigint * interval '1 ms', at,"
+	" timestamptz 'epoch' + $2::bigint * interval '1 ms') b, n, min l, max h, sum s from rollup_of($1, $5,"
+	" timestamptz 'epoch' + $2::bigint * interval '1 ms', timestamptz 'epoch' + $3::bigint * interval '1 ms')) x"
+	" group by b order by b";
 // Whether every reading since $1 is still there.
 static const char RAW_SQL[] =
 	"select raw_from <= timestamptz 'epoch' + $1::bigint * interval '1 ms' from rollup_state";

@@ -25,6 +25,13 @@ def fleet(stack):
     stack.rows("insert into device_group (name, created_by) values ('shop', 'admin') returning 1")
     stack.rows("insert into device_group_member (group_name, device, added_by) values ('shop', 'dev-1', 'a'), ('shop', 'dev-2',"
                " 'a') returning 1")
+    # Half of them are a K20, which is a scope from the next sample on.
+    stack.rows("insert into inventory (device, kind, ts, received_at, body) select device, 'hardware', now(), now(),"
+               " jsonb_build_object('os', 'android', 'product', case when 't0' = any (tags) then 'K20' else 'T8' end)"
+               " from device returning 1")
+    stack.rows("update rollup_state set sampled_at = '-infinity' returning 1")
+    stack.rows("select rows from rollup_slice(500000)")
+    stack.rows("delete from rollup_fleet returning 1")  # nobody was there to be online yet
     stack.rows("insert into device_state (device, presence, presence_since, first_seen, last_seen) select device,"
                " case when device = 'dev-9' then 'offline' else 'online' end, %s, %s, now() from device returning 1",
                NOW - datetime.timedelta(hours=2), NOW - datetime.timedelta(hours=10))
@@ -80,18 +87,64 @@ def test_trends(stack):
     check(trend(stack, "metric=cpu_pct"), every)
     check(trend(stack, "metric=cpu_pct&scope=tag:t1"), [device for device in every if device % 2])
     check(trend(stack, "metric=cpu_pct&scope=group:shop"), [1, 2])
-    answer = get(stack, "trends?metric=cpu_pct&query=tag:t0")
-    assert (answer["devices"], answer["sampled"]) == (DEVICES / 2, DEVICES / 2)
-    assert answer["points"][-1][5] == DEVICES / 2
+    check(trend(stack, "metric=cpu_pct&scope=model:K20"), [device for device in every if device % 2 == 0])
+    check(trend(stack, "metric=cpu_pct&scope=os:android"), every)
     # The present is sampled every 30 s; the last time there was no device yet.
     stack.rows("update rollup_state set sampled_at = '-infinity' returning 1")
     rolled(stack)
     online = get(stack, "trends?metric=online_pct&points=1")["points"]
     assert abs(online[0][1] - 100 * (DEVICES - 1) / DEVICES) < 0.01
-    assert set(get(stack, "scopes")["scopes"]) == {"tag:t0", "tag:t1", "group:shop"}
+    assert set(get(stack, "scopes")["scopes"]) == {"tag:t0", "tag:t1", "group:shop", "os:android", "model:K20", "model:T8"}
     get(stack, "trends?metric=secret", 422)
     get(stack, "trends?metric=cpu_pct&scope=everything", 422)
     get(stack, "trends?metric=cpu_pct&from=2&to=1", 400)
+
+
+def test_trends_of_a_query(stack):
+    rolled(stack)
+    answer = get(stack, "trends?metric=cpu_pct&query=model:k20%20-device:dev-2")
+    chosen = [device for device in range(4, DEVICES + 1) if device % 2 == 0]
+    assert (answer["by"], answer["devices"], answer["sampled"], answer["margin"]) == ("hour", len(chosen), len(chosen), 0)
+    at, average, least, greatest, _, n, _ = answer["points"][-1]
+    values = [value(device, round((HOUR.timestamp() - at / 1000) / 3600)) for device in chosen]
+    assert abs(average - statistics.mean(values)) < 0.01 and (least, greatest, n) == (min(values), max(values), len(chosen))
+
+    # By day each device counts once, whatever it sent.
+    answer = get(stack, "trends?metric=cpu_pct&by=day&query=tag:t0")
+    assert answer["step_ms"] == 86_400_000 and answer["margin"] == 0
+    today = [h for h in range(HOURS) if (HOUR - datetime.timedelta(hours=h)).date() == HOUR.date()]
+    values = [statistics.mean(value(device, h) for h in today) for device in range(2, DEVICES + 1, 2)]
+    assert abs(answer["points"][-1][1] - statistics.mean(values)) < 0.01
+
+    # Of more than can be read some are looked at, from the whole width of what they report now.
+    stack.rows("update device_state set cpu_pct = (substr(device, 5)::integer * 7) %% 100 where %s returning 1", True)
+    year = int((HOUR - datetime.timedelta(days=399)).timestamp() * 1000)
+    answer = get(stack, f"trends?metric=cpu_pct&by=hour&query=-tag:none&points=1&from={year}")
+    whole = [statistics.mean(value(device, h) for h in range(HOURS)) for device in range(1, DEVICES + 1)]
+    assert answer["devices"] == DEVICES and answer["sampled"] == 5 and answer["margin"] > 0
+    assert abs(answer["points"][0][1] - statistics.mean(whole)) < 3 * answer["margin"]
+
+    answer = get(stack, "trends?metric=online_pct&points=1&query=device:dev-9")
+    assert len(answer["points"]) == 1 and abs(answer["points"][0][1] - 40) < 0.5
+    answer = get(stack, "trends?metric=online_pct&points=1&query=device:dev-9,dev-8")
+    assert abs(answer["points"][0][1] - 30) < 0.5
+    get(stack, "trends?metric=cpu_pct&by=week&query=tag:t0", 400)
+    get(stack, "trends?metric=secret&query=tag:t0", 422)
+
+
+def test_days_stay_where_hours_are_gone(stack):
+    rolled(stack)
+    gone = HOUR.date() - datetime.timedelta(days=200)
+    stack.rows("insert into rollup_day (day, device, cpu_pct_n, cpu_pct_min, cpu_pct_max, cpu_pct_sum, charging_pct_n, charging_pct_sum)"
+               " values (%s, 'dev-7', 4, 10, 30, 80, 2, 100) returning 1", gone)
+    since = int((HOUR - datetime.timedelta(days=210)).timestamp() * 1000)
+    points = stack.chart("dev-7", "cpu_pct", since, int(NOW.timestamp() * 1000))["points"]
+    assert points[0][1:] == [20, 10, 30] and len(points) > 1, points
+    assert points[1][0] - points[0][0] > 190 * 86_400_000, "nothing is made up in between"
+    assert stack.chart("dev-7", "charging", since, int(NOW.timestamp() * 1000))["points"][0][1] == 0.5
+    compared = get(stack, f"compare?devices=dev-7,dev-8&metric=cpu_pct&from={since}")["devices"]
+    assert compared[0]["points"][0][1] == 20 and len(compared[1]["points"]) < len(compared[0]["points"])
+    stack.rows("delete from rollup_day where day = %s returning 1", gone)
 
 
 def test_nothing_is_counted_twice(stack):
@@ -140,7 +193,8 @@ def test_uptime_and_reporters(stack):
     assert len(page["items"]) == 15 and page["next"]
     assert get(stack, f"uptime?limit=15&after={page['next']}")["items"][0]["device"] > page["items"][-1]["device"]
     scopes = {one["scope"]: one["online_pct"] for one in get(stack, "uptime?by=scope")["items"]}
-    assert set(scopes) == {"", "tag:t0", "tag:t1", "group:shop"} and scopes["group:shop"] == 100
+    assert set(scopes) == {"", "tag:t0", "tag:t1", "group:shop", "os:android", "model:K20", "model:T8"}
+    assert scopes["group:shop"] == 100
     today = NOW.date().isoformat()
     busiest = get(stack, f"reporters?by=events&day={today}&limit=2")["items"]
     assert {one["device"] for one in busiest} == {"dev-1", "dev-2"} or NOW.hour == 0
