@@ -2,21 +2,25 @@
 import { useMemo, useState } from "preact/hooks";
 import { get, type Page } from "./api";
 import { Comparison } from "./comparison";
-import { count, duration, metricName } from "./format";
+import type { Zoom } from "./chart";
+import { count, duration, metricName, metricValue } from "./format";
 import { type Loaded, useLoad } from "./hooks";
 import { LinePlot } from "./lineplot";
 import type { LinesData } from "./lines";
 import { Bar, Card, Empty, Fault, Filter, Segments } from "./parts";
-import { useQuery } from "./router";
+import { navigate, useLocation, useQuery } from "./router";
 
 interface Trend {
   metric: string;
   unit: string;
   from: number;
   to: number;
+  step_ms: number;
   points: [ts: number, avg: number, min: number, max: number, p95: number, n: number][];
+  by?: "hour" | "day"; // these of the devices that match a query
   devices?: number;
   sampled?: number;
+  margin?: number | null;
 }
 interface EventTypes {
   from: number;
@@ -49,7 +53,8 @@ interface Scopes {
   scopes: string[];
 }
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const ranges = [
   { value: "1", text: "24 h" },
   { value: "7", text: "7 days" },
@@ -58,15 +63,37 @@ const ranges = [
 ] as const;
 const extraNames: { [metric: string]: string } = { online_pct: "Devices online", charging_pct: "Charging" };
 const nameOf = (metric: string): string => extraNames[metric] ?? metricName(metric);
+const kinds: { [kind: string]: string } = { tag: "Tag", group: "Group", os: "System", model: "Model" };
 const scopeName = (scope: string): string =>
-  scope === "" ? "All devices" : scope.startsWith("tag:") ? `Tag ${scope.slice(4)}` : `Group ${scope.slice(6)}`;
+  scope === "" ? "All devices" : `${kinds[scope.slice(0, scope.indexOf(":"))] ?? ""} ${scope.slice(scope.indexOf(":") + 1)}`;
+
+const whole = (ms: number): number => Math.floor(ms / HOUR) * HOUR;
+
+// A number of days up to now, or what was looked at closer: whole hours, so that the answers of one hour are the same question.
+function useSpan() {
+  const query = useLocation().searchParams;
+  const set = (values: { [name: string]: string }) => {
+    const next = new URL(location.href);
+    for (const [name, value] of Object.entries(values))
+      if (value) next.searchParams.set(name, value);
+      else next.searchParams.delete(name);
+    navigate(next.pathname + next.search, true);
+  };
+  const days = Number(query.get("range")) || 7;
+  const [start, end] = [Number(query.get("from")), Number(query.get("to"))];
+  const own = start > 0 && end > start;
+  const from = useMemo(() => (own ? start : whole(Date.now() - days * DAY)), [days, own, start]);
+  const zoom: Zoom = {
+    to: (first, last) => set({ from: String(whole(first)), to: String(Math.max(whole(first) + HOUR, whole(last + HOUR - 1))) }),
+    back: () => set({ from: "", to: "" }),
+  };
+  return { own, days, from, to: own ? end : 0, zoom, setRange: (value: string) => set({ range: value === "7" ? "" : value, from: "", to: "" }) };
+}
 
 export default function AnalyticsView() {
-  const [range, setRange] = useQuery("range");
+  const span = useSpan();
   const [scope, setScope] = useQuery("scope");
-  const days = Number(range || "7");
-  // Whole hours, so that the answers of one hour are the same question.
-  const from = useMemo(() => Math.floor((Date.now() - days * DAY) / 3_600_000) * 3_600_000, [days]);
+  const [query, setQuery] = useQuery("q");
   const scopes = useLoad("scopes", (signal) => get<Scopes>("analytics/scopes", {}, signal));
   return (
     <>
@@ -75,7 +102,12 @@ export default function AnalyticsView() {
         <p class="muted">Added up hour by hour as devices report.</p>
       </div>
       <div class="toolbar">
-        <Segments label="Range" value={String(days)} options={ranges} onChange={(value) => setRange(value === "7" ? "" : value)} />
+        <Segments label="Range" value={span.own ? "" : String(span.days)} options={ranges} onChange={span.setRange} />
+        {span.own && (
+          <button type="button" onClick={span.zoom.back} data-testid="closer" title="Back to the whole range">
+            {new Date(span.from).toLocaleString("en-GB", shortTime)} – {new Date(span.to).toLocaleString("en-GB", shortTime)} ×
+          </button>
+        )}
         <label>
           <span class="sr">Devices</span>
           <select value={scope} onChange={(event) => setScope(event.currentTarget.value)} data-testid="scope">
@@ -84,18 +116,23 @@ export default function AnalyticsView() {
             ))}
           </select>
         </label>
+        <Filter label="Only these devices" placeholder="tag:kiosk os:android" value={query} onChange={setQuery} />
       </div>
-      <TrendCard from={from} scope={scope} scopes={scopes.data} />
-      <Comparison from={from} />
-      <EventCard from={from} scope={scope} />
-      <UptimeCard from={from} days={days} />
+      <TrendCard span={span} scope={scope} query={query} scopes={scopes.data} />
+      <Comparison from={span.from} to={span.to} zoom={span.zoom} />
+      <EventCard span={span} scope={scope} />
+      <UptimeCard span={span} query={query} setQuery={setQuery} />
       <div class="columns">
-        <ScopeCard from={from} scope={scope} />
+        <ScopeCard span={span} scope={scope} />
         <ReporterCard />
       </div>
+      <p class="hint">Drag over a chart to look closer, a double click goes back. By keyboard: arrows, + and -.</p>
     </>
   );
 }
+
+type Span = ReturnType<typeof useSpan>;
+const shortTime = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" } as const;
 
 // An error, a place for what is coming, or what has come.
 function Part<T>({ loaded, children }: { loaded: Loaded<T>; children: (data: T) => preact.ComponentChildren }) {
@@ -107,33 +144,45 @@ function Part<T>({ loaded, children }: { loaded: Loaded<T>; children: (data: T) 
   );
 }
 
-function TrendCard({ from, scope, scopes }: { from: number; scope: string; scopes: Scopes | null }) {
+function TrendCard({ span, scope, query, scopes }: { span: Span; scope: string; query: string; scopes: Scopes | null }) {
   const [chosen, setChosen] = useQuery("metric");
+  const [by, setBy] = useQuery("each");
   const metric = chosen || "online_pct";
-  const trend = useLoad(`${metric} ${scope} ${from}`, (signal) =>
-    get<Trend>("analytics/trends", { metric, scope, from, points: 300 }, signal));
+  const { from, to, zoom } = span;
+  const whom = query ? { query, by } : { scope };
+  const trend = useLoad(JSON.stringify([metric, whom, from, to]), (signal) =>
+    get<Trend>("analytics/trends", { metric, ...whom, from, to: to || "", points: 300 }, signal));
   const metrics = scopes?.metrics.map((one) => one.metric) ?? [metric];
   return (
     <Card
       id="trend-title"
-      title={`${nameOf(metric)}, ${scopeName(scope).toLowerCase()}`}
+      title={`${nameOf(metric)}, ${query || scopeName(scope).toLowerCase()}`}
       aside={
-        <label>
-          <span class="sr">Metric</span>
-          <select value={metric} onChange={(event) => setChosen(event.currentTarget.value)} data-testid="metric">
-            {metrics.map((name) => <option key={name} value={name}>{nameOf(name)}</option>)}
-          </select>
-        </label>
+        <>
+          {query && metric !== "online_pct" && (
+            <Segments label="Each point" value={by === "hour" || by === "day" ? by : trend.data?.by ?? "day"} options={steps} onChange={setBy} />
+          )}
+          <label>
+            <span class="sr">Metric</span>
+            <select value={metric} onChange={(event) => setChosen(event.currentTarget.value)} data-testid="metric">
+              {metrics.map((name) => <option key={name} value={name}>{nameOf(name)}</option>)}
+            </select>
+          </label>
+        </>
       }
     >
       <Part loaded={trend}>
         {(data) =>
           data.points.length === 0 ? (
-            <Empty title="Nothing in this time">
-              Devices are added up within a minute of their reports; choose a longer range, another metric or all devices.
+            <Empty title={data.devices === 0 ? "No device matches" : "Nothing in this time"}>
+              {data.devices === 0 ? "The filter above says which devices are meant." :
+                "Devices are added up within a minute of their reports; choose a longer range, another metric or all devices."}
             </Empty>
           ) : (
-            <LinePlot data={trendLines(data)} testid="trend" />
+            <>
+              <LinePlot data={trendLines(data)} testid="trend" zoom={zoom} />
+              {data.devices !== undefined && <p class="hint" data-testid="basis">{basis(data)}</p>}
+            </>
           )
         }
       </Part>
@@ -141,17 +190,26 @@ function TrendCard({ from, scope, scopes }: { from: number; scope: string; scope
   );
 }
 
-function trendLines({ unit, from, to, points }: Trend): LinesData {
+const steps = [{ value: "day", text: "Days" }, { value: "hour", text: "Hours" }] as const;
+
+// What the lines are made from, and how far they can be trusted.
+function basis({ devices = 0, sampled = 0, margin, unit }: Trend): string {
+  if (sampled >= devices) return `${devices === 1 ? "The one device that matches" : `All ${count(devices)} devices that match`} now.`;
+  return `${count(sampled)} of the ${count(devices)} devices that match now were looked at: the average is right within ±${metricValue(margin ?? 0, unit)}, 19 times of 20.`;
+}
+
+function trendLines({ unit, from, to, step_ms, points }: Trend): LinesData {
   const column = (i: number): [number, number][] => points.map((point) => [point[0], point[i]!]);
   const lines = [{ name: "average", points: column(1) }, { name: "95 % below", points: column(4), quiet: true }];
   return {
-    unit, from, to, band: [2, 3],
+    unit, from, to, step: step_ms, band: [2, 3],
     lines: [...lines, { name: "greatest", points: column(3) }, { name: "least", points: column(2) }],
   };
 }
 
-function EventCard({ from, scope }: { from: number; scope: string }) {
-  const events = useLoad(`${scope} ${from}`, (signal) => get<EventTypes>("analytics/events", { scope, from, points: 90 }, signal));
+function EventCard({ span: { from, to, zoom }, scope }: { span: Span; scope: string }) {
+  const events = useLoad(`${scope} ${from} ${to}`, (signal) =>
+    get<EventTypes>("analytics/events", { scope, from, to: to || "", points: 90 }, signal));
   return (
     <Card id="events-title" title="Events by type" aside={<a href="/events">All events</a>}>
       <Part loaded={events}>
@@ -162,7 +220,8 @@ function EventCard({ from, scope }: { from: number; scope: string }) {
             <>
               <LinePlot
                 testid="event-chart"
-                data={{ unit: "", from: data.from, to: data.to,
+                zoom={zoom}
+                data={{ unit: "", from: data.from, to: data.to, step: data.step_ms,
                   lines: data.types.slice(0, 6).map(({ type, points }) => ({ name: type, points: counted(points, data) })) }}
               />
               <Shares data={data} />
@@ -210,16 +269,24 @@ function Shares({ data }: { data: EventTypes }) {
 
 const uptimeLevel = (percent: number) => (percent < 80 ? "bad" : percent < 95 ? "warn" : "good");
 
-function UptimeCard({ from, days }: { from: number; days: number }) {
-  const [query, setQuery] = useQuery("q");
+function UptimeCard({ span, query, setQuery }: { span: Span; query: string; setQuery: (query: string) => void }) {
+  const { from, days, own } = span;
+  const to = span.to || "";
   const [shown, setShown] = useState(10);
-  const rows = useLoad(`${query} ${from} ${shown}`, (signal) =>
-    get<Page<Uptime>>("analytics/uptime", { query, from, limit: shown }, signal));
+  const rows = useLoad(`${query} ${from} ${to} ${shown}`, (signal) =>
+    get<Page<Uptime>>("analytics/uptime", { query, from, to, limit: shown }, signal));
+  const together = useLoad(`${query} ${from} ${to}`, (signal) =>
+    get<Trend>("analytics/trends", { metric: "online_pct", query: query || "-status:never", from, to, points: 1 }, signal));
+  const share = together.data?.points[0]?.[1];
   return (
     <Card
       id="uptime-title"
-      title={`Time online, ${days === 1 ? "since yesterday" : `last ${Math.min(days, 40)} days`}`}
-      aside={<Filter label="Only these devices" placeholder="tag:kiosk os:android" value={query} onChange={setQuery} />}
+      title={`Time online, ${own ? "days of this range" : days === 1 ? "since yesterday" : `last ${days} days`}`}
+      aside={share !== undefined && together.data && (
+        <span data-testid="together" title={basis(together.data)}>
+          together <b>{metricValue(share, "%")}</b>{(together.data.margin ?? 0) > 0 && ` ±${metricValue(together.data.margin!, "%")}`}
+        </span>
+      )}
     >
       <Part loaded={rows}>
         {({ items, next }) =>
@@ -264,11 +331,11 @@ function UptimeCard({ from, days }: { from: number; days: number }) {
   );
 }
 
-function ScopeCard({ from, scope }: { from: number; scope: string }) {
-  const rows = useLoad(`${from} ${scope}`, (signal) =>
-    get<Page<ScopeUptime>>("analytics/uptime", { by: "scope", from, scope }, signal));
+function ScopeCard({ span: { from, to }, scope }: { span: Span; scope: string }) {
+  const rows = useLoad(`${from} ${to} ${scope}`, (signal) =>
+    get<Page<ScopeUptime>>("analytics/uptime", { by: "scope", from, to: to || "", scope }, signal));
   return (
-    <Card id="scopes-title" title="Share online, by tag and group">
+    <Card id="scopes-title" title="Share online, by tag, group and platform">
       <Part loaded={rows}>
         {({ items }) =>
           items.length === 0 ? (

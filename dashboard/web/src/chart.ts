@@ -9,10 +9,14 @@ export interface Chart {
   destroy: () => void;
 }
 
+export interface Zoom {
+  to: (from: number, to: number) => void; // ms
+  back: () => void;
+}
+
 export interface ChartOptions {
   readout: (text: string) => void; // what is under the cursor; "" for nothing
-  zoom: (from: number, to: number) => void; // ms
-  unzoom: () => void;
+  zoom: Zoom;
 }
 
 const SIDE = 8; // px, the place's padding left and right
@@ -22,15 +26,57 @@ const cursors = uPlot.sync("device");
 
 const color = (element: Element, name: string): string => getComputedStyle(element).getPropertyValue(name).trim();
 
-// Where nothing came for several steps the line breaks, instead of pretending.
+// Half of the gaps between these times, which rise, are shorter.
+export function usualGap(times: number[], step: number): number {
+  const gaps = times.slice(1).map((time, i) => time - times[i]!).sort((a, b) => a - b);
+  return Math.max(step, gaps[Math.floor(gaps.length / 2)] ?? 0);
+}
+
+// Where the first value is much later than what was asked for, the chart begins there.
+export function begins(from: number, to: number, first: number | undefined): number {
+  return first !== undefined && first - from > 0.1 * (to - from) ? first - 0.02 * (to - first) : from;
+}
+
+// What was dragged over becomes the range, if it is long enough to hold something.
+export function selected(plot: uPlot, zoom: Zoom, least: number): void {
+  const [from, to] = [plot.select.left, plot.select.left + plot.select.width].map((x) => plot.posToVal(x, "x") * 1000);
+  if (plot.select.width > 0 && to! - from! >= least) zoom.to(Math.round(from!), Math.round(to!));
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+}
+
+// Arrows move the cursor from value to value, + looks closer around it, - goes back.
+export function byKeys(element: HTMLElement, plot: uPlot, zoom: Zoom | null): () => void {
+  const press = (event: KeyboardEvent) => {
+    const times = plot.data[0];
+    const at = plot.cursor.idx ?? times.length - 1;
+    const steps: { [key: string]: number } = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: times.length - 1 };
+    const next = steps[event.key];
+    const { min, max } = plot.scales.x!;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (next !== undefined && times.length > 0) {
+      const left = plot.valToPos(times[Math.max(0, Math.min(times.length - 1, next))]!, "x");
+      plot.setCursor({ left, top: plot.bbox.height / devicePixelRatio / 2 });
+    } else if (event.key === "+" && zoom && min != null && max != null) {
+      const [middle, quarter] = [times[at] ?? (min + max) / 2, (max - min) / 4];
+      zoom.to(Math.round(Math.max(min, middle - quarter) * 1000), Math.round(Math.min(max, middle + quarter) * 1000));
+    } else if (event.key === "-" && zoom) zoom.back();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  element.addEventListener("keydown", press);
+  return () => element.removeEventListener("keydown", press);
+}
+
+// Where nothing came for several steps the line breaks, instead of pretending. Single readings come less evenly than hours.
 function columns(series: Series): uPlot.AlignedData {
   const times: number[] = [];
   const values: [(number | null)[], (number | null)[], (number | null)[]] = [[], [], []];
-  const gaps = series.points.slice(1).map((point, i) => point[0] - series.points[i]![0]).sort((a, b) => a - b);
-  const usual = Math.max(series.step_ms, gaps[Math.floor(gaps.length / 2)] ?? 0);
+  const usual = usualGap(series.points.map((point) => point[0]), series.step_ms);
+  const longest = (series.source === "raw" ? 3.5 : 1.5) * usual;
   let last = 0;
   for (const [at, average, least, greatest] of series.points) {
-    if (last && at - last > 3.5 * usual) {
+    if (last && at - last > longest) {
       times.push((last + usual) / 1000);
       values.forEach((column) => column.push(null));
     }
@@ -57,7 +103,7 @@ export function draw(element: HTMLElement, first: Series, options: ChartOptions)
   const muted = color(element, "--muted");
   const grid = { stroke: color(element, "--line"), width: 1 };
   const axis = { stroke: muted, grid, ticks: { ...grid, size: 4 }, font: "11px system-ui, sans-serif" };
-  const invisible = { stroke: "transparent", points: { show: false } };
+  const edge = { stroke: `color-mix(in srgb, ${line} 45%, transparent)`, width: 0.75, points: { show: false } };
   const percent = series.unit === "%";
   const plot = new uPlot(
     {
@@ -69,28 +115,22 @@ export function draw(element: HTMLElement, first: Series, options: ChartOptions)
         points: { size: 7 },
         sync: { key: cursors.key, setSeries: false },
         // Back to the range, instead of to all the data.
-        bind: { dblclick: () => () => { options.unzoom(); return null; } },
+        bind: { dblclick: () => () => { options.zoom.back(); return null; } },
       },
       padding: [10, 16, 0, 0],
       scales: {
-        x: { range: () => [series.from / 1000, series.to / 1000] },
+        x: { range: () => [begins(series.from, series.to, series.points[0]?.[0]) / 1000, series.to / 1000] },
         y: percent ? { range: [0, 100] } : { range: (_, min, max) => spread(min, max) },
       },
       axes: [
         { ...axis, space: 70, values: axisTimes },
         { ...axis, size: 62, space: 34, values: (_, ticks) => ticks.map((tick) => metricValue(tick, series.unit)) },
       ],
-      series: [{}, { stroke: line, width: 1.75, points: { show: series.points.length < 3 } }, invisible, invisible],
-      bands: [{ series: [3, 2], fill: `color-mix(in srgb, ${line} 16%, transparent)` }],
+      series: [{}, { stroke: line, width: 1.75, points: { show: series.points.length < 3 } }, edge, edge],
+      bands: [{ series: [3, 2], fill: `color-mix(in srgb, ${line} 20%, transparent)` }],
       hooks: {
         setCursor: [(self) => options.readout(underCursor(self, series.unit))],
-        setSelect: [
-          (self) => {
-            const [from, to] = [self.select.left, self.select.left + self.select.width].map((x) => self.posToVal(x, "x") * 1000);
-            if (self.select.width > 0 && to! - from! >= ZOOM_MIN_MS) options.zoom(Math.round(from!), Math.round(to!));
-            self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          },
-        ],
+        setSelect: [(self) => selected(self, options.zoom, ZOOM_MIN_MS)],
       },
     },
     columns(series),
@@ -100,12 +140,14 @@ export function draw(element: HTMLElement, first: Series, options: ChartOptions)
     if (element.clientWidth > 0 && size(element).width !== plot.width) plot.setSize(size(element));
   });
   observer.observe(element);
+  const leave = byKeys(element, plot, options.zoom);
   return {
     show: (next) => {
       series = next;
       plot.setData(columns(next));
     },
     destroy: () => {
+      leave();
       observer.disconnect();
       plot.destroy();
     },

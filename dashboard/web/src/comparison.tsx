@@ -1,6 +1,7 @@
 // One metric of up to eight devices, chosen by id.
 import { useState } from "preact/hooks";
 import { get } from "./api";
+import type { Zoom } from "./chart";
 import { metricName } from "./format";
 import { useLoad } from "./hooks";
 import { LinePlot } from "./lineplot";
@@ -11,13 +12,14 @@ interface Compared {
   unit: string;
   from: number;
   to: number;
+  step_ms: number;
   devices: { device: string; display_name: string | null; points: [number, number, number, number][] }[];
 }
 
 const DEVICES_MAX = 8;
 const metrics = ["cpu_pct", "mem_used_pct", "disk_used_pct", "battery_pct", "load1", "rssi_dbm", "temperature_c"];
 
-export function Comparison({ from }: { from: number }) {
+export function Comparison({ from, to, zoom }: { from: number; to: number; zoom: Zoom }) {
   const [list, setList] = useQuery("devices");
   const [chosen, setChosen] = useQuery("compare");
   const metric = chosen || "cpu_pct";
@@ -55,7 +57,7 @@ export function Comparison({ from }: { from: number }) {
         )}
       </div>
       {devices.length > 0 ? (
-        <Chart devices={list} metric={metric} from={from} />
+        <Chart devices={list} metric={metric} from={from} to={to} zoom={zoom} />
       ) : (
         <Empty title="No device chosen">Add up to eight by their ids: their lines share one chart and one cursor.</Empty>
       )}
@@ -90,9 +92,9 @@ function AddDevice({ onAdd }: { onAdd: (device: string) => void }) {
   );
 }
 
-function Chart({ devices, metric, from }: { devices: string; metric: string; from: number }) {
-  const { data, error, reload } = useLoad(`${devices} ${metric} ${from}`, (signal) =>
-    get<Compared>("analytics/compare", { devices, metric, from, points: 300 }, signal));
+function Chart({ devices, metric, from, to, zoom }: { devices: string; metric: string; from: number; to: number; zoom: Zoom }) {
+  const { data, error, reload } = useLoad(`${devices} ${metric} ${from} ${to}`, (signal) =>
+    get<Compared>("analytics/compare", { devices, metric, from, to: to || "", points: 300 }, signal));
   if (error && error.status !== 503) return <Fault error={error} retry={reload} />;
   if (!data) return <div class="skeleton" aria-hidden="true" />;
   if (data.devices.every((device) => device.points.length === 0))
@@ -101,5 +103,5 @@ function Chart({ devices, metric, from }: { devices: string; metric: string; fro
     name: device,
     points: points.map(([at, average]): [number, number] => [at, average]),
   }));
-  return <LinePlot data={{ unit: data.unit, from: data.from, to: data.to, lines }} testid="compare" />;
+  return <LinePlot data={{ unit: data.unit, from: data.from, to: data.to, step: data.step_ms, lines }} testid="compare" zoom={zoom} />;
 }

@@ -1,4 +1,5 @@
 // The course of several metrics, one above the other: the same times, the same cursor. What is shown stands in the address.
+import { ValueTable } from "./lineplot";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type DeviceDetail, get, type Latest, type Series } from "./api";
 import type { Chart } from "./chart";
@@ -100,7 +101,7 @@ export function ChartsCard({ device }: { device: DeviceDetail }) {
           ))}
         </div>
       )}
-      <p class="hint">Drag over a chart to look closer; a double click goes back.</p>
+      <p class="hint">Drag over a chart to look closer; a double click goes back. By keyboard: arrows, + and -.</p>
     </Card>
   );
 }
@@ -228,6 +229,10 @@ function Metric({ device, metric, view, zoom, unzoom }: {
         <span>{readout}</span>
         {values && <span class="muted">{values.least} to {values.greatest}</span>}
       </p>
+      {series && series.points.length > 0 && (
+        <ValueTable unit={series.unit} caption={name} names={["Average", "Least", "Greatest"]}
+          rows={() => series.points.map(([at, ...row]) => [at, row])} />
+      )}
     </section>
   );
 }
@@ -257,8 +262,7 @@ function Plot({ series, summary, zoom, unzoom, setReadout }: {
       if (gone || !place.current || !latest.current) return;
       chart.current = draw(place.current, latest.current, {
         readout: setReadout,
-        zoom: (from, to) => handlers.current.zoom(from, to),
-        unzoom: () => handlers.current.unzoom(),
+        zoom: { to: (from, to) => handlers.current.zoom(from, to), back: () => handlers.current.unzoom() },
       });
     });
     return () => {
@@ -270,5 +274,5 @@ function Plot({ series, summary, zoom, unzoom, setReadout }: {
   useEffect(() => {
     if (series) chart.current?.show(series);
   }, [series]);
-  return <div class="plot" ref={place} role="img" aria-label={summary} data-testid="chart" data-points={series?.points.length ?? 0} />;
+  return <div class="plot" ref={place} role="img" tabIndex={0} aria-label={summary} data-testid="chart" data-points={series?.points.length ?? 0} />;
 }

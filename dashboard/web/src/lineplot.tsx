@@ -1,7 +1,9 @@
 // The place of a chart of lines, its names and what is under the cursor. What draws it is loaded when one is shown.
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { Zoom } from "./chart";
 import { metricValue } from "./format";
 import type { LinesData } from "./lines";
+import { useTheme } from "./theme";
 
 function summary({ lines, unit }: LinesData): string {
   return lines
@@ -12,31 +14,29 @@ function summary({ lines, unit }: LinesData): string {
     .join("; ");
 }
 
-export function LinePlot({ data, testid }: { data: LinesData; testid: string }) {
+export function LinePlot({ data, testid, zoom }: { data: LinesData; testid: string; zoom?: Zoom }) {
   const place = useRef<HTMLDivElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
-  const [dark, setDark] = useState(0);
-  useEffect(() => {
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    const update = () => setDark((n) => n + 1);
-    scheme.addEventListener("change", update);
-    return () => scheme.removeEventListener("change", update);
-  }, []);
+  const handlers = useRef(zoom);
+  const theme = useTheme();
+  handlers.current = zoom;
   useEffect(() => {
     let end: (() => void) | null = null;
     let gone = false;
     void import("./lines").then(({ drawLines }) => {
-      if (!gone && place.current && readout.current) end = drawLines(place.current, readout.current, data);
+      if (gone || !place.current || !readout.current) return;
+      const by: Zoom = { to: (from, to) => handlers.current?.to(from, to), back: () => handlers.current?.back() };
+      end = drawLines(place.current, readout.current, data, handlers.current ? by : null);
     });
     return () => {
       gone = true;
       end?.();
     };
-  }, [data, dark]);
+  }, [data, theme]);
   const shown = data.lines.map((line, i) => ({ line, i })).filter(({ i }) => !data.band?.includes(i));
   return (
     <>
-      <div class="plot" ref={place} role="img" aria-label={summary(data)} data-testid={testid} />
+      <div class="plot" ref={place} role="img" tabIndex={0} aria-label={summary(data)} data-testid={testid} />
       <p class="readout" aria-hidden="true">
         <span ref={readout} />
         <span class="legend">
@@ -48,6 +48,53 @@ export function LinePlot({ data, testid }: { data: LinesData; testid: string }) 
           ))}
         </span>
       </p>
+      <ValueTable unit={data.unit} names={data.lines.map((line) => line.name)} rows={() => rowsOf(data)} />
     </>
+  );
+}
+
+function rowsOf({ lines }: LinesData): [number, (number | undefined)[]][] {
+  const known = lines.map((line) => new Map(line.points));
+  const times = [...new Set(lines.flatMap((line) => line.points.map((point) => point[0])))].sort((a, b) => a - b);
+  return times.map((time) => [time, known.map((values) => values.get(time))]);
+}
+
+const ROWS_MAX = 100;
+
+// The same for those who do not see the drawing; made when it is asked for.
+export function ValueTable({ unit, names, rows, caption }: {
+  unit: string;
+  names: string[];
+  rows: () => [number, (number | undefined)[]][];
+  caption?: string;
+}) {
+  const [open, setOpen] = useState(false);
+  const all = open ? rows() : [];
+  const shown = all.slice(-ROWS_MAX).reverse();
+  return (
+    <details class="values" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>As a table{caption && <span class="sr"> of {caption}</span>}</summary>
+      {open && (
+        <div class="table-wrap" tabIndex={0} role="region" aria-label={`Values${caption ? ` of ${caption}` : ""}`}>
+          <table>
+            {all.length > shown.length && <caption>The newest {ROWS_MAX} of {all.length}; an export has all.</caption>}
+            <thead>
+              <tr>
+                <th scope="col">Time</th>
+                {names.map((name) => <th key={name} scope="col" class="number">{name}</th>)}
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map(([at, values]) => (
+                <tr key={at}>
+                  <th scope="row">{new Date(at).toLocaleString("en-GB")}</th>
+                  {values.map((value, i) => <td key={names[i]} class="number">{value === undefined ? "–" : metricValue(value, unit)}</td>)}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </details>
   );
 }

@@ -1,6 +1,6 @@
 // Several lines over one span, with a band between two of them; cursors of all such charts on the page move together.
 import uPlot from "uplot";
-import { axisTimes } from "./chart";
+import { axisTimes, begins, byKeys, selected, usualGap, type Zoom } from "./chart";
 import { metricValue } from "./format";
 
 export interface Line {
@@ -13,6 +13,7 @@ export interface LinesData {
   unit: string;
   from: number;
   to: number;
+  step: number; // ms between two points of a line that misses none
   lines: Line[];
   band?: [upper: number, lower: number]; // of lines, which are then not drawn themselves
 }
@@ -24,14 +25,20 @@ const DASHES = [[], [6, 3], [2, 3], [10, 3, 2, 3]];
 const token = (element: Element, name: string): string => getComputedStyle(element).getPropertyValue(name).trim();
 const size = (element: HTMLElement) => ({ width: element.clientWidth - 2 * SIDE, height: element.clientWidth < 500 ? 190 : 230 });
 
-// One column of times, and a value or a gap for each line.
-function columns({ lines }: LinesData): uPlot.AlignedData {
-  const times = [...new Set(lines.flatMap((line) => line.points.map((point) => point[0])))].sort((a, b) => a - b);
-  const values = lines.map((line) => {
-    const known = new Map(line.points);
-    return times.map((time) => known.get(time) ?? null);
+// One column of times, and a value for each line: null where it breaks because nothing came for more than a step,
+// undefined where only other lines have a value.
+function columns({ lines, step }: LinesData): uPlot.AlignedData {
+  const known = lines.map(({ points }) => {
+    const values = new Map<number, number | null>(points);
+    const usual = usualGap(points.map((point) => point[0]), step);
+    points.forEach(([at], i) => {
+      const last = points[i - 1]?.[0] ?? at;
+      if (at - last > 1.5 * usual) values.set(last + usual, null);
+    });
+    return values;
   });
-  return [times.map((time) => time / 1000), ...values];
+  const times = [...new Set(known.flatMap((values) => [...values.keys()]))].sort((a, b) => a - b);
+  return [times.map((time) => time / 1000), ...known.map((values) => times.map((time) => values.get(time)))] as uPlot.AlignedData;
 }
 
 function readAt(plot: uPlot, data: LinesData): string {
@@ -45,12 +52,14 @@ function readAt(plot: uPlot, data: LinesData): string {
   return `${new Date(time * 1000).toLocaleString("en-GB")}   ${values.join(" · ")}`;
 }
 
-export function drawLines(element: HTMLElement, readout: HTMLElement, data: LinesData): () => void {
+export function drawLines(element: HTMLElement, readout: HTMLElement, data: LinesData, zoom: Zoom | null): () => void {
   const grid = { stroke: token(element, "--line"), width: 1 };
   const axis = { stroke: token(element, "--muted"), grid, ticks: { ...grid, size: 4 }, font: "11px system-ui, sans-serif" };
-  const [from, to] = [data.from / 1000, data.to / 1000];
+  const first = Math.min(...data.lines.map((line) => line.points[0]?.[0] ?? Infinity));
+  const [from, to] = [begins(data.from, data.to, Number.isFinite(first) ? first : undefined) / 1000, data.to / 1000];
+  const edge = `color-mix(in srgb, ${token(element, "--line-1")} 45%, transparent)`;
   const drawn = data.lines.map((line, i): uPlot.Series => {
-    if (data.band?.includes(i)) return { stroke: "transparent", points: { show: false } };
+    if (data.band?.includes(i)) return { stroke: edge, width: 0.75, points: { show: false } };
     return {
       stroke: token(element, `--line-${(i % LINES_MAX) + 1}`),
       width: line.quiet ? 1.25 : 1.75,
@@ -63,7 +72,13 @@ export function drawLines(element: HTMLElement, readout: HTMLElement, data: Line
     {
       ...size(element),
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: "analytics" } },
+      cursor: {
+        y: false,
+        drag: { x: zoom !== null, y: false, setScale: false, dist: 6 },
+        points: { size: 6 },
+        sync: { key: "analytics", setSeries: false },
+        bind: { dblclick: () => () => { zoom?.back(); return null; } },
+      },
       padding: [10, 16, 0, 0],
       scales: {
         x: { range: [from, to] },
@@ -77,9 +92,12 @@ export function drawLines(element: HTMLElement, readout: HTMLElement, data: Line
       ],
       series: [{}, ...drawn],
       bands: data.band
-        ? [{ series: [data.band[0] + 1, data.band[1] + 1], fill: `color-mix(in srgb, ${token(element, "--line-1")} 14%, transparent)` }]
+        ? [{ series: [data.band[0] + 1, data.band[1] + 1], fill: `color-mix(in srgb, ${token(element, "--line-1")} 20%, transparent)` }]
         : [],
-      hooks: { setCursor: [(self: uPlot) => { readout.textContent = readAt(self, data); }] },
+      hooks: {
+        setCursor: [(self: uPlot) => { readout.textContent = readAt(self, data); }],
+        setSelect: [(self: uPlot) => { if (zoom) selected(self, zoom, data.step); }],
+      },
     },
     columns(data),
     element,
@@ -88,7 +106,9 @@ export function drawLines(element: HTMLElement, readout: HTMLElement, data: Line
     if (element.clientWidth > 0 && size(element).width !== plot.width) plot.setSize(size(element));
   });
   observer.observe(element);
+  const leave = byKeys(element, plot, zoom);
   return () => {
+    leave();
     observer.disconnect();
     plot.destroy();
   };
