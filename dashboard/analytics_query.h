@@ -1,5 +1,5 @@
-// A trend of whatever devices match a query now. Up to so many hours or days of single devices are read; of more devices than
-// that allows, some are looked at, and the answer says by how much it may be off (docs/decisions/0037).
+// A trend of whatever devices match a query now. Up to so many hours or days of single devices are read; of more
+// devices than that allows, some are looked at, and the answer says by how much it may be off (docs/decisions/0037).
 #pragma once
 
 #include "common/http.h"

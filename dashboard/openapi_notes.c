@@ -81,8 +81,8 @@ const struct openapi_note openapi_notes[] = {
 	 "scope: as for trends|points: at most|from: ms since 1970 or RFC 3339, whole hours|to: likewise; now", NULL,
 	 NULL},
 	{"GET", "/api/v1/analytics/uptime", "Share of the time in which devices were online",
-	 "query: which devices|by: scope, for groups, tags and platforms|from: ms since 1970 or RFC 3339, whole hours|to: "
-	 "likewise; now|" PAGE,
+	 "query: which devices|by: scope, for groups, tags and platforms|from: ms since 1970 or RFC 3339, whole hours|"
+	 "to: likewise; now|" PAGE,
 	 NULL, NULL},
 	{"GET", "/api/v1/analytics/reporters", "Who reported most on a day",
 	 "day: YYYY-MM-DD|by: readings or events|limit: rows, 1 to 500", NULL, NULL},

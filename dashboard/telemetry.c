@@ -8,7 +8,7 @@
 #include <string.h>
 
 // Single readings for short spans; for longer ones, and where the readings have expired already, the hourly rollups
-// that ingest makes (db/migrations/0003_rollups.sql), whose metrics have the same names, or days where hours are gone (0052).
+// that ingest makes (db/migrations/0003_rollups.sql), whose metrics have the same names, or days where these are gone.
 
 // $1 device, $2 from, $3 to, $4 width of a step in ms, all times in ms since 1970. Steps begin at "from".
 #define SERIES(value)                                                                                                  \

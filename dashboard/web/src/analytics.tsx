@@ -233,11 +233,11 @@ function EventCard({ span: { from, to, zoom }, scope }: { span: Span; scope: str
   );
 }
 
-// A step without events has none of them, which is a number too.
-function counted(points: [number, number][], { from, to, step_ms: step }: EventTypes): [number, number][] {
+// A step without events has none of them, which is a number too: from the first event of any type on.
+function counted(points: [number, number][], { types, to, step_ms: step }: EventTypes): [number, number][] {
   const known = new Map(points);
   const all: [number, number][] = [];
-  for (let at = from; at < to; at += step) all.push([at, known.get(at) ?? 0]);
+  for (let at = Math.min(...types.map((type) => type.points[0]![0])); at < to; at += step) all.push([at, known.get(at) ?? 0]);
   return all;
 }
 
