@@ -13,6 +13,7 @@ def pytest_configure(config):
     missing = [name for name in ("MUSTER_BIN", "MUSTER_TEST_DIR") if name not in os.environ]
     if missing:
         raise pytest.UsageError(f"{' and '.join(missing)} not set: run these tests through ./muster test")
+    os.environ.pop("MUSTER_STATE", None)  # the stack of whoever runs the tests, which is none of theirs
 
 
 @pytest.fixture(scope="module")
