@@ -14,6 +14,7 @@
 #define TOKEN_LIFETIME_S 3600
 #define SIM_ARGUMENTS_MAX 96
 #define SIM_PREFIX "sim-"
+#define SIM_READY_MS 500 // each, beside UP_READY_TIMEOUT_MS: a key, a certificate, a TLS handshake
 #define HOST_NAME_KEPT 50 // leaves room for a suffix in a device id
 #define IDENTITY_MAX_BYTES ((size_t)64 * 1024)
 
@@ -175,7 +176,7 @@ bool up_devices(struct up *up, struct error *error)
 		return false;
 	if (up->agent && (!enroll_machine(up, error) || !agent_start(up, error)))
 		return false;
-	if (!supervisor_wait_ready(up->supervisor, UP_READY_TIMEOUT_MS, error))
+	if (!supervisor_wait_ready(up->supervisor, UP_READY_TIMEOUT_MS + (int)up->sims * SIM_READY_MS, error))
 		return false;
 	up->devices = up->sims + (up->agent ? 1 : 0);
 	up_step(up, "enrolment");

@@ -105,7 +105,7 @@ class Stack:
         return self
 
     def up(self):
-        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments,
+        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments, timeout=300,
                            env=os.environ | postgres_environment() | {"MUSTER_TEST_FSYNC": self.FSYNC})
         self.info = json.loads(done.stdout)
         self.ports = self.info["ports"]
