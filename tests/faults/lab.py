@@ -222,7 +222,7 @@ class Lab(Stack):
 
         return wait_for(attempt, what, seconds)[0]
 
-    def backend(self, wait="advisory", seconds=20):
+    def backend(self, wait="advisory", seconds=60):
         """The process of ingest's connection, once it waits for that kind of lock."""
         def waiting():
             rows = self.rows(AT_THE_GATE_SQL, wait)
