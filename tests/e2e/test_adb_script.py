@@ -23,7 +23,7 @@ def give_out(folder, abi, complete=True):
     """What a build whose libraries could be verified puts there: an archive and its manifest."""
     name = f"muster-agent-android-{abi}"
     manifest = json.loads((package(abi) / "manifest.json").read_text()) | {"complete": complete}
-    with tarfile.open(folder / f"{name}.new", "w:gz") as archive:
+    with tarfile.open(folder / f"{name}.new", "w:gz", compresslevel=1) as archive:
         archive.add(package(abi), name)
     (folder / f"{name}.new").rename(folder / f"{name}.tar.gz")
     (folder / f"{name}.json.new").write_text(json.dumps(manifest))

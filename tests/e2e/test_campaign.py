@@ -32,7 +32,7 @@ def fleet(stack):
              "--sign"],
             stdout=log, stderr=log)
     try:
-        wait_for(lambda: stack.value("select count(*) from device_state where presence = 'online'") == SIMS, "the fleet", 120)
+        wait_for(lambda: stack.value("select count(*) from device_state where presence = 'online'") == SIMS, "the fleet", SIMS)
         stack.rows("update device set tags = array['shelf-' || mod(substr(device, 5)::integer, 10), 'sim'] returning 1")
         yield simulator
     finally:
