@@ -32,7 +32,7 @@ export async function open(browser, options = {}) {
 		ignoreHTTPSErrors: true, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 }, ...options,
 	})
 	const page = await context.newPage()
-	page.setDefaultTimeout(20000)
+	page.setDefaultTimeout(60000)
 	const faults = []
 	page.on('pageerror', (error) => faults.push(String(error)))
 	page.on('console', (message) => {

@@ -39,7 +39,7 @@ async function seesTheOverview(page) {
 // Alerts as their resource answers; where there is none, the overview goes on without.
 async function showsAlerts(context) {
 	const page = await context.newPage()
-	page.setDefaultTimeout(20000)
+	page.setDefaultTimeout(60000)
 	const alert = (id, severity) => ({ id, severity, title: `alarm ${id}`, device: 'sim-001', raised_at: new Date() })
 	await page.route('**/api/v1/alerts/summary', (route) => route.fulfill({ json: { active: 9, unacknowledged: 7, critical: 8, warning: 1, info: 0 } }))
 	await page.route('**/api/v1/alerts?*', (route) => route.fulfill({ json: {
