@@ -28,10 +28,6 @@ DETAILS_SQL = [
     "update device set display_name = (array['Front desk', 'Lobby', 'Till', 'Kiosk', 'Gate'])[1 + right(device, 3)::integer % 5] || ' '"
     " || right(device, 3)::integer, tags = array[(array['berlin', 'lyon', 'oslo'])[1 + right(device, 3)::integer % 3]]"
     " where device like 'sim-%' and right(device, 3)::integer % 3 <> 0 returning 1",
-    "insert into telemetry (device, epoch, seq, ts, received_at, battery_pct, charging, cpu_pct, mem_total, mem_available, disk_total, disk_free)"
-    " select 'sim-007', gen_random_uuid(), n, at, at, 20 + abs(70 - n / 2 % 140), n / 2 % 140 > 70, 18 + 14 * sin(n / 9.0) + n % 7, 4e9,"
-    " 1.4e9 + 4e8 * sin(n / 40.0), 64e9, 22e9 - n * 1e7 from (select n, now() - (355 - n) * interval '10 seconds' as at"
-    " from generate_series(1, 350) n) x returning 1",
     # Thresholds that some of the simulated devices are above now.
     "update alert_rule set params = params || case kind when 'disk' then '{\"above\": 83, \"for_s\": 5}'::jsonb"
     " when 'battery' then '{\"below\": 25, \"for_s\": 5}' else '{\"for_s\": 3600}' end, enabled = true"

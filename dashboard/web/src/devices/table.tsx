@@ -8,7 +8,7 @@ import type { Row, Rows } from "./rows";
 import type { Selection } from "./selection";
 
 const ROW_PX = 39; // as in devices.css
-const CARD_PX = 132;
+const CARD_PX = 140;
 const AROUND = 12; // rows kept ready above and below
 const narrow = matchMedia("(max-width: 760px)");
 
