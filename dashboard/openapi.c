@@ -204,7 +204,7 @@ static bool can_answer(const struct http_route *route, const struct openapi_note
 	bool changes = strcmp(route->method, "GET") != 0, sends = changes && strcmp(route->method, "DELETE") != 0;
 
 	if (strcmp(status, "400") == 0)
-		return sends || (note && note->query);
+		return sends || (note && note->query) || strchr(route->pattern, '{');
 	if (strcmp(status, "401") == 0 || strcmp(status, "403") == 0)
 		return route->tag != ACCESS_PUBLIC;
 	if (strcmp(status, "404") == 0)
@@ -416,12 +416,16 @@ static struct json *problem_schema(void)
 {
 	static const char *const texts[] = {"type", "title", "detail", "request_id"};
 	struct json *schema = typed("object", NULL);
-	struct json *properties = json_new_object();
+	struct json *properties = json_new_object(), *required = json_new_array();
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		json_set(properties, texts[i], typed("string", NULL));
-	json_set(properties, "status", typed("integer", NULL));
+		json_append_string(required, texts[i]);
+	}
+	json_append_string(required, "status");
+	json_set(properties, "status", number(400, 599, NULL));
 	json_set(schema, "properties", properties);
+	json_set(schema, "required", required);
 	return schema;
 }
 

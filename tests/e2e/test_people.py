@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 
+import jsonschema
 import pytest
 
 from page import browse, login_link
@@ -406,14 +407,14 @@ def test_every_answer_says_what_a_page_may(stack):
     ask("POST", "/api/v1/groups", {"name": "x" * 70000})
     ask("POST", "/api/v1/groups", {"name": ""})
     ask("POST", "/api/v1/groups", {}, **{"Content-Type": "text/plain"})
-    ask("PATCH", "/api/v1/users/admin", {"enabled": False})
+    assert ask("POST", "/api/v1/users", {"name": "admin", "role": "viewer"})[0] == 409
     assert ask("DELETE", "/api/v1/session")[0] == 204
     for raw, wanted in HOSTILE_REQUESTS.items():
         answers = raw_answers(stack, raw)
         assert [status for status, _ in answers] == wanted, (raw[:80], answers)
         for status, headers in answers:
             check(raw[:80], status, headers)
-    assert set(seen) >= {200, 202, 204, 206, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 416, 417, 422, 431, 501, 505} - {408}, seen
+    assert set(seen) >= {200, 202, 204, 206, 304, 400, 401, 403, 404, 405, 409, 413, 415, 416, 417, 422, 431, 501, 505}, seen
 
 
 HOST = b"Host: localhost\r\n"
@@ -474,7 +475,11 @@ def test_nonsense_is_refused(stack):
     context = ssl.create_default_context(cafile=str(stack.state / "ca/service.crt"))
     connection = http.client.HTTPSConnection("localhost", stack.ports["dashboard"], context=context, timeout=30)
     key = (stack.state / "api-token").read_text().strip()
-    asked = 0
+    document = admin(stack).get("openapi.json")[1]
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    problem = jsonschema.Draft202012Validator(document["components"]["schemas"]["Problem"])
+    asked, unsaid = 0, set()
     for method, pattern, _, _ in table_of_routes():
         if pattern in ("/api/v1/stream", "/metrics") or not pattern.startswith(("/api/v1/", "/admin")):
             continue
@@ -482,7 +487,7 @@ def test_nonsense_is_refused(stack):
         tries = [(one, query, None) for one in ids for query in ["", NONSENSE_QUERIES[0]]] + [(ids[0], query, None) for query in NONSENSE_QUERIES]
         if method != "GET":
             tries = [(one, "", "{}") for one in ids] + [(ids[0], "", body) for body in NONSENSE_BODIES]
-            tries += [("1", "", body) for body in NONSENSE_BODIES if "{" in pattern]
+            tries += [("1", "", body) for body in NONSENSE_BODIES[-3:] if "{" in pattern]
         for one, query, body in tries:
             path = re.sub(r"\{\w+\}", one, pattern) + (f"?{query}" if query else "")
             connection.request(method, path, None if body is None else body.encode("latin-1"),
@@ -490,16 +495,20 @@ def test_nonsense_is_refused(stack):
             answer = connection.getresponse()
             text = answer.read().decode()
             assert answer.status not in (500, 503), (method, path, body, text)
-            assert answer.status < 400 or json.loads(text)["detail"], (method, path, body, text)
+            if answer.status >= 400:
+                problem.validate(json.loads(text))
+            if not {str(answer.status), f"{answer.status // 100}XX"} & set(document["paths"][pattern][method.lower()]["responses"]):
+                unsaid.add((method, pattern, answer.status))
             asked += 1
-    assert asked > 1500, asked
+    assert not unsaid, f"answers that the document does not have: {sorted(unsaid)}"
+    assert asked > 1000, asked
 
 
 def test_answers_with_fresh_secrets_are_not_compressed(stack):
     """BREACH: how long a compressed answer is tells what in it is alike. Only what is asked for by GET is compressed, which brings
     nobody's secret, and which no other site can ask for with the cookie (SameSite=Strict)."""
     boss = admin(stack)
-    long = {"label": "x" * 100, "expires_in_days": 1}
+    long = {"label": "one word after another " * 4, "expires_in_days": 1}
     for number in range(30):
         stack.rows("insert into user_account (name, role) values (%s, 'viewer') returning 1", f"many-{number}")
     status, _ = boss.send("GET", "users", headers={"Accept-Encoding": "identity"})
@@ -594,6 +603,7 @@ def test_no_secret_is_written_to_the_log(stack):
         assert "/api/v1/password-reset/finish" in log and "login.success" in log
         for word in (PASSWORD, "a third one, long", link, key, secret, recovery[0], pending, token, tina.cookie, again.cookie):
             assert word not in log, word
+        stack.rows("delete from mail where recipient = 'tina@example.org' returning 1")
 
 
 # ---- sessions ----

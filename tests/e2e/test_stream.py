@@ -129,18 +129,24 @@ def test_what_was_missed_is_replayed(stack, devices):
 
 def test_a_stream_ends_with_its_session(stack):
     async def work():
-        keys = {name: account(stack, name) for name in ("disabled-1", "revoked-1", "promoted-1", "stays-1")}
+        keys = {name: account(stack, name, tenant="default") for name in
+                ("disabled-1", "revoked-1", "promoted-1", "expired-1", "narrowed-1", "stays-1")}
+        stack.rows("insert into device_group (tenant, name, created_by) values ('default', 'narrow', 'x') returning 1")
         streams = {name: await Stream.open(stack, key) for name, key in keys.items()}
         for stream in streams.values():
             await stream.event("ready")
         stack.rows("update user_account set enabled = false where name = 'disabled-1' returning 1")
         stack.rows("update access_token set revoked_at = now() where user_name = 'revoked-1' returning 1")
         stack.rows("update user_account set role = 'operator' where name = 'promoted-1' returning 1")
-        for name in ("disabled-1", "revoked-1"):
+        stack.rows("update access_token set expires_at = now() + interval '1 second' where user_name = 'expired-1' returning 1")
+        stack.rows("insert into user_right (user_name, tenant, group_name, role, given_by)"
+                   " values ('narrowed-1', 'default', 'narrow', 'viewer', 'x') returning 1")
+        for name in ("disabled-1", "revoked-1", "expired-1"):
             await streams[name].until_end()
             assert [event for event, _, _ in streams[name].events][-1] == "end"
-        await streams["promoted-1"].until_end()  # its page comes back as what it is now
-        assert "end" not in [event for event, _, _ in streams["promoted-1"].events]
+        for name in ("promoted-1", "narrowed-1"):  # their pages come back as what they are now
+            await streams[name].until_end()
+            assert "end" not in [event for event, _, _ in streams[name].events]
         assert not streams["stays-1"].ended
         await streams["stays-1"].close()
     together(work())

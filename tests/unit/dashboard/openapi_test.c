@@ -164,7 +164,8 @@ static void every_error_is_a_problem(void **state)
 		assert_non_null(json_member(responses, "503"));
 		assert_int_equal(json_member(responses, "403") != NULL, routes[i].tag != ACCESS_PUBLIC);
 		assert_true(json_member(responses, "404") || !strchr(routes[i].pattern, '{'));
-		assert_int_equal(json_member(responses, "422") != NULL, sends);
+		assert_true(json_member(responses, "400") || !strchr(routes[i].pattern, '{'));
+		assert_true(json_member(responses, "422") || !sends);
 	}
 }
 
