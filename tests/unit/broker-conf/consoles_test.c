@@ -142,7 +142,8 @@ static void each_end_is_said_once(void **state)
 // Shows the credential of that client id once more.
 static bool shown_again(int n, const char *client_id, int64_t now_s, struct error *error)
 {
-	struct console_grant grant = {.user = "alice", .issued_s = NOW_S, .expires_s = NOW_S + 300, .cell = 1, .all = true};
+	struct console_grant grant = {
+		.user = "alice", .issued_s = NOW_S, .expires_s = NOW_S + 300, .cell = 1, .all = true};
 	char as[PRINCIPAL_MAX];
 
 	(void)snprintf(grant.client_id, sizeof(grant.client_id), "%s", client_id);

@@ -70,7 +70,8 @@ static void takes_consoles(void **state)
 {
 	struct control_request request auto_control = {0};
 
-	assert_true(parse("{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef 1767225600\"]}", &request));
+	assert_true(parse("{\"op\":\"consoles\",\"ended\":[\"console.0123456789abcdef0123456789abcdef 1767225600\"]}",
+			  &request));
 	assert_int_equal(request.op, CONTROL_CONSOLES);
 	assert_int_equal(request.ended_count, 1);
 	assert_string_equal(request.ended[0].client_id, "console.0123456789abcdef0123456789abcdef");

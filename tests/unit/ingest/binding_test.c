@@ -17,7 +17,8 @@ static void hello(char digit)
 static void hello_from(char digit, const char *peer)
 {
 	const struct mqtt_property properties[] = {{"peer", "203.0.113.9"}, {"peer", peer}};
-	struct mqtt_message in = {.topic = "fleet/v1/d1/event", .qos = 1, .properties = properties, .property_count = 2};
+	struct mqtt_message in = {
+		.topic = "fleet/v1/d1/event", .qos = 1, .properties = properties, .property_count = 2};
 	char text[160], said[FINGERPRINT_BYTES] = "";
 
 	memset(said, digit, sizeof(said) - 1);
@@ -80,7 +81,10 @@ static void test_it_is_known_from_where(void **state)
 {
 	static const struct {
 		const char *said, *kept;
-	} peers[] = {{"192.0.2.7", "192.0.2.7"}, {"fe80::1%eth0", "fe80::1%eth0"}, {"", "none"}, {"not, {an} address", "none"}};
+	} peers[] = {{"192.0.2.7", "192.0.2.7"},
+		     {"fe80::1%eth0", "fe80::1%eth0"},
+		     {"", "none"},
+		     {"not, {an} address", "none"}};
 	struct store *store cleanup(store_free_cleanup) = new_store(false);
 
 	start();
@@ -91,8 +95,10 @@ static void test_it_is_known_from_where(void **state)
 		hello_from('b', peers[i].said);
 		commit(store);
 		says("select coalesce(mismatch_peer, 'none') from device where device = 'd1'", peers[i].kept);
-		says("select coalesce(peer, 'none') from device_mismatch where device = 'd1' order by at desc limit 1", peers[i].kept);
-		says("select coalesce(body ->> 'peer', 'none') from event where type = 'fingerprint.mismatch' order by seq desc limit 1",
+		says("select coalesce(peer, 'none') from device_mismatch where device = 'd1' order by at desc limit 1",
+		     peers[i].kept);
+		says("select coalesce(body ->> 'peer', 'none') from event where type = 'fingerprint.mismatch' order by "
+		     "seq desc limit 1",
 		     peers[i].kept);
 	}
 	later();
@@ -111,7 +117,8 @@ static void test_addresses_go_with_their_time(void **state)
 	hello_from('b', "192.0.2.7");
 	commit(store);
 	says("select sweep_inventory_changes(30, 1000)::text", "0");
-	exec("update device_mismatch set at = at - interval '31 days'; update device set mismatch_at = mismatch_at - interval '31 days'");
+	exec("update device_mismatch set at = at - interval '31 days'; update device set mismatch_at = mismatch_at - "
+	     "interval '31 days'");
 	says("select sweep_inventory_changes(30, 1000)::text", "1");
 	assert_int_equal(number("select count(*) from device_mismatch"), 0);
 	says("select coalesce(mismatch_peer, 'none') from device where device = 'd1'", "none");
