@@ -70,8 +70,9 @@ async function looked(page) {
 	await page.getByText('No message matches').waitFor()
 	await page.getByLabel('Find in messages').fill('')
 	await lines(page).first().waitFor()
-	await page.getByRole('button', { name: 'Clear' }).click()
 	await page.getByLabel('Topic').selectOption('event')
+	await reading(page).waitFor()
+	await page.getByRole('button', { name: 'Clear' }).click()
 	await page.getByText('Quiet').waitFor()
 	assert.match(page.url(), /topic=event/)
 }
