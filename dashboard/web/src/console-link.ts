@@ -163,7 +163,8 @@ class CellLink {
   async open(connection: Connection, expiresAt: number): Promise<void> {
     const { default: mqtt } = await import("mqtt");
     if (this.ended) return;
-    this.twins = this.client ? new Twins() : null;
+    const renewal = this.client !== null;
+    this.twins = renewal ? new Twins() : null;
     const client = mqtt.connect(connection.url, {
       clientId: connection.client_id,
       username: connection.username,
@@ -176,7 +177,10 @@ class CellLink {
       timerVariant: "native",
     });
     let fault = "";
-    client.on("message", (topic, payload, { qos, retain }) => this.heard(client, topic, payload, qos, retain));
+    client.on("message", (topic, payload, { qos, retain }) => {
+      // What is retained comes with each new subscription, and is news with the first alone.
+      if (!retain || !renewal) this.heard(client, topic, payload, qos, retain);
+    });
     client.on("error", (error) => {
       fault = error.message;
     });
@@ -217,8 +221,6 @@ class CellLink {
   private heard(from: MqttClient, topic: string, payload: Uint8Array, qos: number, retain: boolean): void {
     if (this.ended) return;
     const text = decoder.decode(payload.length > TEXT_MAX ? payload.subarray(0, TEXT_MAX) : payload);
-    // What is retained comes with each new subscription.
-    if (retain && this.client && from !== this.client) return;
     if (this.twins && !retain && !this.twins.isNew(from, topic, text)) return;
     this.handlers.message({ at: Date.now(), topic, qos, retain, bytes: payload.length, text });
   }
