@@ -22,7 +22,7 @@
 static const char LIST_SQL[] = LIST("");
 static const char LIST_OF_TENANT_SQL[] =
 	LIST("e.device in (select d.device from device d where d.tenant = scope_tenant()) and ");
-static const char LIST_OF_GROUPS_SQL[] = LIST("e.device in (select scope_devices()) and ");
+static const char LIST_OF_GROUPS_SQL[] = LIST("e.device in (select m.device from scope_member m) and ");
 
 // By arrival: an event may be sent long after it happened.
 const char events_changed_sql[] =
