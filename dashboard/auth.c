@@ -298,7 +298,7 @@ static bool is_open(struct dashboard *dashboard, struct http_request *request, i
 bool auth_before(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
-	int allowed = http_route_tag(request) & ~ROUTE_CHANGES_NOTHING;
+	int allowed = http_route_tag(request) & ~(ROUTE_CHANGES_NOTHING | ROUTE_KEPT);
 	bool good;
 
 	if (is_open(dashboard, request, allowed, &good))

@@ -32,6 +32,9 @@ enum {
 	// Added to one of the above where the method says that something is changed, but nothing is, as with a preview:
 	// the others leave a row in the audit.
 	ROUTE_CHANGES_NOTHING = 8192,
+	// Its answers bear an ETag, and the person's browser may keep them: what pages ask for again and again, about
+	// devices and what is done with them; never accounts, keys, what commands gave back, or the audit.
+	ROUTE_KEPT = 16384,
 };
 
 #define AUTH_COOKIE "__Host-muster" // the prefix makes browsers insist on Secure, Path=/ and no Domain

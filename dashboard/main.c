@@ -179,6 +179,7 @@ static bool serve(struct dashboard *dashboard, struct error *error)
 		.after = after_request,
 		.tls_changed = on_tls_changed,
 		.compress = true,
+		.keep_tag = ROUTE_KEPT,
 		.user = dashboard,
 	};
 	struct http_server *server cleanup(http_server_free_cleanup) = http_server_new(dashboard->loop, &http, error);

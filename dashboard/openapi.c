@@ -155,6 +155,9 @@ static void add_parameters(struct json *operation, const struct http_route *rout
 	if (takes_command)
 		add_parameter(parameters, "Idempotency-Key", "header", false,
 			      "the same request with the same key is the same command");
+	if (route->tag & ROUTE_KEPT)
+		add_parameter(parameters, "If-None-Match", "header", false,
+			      "the ETag of an answer that you have: 304 when it has not changed");
 	json_set(operation, "parameters", parameters);
 }
 
@@ -229,6 +232,8 @@ static struct json *responses_of(const struct http_route *route, const struct op
 	struct entry entry;
 
 	json_set(responses, "2XX", described("Done, or taken on; docs/protocol.md says what the body holds"));
+	if (route->tag & ROUTE_KEPT)
+		json_set(responses, "304", described("The answer named in If-None-Match still holds: no body"));
 	for (size_t i = 0; i < SHAPES; i++) {
 		char target[NAME_MAX_BYTES];
 		struct json *shape = json_new_object();

@@ -115,6 +115,30 @@ def test_fields_and_what_is_wrong(api):
         assert status == (200 if query == "fields=" else 400), (query, answer)
 
 
+def test_what_is_looked_for_is_no_pattern(fleet, api):
+    assert [api.count(word) for word in ("%", "leet_0", "\\")] == [0, 0, 0] and api.count("leet-0000") > 0
+    assert [api.get("devices/count", q=text)["count"] for text in ("%", "leet_0", "\\", "leet-000017")] == [0, 0, 0, 1]
+
+
+def test_what_has_not_changed_is_not_sent_again(api):
+    """A page asked for again, by the tag of the answer before: nothing; by that of another question: all of it."""
+    def tagged(path, **headers):
+        api.connection.request("GET", f"/api/v1/{path}", headers=api.headers | headers)
+        answer = api.connection.getresponse()
+        return answer.status, answer.getheader("ETag"), answer.getheader("Cache-Control"), answer.read()
+
+    never = "devices?query=status:never+device:fleet-*&limit=5&after="  # who reports would change meanwhile
+    status, tag, cache, body = tagged(never)
+    assert (status, cache, len(json.loads(body)["items"])) == (200, "private, no-cache", 5) and tag.startswith('"')
+    assert tagged(never, **{"If-None-Match": tag}) == (304, tag, "private, no-cache", b"")
+    packed = tagged(never, **{"If-None-Match": tag, "Accept-Encoding": "gzip"})
+    assert packed[0] == 200 and packed[1] not in (None, tag) and len(packed[3]) < len(body)
+    assert tagged(never + json.loads(body)["next"], **{"If-None-Match": tag})[0] == 200
+    assert tagged("account")[1:3] == (None, "no-store")  # who somebody is, is kept nowhere
+    status, tag, cache, _ = tagged(never, Authorization="Bearer none", **{"If-None-Match": tag})
+    assert (status, tag, cache) == (401, None, "no-store")  # a tag opens nothing
+
+
 def test_the_roster_follows(fleet, api):
     """What devices report comes within seconds, what people change at once."""
     with Device(fleet, "roster-1") as device:

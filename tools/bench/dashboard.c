@@ -72,11 +72,13 @@ static const struct question {
 	 "select hour, n, min, max, sum, bins from rollup_fleet where tenant = 'default' and scope = 'tag:kiosk'"
 	 " and metric = 'load1' and $1 <> ''",
 	 false},
-	{"trend of a model, 30 days", "/api/v1/analytics/trends?metric=cpu_pct&scope=model:t8&n=%ld&from=%lld", 200, NULL, false},
+	{"trend of a model, 30 days", "/api/v1/analytics/trends?metric=cpu_pct&scope=model:t8&n=%ld&from=%lld", 200,
+	 NULL, false},
 	{"trend of a query, 7 days", "/api/v1/analytics/trends?metric=cpu_pct&query=tag:kiosk&n=%ld", 200, NULL, false},
 	{"the same by hour", "/api/v1/analytics/trends?metric=cpu_pct&by=hour&query=tag:kiosk&n=%ld", 200, NULL, false},
 	{"trend of a query, 30 days",
-	 "/api/v1/analytics/trends?metric=mem_used_pct&query=status:online%%20os:android&n=%ld&from=%lld", 200, NULL, false},
+	 "/api/v1/analytics/trends?metric=mem_used_pct&query=status:online%%20os:android&n=%ld&from=%lld", 200, NULL,
+	 false},
 	{"the same of 1,000, 30 days",
 	 "/api/v1/analytics/trends?metric=mem_used_pct&query=device:dev-00*%%20-device:dev-000*%%20os:android&n=%ld"
 	 "&from=%lld",
