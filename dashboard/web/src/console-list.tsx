@@ -38,8 +38,10 @@ export function Lines({ lines, follow, setFollow, chosen, choose }: {
     seen.observe(place.current!);
     return () => seen.disconnect();
   }, []);
-  const from = Math.max(0, Math.floor(top / ROW_PX) - AROUND);
-  const shown = lines.slice(from, from + Math.ceil(height / ROW_PX) + 2 * AROUND);
+  const inSight = Math.ceil(height / ROW_PX);
+  // A list that has become shorter is drawn before it is said that it was scrolled.
+  const from = Math.max(0, Math.min(Math.floor(top / ROW_PX), lines.length - inSight) - AROUND);
+  const shown = lines.slice(from, from + inSight + 2 * AROUND);
   const step = (by: number) => {
     const messages = lines.filter((line) => "message" in line);
     const at = messages.findIndex(({ id }) => id === chosen);
