@@ -155,7 +155,7 @@ const struct http_route routes[] = {
 	{"GET", "/api/v1/alert-rules/kinds", alert_rules_kinds, ACCESS_READ | ROUTE_KEPT},
 	{"GET", "/api/v1/alert-rules", alert_rules_list, ACCESS_READ | ROUTE_KEPT},
 	{"POST", "/api/v1/alert-rules", alert_rules_create, ROLE_ADMINISTRATOR},
-	{"POST", "/api/v1/alert-rules/preview", alert_rules_preview, ROLE_ADMINISTRATOR},
+	{"POST", "/api/v1/alert-rules/preview", alert_rules_preview, ROLE_ADMINISTRATOR | ROUTE_CHANGES_NOTHING},
 	{"GET", "/api/v1/alert-rules/{id}", alert_rules_get, ACCESS_READ | ROUTE_KEPT},
 	{"PATCH", "/api/v1/alert-rules/{id}", alert_rules_change, ROLE_ADMINISTRATOR},
 	{"DELETE", "/api/v1/alert-rules/{id}", alert_rules_delete, ROLE_ADMINISTRATOR},
