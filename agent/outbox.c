@@ -755,6 +755,13 @@ bool outbox_command_open(struct outbox *outbox, bool *found, struct outbox_comma
 	return read_command(outbox, ready(outbox, COMMAND_OPEN), found, out, error);
 }
 
+static bool peek(sqlite3 *db, const char *sql, sqlite3_stmt **statement)
+{
+	(void)sqlite3_finalize(*statement);
+	*statement = NULL;
+	return sqlite3_prepare_v2(db, sql, -1, statement, NULL) == SQLITE_OK && sqlite3_step(*statement) == SQLITE_ROW;
+}
+
 bool outbox_peek(const char *path, struct outbox_state *out, struct error *error)
 {
 	static const char sql[] =
@@ -765,13 +772,19 @@ bool outbox_peek(const char *path, struct outbox_state *out, struct error *error
 	if (access(path, F_OK) < 0)
 		return error_errno(error, errno, "there is no outbox %s", path);
 	bool ok = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
-		  sqlite3_busy_timeout(db, PEEK_TIMEOUT_MS) == SQLITE_OK &&
-		  sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK &&
-		  sqlite3_step(statement) == SQLITE_ROW;
-	if (ok)
+		  sqlite3_busy_timeout(db, PEEK_TIMEOUT_MS) == SQLITE_OK;
+	bool made = false; // the file is there before its tables: an agent begins
+	ok = ok && peek(db, "select count(*) > 0 from sqlite_master", &statement);
+	if (ok) {
+		made = sqlite3_column_int64(statement, 0) != 0;
+		ok = !made || peek(db, sql, &statement);
+	}
+	if (ok && made)
 		*out = (struct outbox_state){.rows = sqlite3_column_int64(statement, 0),
 					     .gone_seq = sqlite3_column_int64(statement, 1),
 					     .reading_seq = sqlite3_column_int64(statement, 2)};
+	else if (ok)
+		ok = error_set(error, ERROR_NOT_FOUND, "the outbox %s has not been made yet", path);
 	else
 		(void)error_set(error, ERROR_FAILED, "the outbox %s can't be read: %s", path, sqlite3_errmsg(db));
 	(void)sqlite3_finalize(statement);

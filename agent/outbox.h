@@ -65,7 +65,7 @@ struct outbox_state {
 	int64_t reading_seq; // what OUTBOX_READING holds; 0: nothing
 };
 #define OUTBOX_READING "reading" // a named value: seq of the first reading since the agent was last started
-// Of the outbox at path, also while the agent has it open. ERROR_NOT_FOUND without one.
+// Of the outbox at path, also while the agent has it open. ERROR_NOT_FOUND without one, or before its tables.
 bool outbox_peek(const char *path, struct outbox_state *out, struct error *error) must_check;
 
 struct outbox_message {

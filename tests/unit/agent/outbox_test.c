@@ -352,6 +352,14 @@ static void others_may_look(void **state)
 	assert_int_equal(seen.gone_seq, 3);
 	assert_false(outbox_peek("/nonexistent/outbox.db", &seen, &place->error));
 	assert_int_equal(place->error.kind, ERROR_NOT_FOUND);
+	char *empty auto_free = NULL; // as an agent that begins leaves it for a moment
+	assert_true(asprintf(&empty, "%s.begun", place->path) > 0);
+	FILE *file = fopen(empty, "w");
+	assert_non_null(file);
+	assert_int_equal(fclose(file), 0);
+	assert_false(outbox_peek(empty, &seen, &place->error));
+	assert_int_equal(place->error.kind, ERROR_NOT_FOUND);
+	assert_int_equal(unlink(empty), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
