@@ -69,29 +69,34 @@ export interface Loaded<T> {
   change: (update: (data: T) => T) => void;
 }
 
-// Loads again whenever key changes; the former data stay while new ones are on their way for the same key.
+// Loads again whenever key changes; the former data stay while new ones are on their way for the same key. What changes
+// meanwhile is changed in the new ones too: they may have been read before it.
 export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
   const [data, setData] = useState<T | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [loading, setLoading] = useState(true);
   const loadRef = useRef(load);
   const abortRef = useRef<AbortController | null>(null);
+  const meanwhile = useRef<((data: T) => T)[] | null>(null); // null: nothing is on its way
   loadRef.current = load;
 
   const reload = useCallback(() => {
     abortRef.current?.abort();
     const abort = new AbortController();
     abortRef.current = abort;
+    meanwhile.current = [];
     setLoading(true);
     loadRef.current(abort.signal).then(
       (loaded) => {
         if (abort.signal.aborted) return;
-        setData(loaded);
+        setData((meanwhile.current ?? []).reduce((data, update) => update(data), loaded));
+        meanwhile.current = null;
         setError(null);
         setLoading(false);
       },
       (thrown: unknown) => {
         if (abort.signal.aborted) return;
+        meanwhile.current = null;
         setError(thrown instanceof ApiError ? thrown : new ApiError(0, String(thrown)));
         setLoading(false);
       },
@@ -102,7 +107,10 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
     return () => abortRef.current?.abort();
   }, [key, reload]);
   useRecovery(error, reload);
-  const change = useCallback((update: (data: T) => T) => setData((old) => (old === null ? old : update(old))), []);
+  const change = useCallback((update: (data: T) => T) => {
+    meanwhile.current?.push(update);
+    setData((old) => (old === null ? old : update(old)));
+  }, []);
   return { data, error, loading, reload, change };
 }
 
