@@ -1,10 +1,9 @@
 // The live console with devices of two cells, driven by test_cells.py, which takes the second broker away and brings it back.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { address, open, withBrowser } from './page.mjs'
+import { address, open, shot, withBrowser } from './page.mjs'
 
-const { MUSTER_LINK, MUSTER_SHOTS, MUSTER_GONE, MUSTER_BACK } = process.env
+const { MUSTER_LINK, MUSTER_GONE, MUSTER_BACK } = process.env
 
 const cells = (page, text) => page.getByTestId('cells').filter({ hasText: text }).waitFor({ timeout: 60000 })
 
@@ -28,7 +27,7 @@ await withBrowser(async (browser) => {
 	await cells(page, '1 of 2')
 	await page.getByText('The connection to cell 2 was lost').waitFor({ timeout: 60000 })
 	await page.getByText(/The broker of cell 2/).waitFor({ timeout: 60000 })
-	await page.screenshot({ path: join(MUSTER_SHOTS, 'console-cells.png') })
+	await shot(page, 'console-cells')
 	await page.getByLabel('Find in messages').fill('')
 	writeFileSync(MUSTER_BACK, '')
 	await cells(page, '2 of 2')

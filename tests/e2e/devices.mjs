@@ -163,7 +163,7 @@ async function actsOnMany(page) {
 
 // A row leads to its device wherever it is pressed, but a tag in it to the tag; and only rows on screen are listened to.
 async function leads(page) {
-	const listens = page.waitForRequest((request) => /stream\/./.test(request.url()) && request.postDataJSON().devices.includes('fleet-050000'))
+	const listens = page.waitForRequest((request) => /stream\/./.test(request.url()) && request.postDataJSON().devices.includes('fleet-015000'))
 	await scroller(page).evaluate((element) => { element.scrollTop = element.scrollHeight / 2 })
 	const { topics, devices } = (await listens).postDataJSON()
 	assert.ok(topics.includes('devices') && !topics.some((topic) => topic.endsWith('*')), topics.join())
