@@ -103,9 +103,9 @@ static bool set_string(struct load *load, const struct config_option *option, co
 	return true;
 }
 
-static size_t first_choice_bytes(const struct config_option *option)
+static size_t first_choice_bytes(const char *choices)
 {
-	return strcspn(option->default_text, "|");
+	return strcspn(choices, "|");
 }
 
 static bool is_choice(const char *choices, const char *text)
@@ -412,7 +412,7 @@ static bool set_defaults(struct load *load)
 		const char *text = option->default_text;
 		char word[PATH_MAX_BYTES];
 		if (text && option->type == CONFIG_CHOICE) {
-			(void)snprintf(word, sizeof(word), "%.*s", (int)first_choice_bytes(option), text);
+			(void)snprintf(word, sizeof(word), "%.*s", (int)first_choice_bytes(option->default_text), text);
 			text = word;
 		}
 		if (text && !set_text(load, i, text, "default"))
@@ -547,7 +547,7 @@ static void print_value(const struct config_option *option, FILE *out)
 		print_quoted(text, strlen(text), out);
 		break;
 	case CONFIG_CHOICE:
-		print_quoted(text, first_choice_bytes(option), out);
+		print_quoted(text, first_choice_bytes(text), out);
 		break;
 	case CONFIG_INT:
 		(void)fprintf(out, "%s", *text ? text : "0");
