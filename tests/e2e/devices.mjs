@@ -1,7 +1,10 @@
-// The page of devices with 30,000 of them, as a person uses it; run by test_devices.py.
+// The page of devices with MUSTER_FLEET of them, as a person uses it; run by test_devices.py.
 import assert from 'node:assert/strict'
 import { accessible, address, looks, open, withBrowser } from './page.mjs'
 
+const DEVICES = Number(process.env.MUSTER_FLEET)
+const ALL = DEVICES.toLocaleString('en')
+const name = (number) => `fleet-${String(number).padStart(6, '0')}`
 const rowsOf = (page) => page.locator('tr[data-device]')
 const box = (page) => page.getByLabel('Filter devices')
 const scroller = (page) => page.getByTestId('scroller')
@@ -18,14 +21,14 @@ async function rowNear(page, index) {
 }
 
 async function scrollsToTheMiddle(page) {
-	await counted(page, '30,000')
+	await counted(page, ALL)
 	assert.ok(await rowsOf(page).count() < 120, 'only what is in view is there')
 	await scroller(page).evaluate((element) => { element.scrollTop = element.scrollHeight / 2 })
-	await rowNear(page, 15_000)
+	await rowNear(page, DEVICES / 2)
 	const names = await rowsOf(page).evaluateAll((rows) => rows.map((row) => [row.dataset.device, Number(row.getAttribute('aria-rowindex')) - 1]))
 	for (const [device, place] of names) assert.equal(Number(device.split('-')[1]), place, 'each row is where it belongs')
 	await scroller(page).evaluate((element) => { element.scrollTop = element.scrollHeight })
-	await page.locator('tr[data-device=fleet-030000]').waitFor()
+	await page.locator(`tr[data-device=${name(DEVICES)}]`).waitFor()
 	await page.getByRole('columnheader', { name: 'Battery' }).isVisible()
 }
 
@@ -74,7 +77,7 @@ async function remembers(page) {
 	const shown = await page.getByTestId('count').innerText()
 	assert.match(param(page, 'cols'), /version,network$/)
 	await page.goto(address('/devices'))
-	await counted(page, '30,000')
+	await counted(page, ALL)
 	await page.getByRole('columnheader', { name: 'Agent' }).waitFor()
 	await page.goto(before)
 	await page.getByTestId('count').filter({ hasText: shown }).waitFor()
@@ -90,7 +93,7 @@ async function remembers(page) {
 	await page.getByRole('button', { name: /^weak-kiosks/ }).waitFor()
 	await page.keyboard.press('Escape')
 	await box(page).fill('')
-	await counted(page, '30,000')
+	await counted(page, ALL)
 	await page.getByRole('button', { name: 'Saved' }).click()
 	await page.getByRole('button', { name: /^weak-kiosks/ }).click()
 	await page.getByTestId('count').filter({ hasText: shown }).waitFor()
@@ -163,7 +166,7 @@ async function actsOnMany(page) {
 
 // A row leads to its device wherever it is pressed, but a tag in it to the tag; and only rows on screen are listened to.
 async function leads(page) {
-	const listens = page.waitForRequest((request) => /stream\/./.test(request.url()) && request.postDataJSON().devices.includes('fleet-015000'))
+	const listens = page.waitForRequest((request) => /stream\/./.test(request.url()) && request.postDataJSON().devices.includes(name(DEVICES / 2)))
 	await scroller(page).evaluate((element) => { element.scrollTop = element.scrollHeight / 2 })
 	const { topics, devices } = (await listens).postDataJSON()
 	assert.ok(topics.includes('devices') && !topics.some((topic) => topic.endsWith('*')), topics.join())
@@ -190,7 +193,7 @@ await withBrowser(async (browser) => {
 	await remembers(page)
 	await actsOnMany(page)
 	await page.goto(address('/devices'))
-	await counted(page, '30,000')
+	await counted(page, ALL)
 	await looks(page, 'devices')
 	await page.setViewportSize({ width: 1440, height: 900 })
 	await leads(page)
