@@ -123,7 +123,7 @@ export function draw(element: HTMLElement, first: Series, options: ChartOptions)
         y: percent ? { range: [0, 100] } : { range: (_, min, max) => spread(min, max) },
       },
       axes: [
-        { ...axis, space: 70, values: axisTimes },
+        { ...axis, size: 34, space: 70, values: axisTimes },
         { ...axis, size: 62, space: 34, values: (_, ticks) => ticks.map((tick) => metricValue(tick, series.unit)) },
       ],
       series: [{}, { stroke: line, width: 1.75, points: { show: series.points.length < 3 } }, edge, edge],

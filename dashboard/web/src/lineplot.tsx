@@ -18,19 +18,20 @@ export function LinePlot({ data, testid, zoom }: { data: LinesData; testid: stri
   const place = useRef<HTMLDivElement>(null);
   const readout = useRef<HTMLSpanElement>(null);
   const handlers = useRef(zoom);
+  const drawn = useRef<(() => void) | null>(null); // takes the plot away
   const theme = useTheme();
   handlers.current = zoom;
+  useEffect(() => () => drawn.current?.(), []);
   useEffect(() => {
-    let end: (() => void) | null = null;
-    let gone = false;
+    let gone = false; // what was drawn before stays, with its keys, until this is drawn
     void import("./lines").then(({ drawLines }) => {
       if (gone || !place.current || !readout.current) return;
       const by: Zoom = { to: (from, to) => handlers.current?.to(from, to), back: () => handlers.current?.back() };
-      end = drawLines(place.current, readout.current, data, handlers.current ? by : null);
+      drawn.current?.();
+      drawn.current = drawLines(place.current, readout.current, data, handlers.current ? by : null);
     });
     return () => {
       gone = true;
-      end?.();
     };
   }, [data, theme]);
   const shown = data.lines.map((line, i) => ({ line, i })).filter(({ i }) => !data.band?.includes(i));
