@@ -8,7 +8,7 @@ import { type Loaded, useLoad } from "./hooks";
 import { LinePlot } from "./lineplot";
 import type { LinesData } from "./lines";
 import { Bar, Card, Empty, Fault, Filter, Segments } from "./parts";
-import { navigate, useLocation, useQuery } from "./router";
+import { changeQuery, useLocation, useQuery } from "./router";
 
 interface Trend {
   metric: string;
@@ -72,22 +72,15 @@ const whole = (ms: number): number => Math.floor(ms / HOUR) * HOUR;
 // A number of days up to now, or what was looked at closer: whole hours, so that the answers of one hour are the same question.
 function useSpan() {
   const query = useLocation().searchParams;
-  const set = (values: { [name: string]: string }) => {
-    const next = new URL(location.href);
-    for (const [name, value] of Object.entries(values))
-      if (value) next.searchParams.set(name, value);
-      else next.searchParams.delete(name);
-    navigate(next.pathname + next.search, true);
-  };
   const days = Number(query.get("range")) || 7;
   const [start, end] = [Number(query.get("from")), Number(query.get("to"))];
   const own = start > 0 && end > start;
   const from = useMemo(() => (own ? start : whole(Date.now() - days * DAY)), [days, own, start]);
   const zoom: Zoom = {
-    to: (first, last) => set({ from: String(whole(first)), to: String(Math.max(whole(first) + HOUR, whole(last + HOUR - 1))) }),
-    back: () => set({ from: "", to: "" }),
+    to: (first, last) => changeQuery({ from: String(whole(first)), to: String(Math.max(whole(first) + HOUR, whole(last + HOUR - 1))) }),
+    back: () => changeQuery({ from: "", to: "" }),
   };
-  return { own, days, from, to: own ? end : 0, zoom, setRange: (value: string) => set({ range: value === "7" ? "" : value, from: "", to: "" }) };
+  return { own, days, from, to: own ? end : 0, zoom, setRange: (value: string) => changeQuery({ range: value === "7" ? "" : value, from: "", to: "" }) };
 }
 
 export default function AnalyticsView() {

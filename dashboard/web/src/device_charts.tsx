@@ -7,7 +7,7 @@ import { diskUsed, duration, memoryUsed, metricName, metricValue } from "./forma
 import { useLoad } from "./hooks";
 import { serverNow } from "./live";
 import { Card, Empty, Fault, Segments } from "./parts";
-import { navigate, useLocation } from "./router";
+import { changeQuery, useLocation } from "./router";
 import { useTheme } from "./theme";
 
 const ranges = [
@@ -47,13 +47,6 @@ interface Window {
 
 function useCharts() {
   const query = useLocation().searchParams;
-  const set = (values: { [name: string]: string }) => {
-    const next = new URL(location.href);
-    for (const [name, value] of Object.entries(values))
-      if (value) next.searchParams.set(name, value);
-      else next.searchParams.delete(name);
-    navigate(next.pathname + next.search, true);
-  };
   const [from, to] = [Number(query.get("from")), Number(query.get("to"))];
   const own = from > 0 && to > from;
   const hours = ranges.some(({ value }) => value === query.get("hours")) ? Number(query.get("hours")) : 1;
@@ -63,10 +56,10 @@ function useCharts() {
     view,
     hours,
     chosen,
-    setRange: (value: string) => set({ hours: value === "1" ? "" : value, from: "", to: "" }),
-    setWindow: (start: number, end: number) => set({ from: String(start), to: String(end) }),
-    leaveWindow: () => set({ from: "", to: "" }),
-    choose: (names: string[]) => set({ metrics: names.map(encodeURIComponent).join(",") }),
+    setRange: (value: string) => changeQuery({ hours: value === "1" ? "" : value, from: "", to: "" }),
+    setWindow: (start: number, end: number) => changeQuery({ from: String(start), to: String(end) }),
+    leaveWindow: () => changeQuery({ from: "", to: "" }),
+    choose: (names: string[]) => changeQuery({ metrics: names.map(encodeURIComponent).join(",") }),
   };
 }
 

@@ -44,14 +44,17 @@ export function useLocation(): URL {
   return new URL(path, location.origin);
 }
 
+// Members of the address's query; an empty one goes away. No new entry in the history.
+export function changeQuery(values: { [name: string]: string }): void {
+  const next = new URL(location.href);
+  for (const [name, value] of Object.entries(values))
+    if (value) next.searchParams.set(name, value);
+    else next.searchParams.delete(name);
+  navigate(next.pathname + next.search, true);
+}
+
 // One value of the query; "" when absent. Setting it keeps the rest.
 export function useQuery(name: string): [string, (value: string) => void] {
   const url = useLocation();
-  const set = (value: string) => {
-    const next = new URL(location.href);
-    if (value) next.searchParams.set(name, value);
-    else next.searchParams.delete(name);
-    navigate(next.pathname + next.search, true);
-  };
-  return [url.searchParams.get(name) ?? "", set];
+  return [url.searchParams.get(name) ?? "", (value) => changeQuery({ [name]: value })];
 }
