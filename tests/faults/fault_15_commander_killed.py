@@ -2,7 +2,8 @@
 
 The witness of effects is the journal of the simulated devices, which they flush before they answer: a line for each time that
 a command was carried out. Some commands have so little time that they expire while commander is away: those may have no
-effect. The counters that were given are looked at, too: none twice.
+effect. Others wait at devices that stand still, so that commander's next life sends them again, and their devices get them twice.
+The counters that were given are looked at, too: none twice.
 """
 import contextlib
 import os
@@ -22,6 +23,7 @@ STATES_SQL = "select id::text, state from command where id::text = any(%s)"
 OPEN_SQL = """
 select count(*) from command where id::text = any(%s)
     and state not in ('succeeded', 'failed', 'rejected', 'expired', 'cancelled')"""
+SENT_SQL = "select count(*) from command where id::text = any(%s) and state = 'sent'"
 TWICE_SQL = """
 select count(*) from (select device, n from command where n is not null group by device, n having count(*) > 1) twice"""
 AGAIN_SQL = "select coalesce(sum(greatest(attempts - 1, 0)), 0)::bigint from command where id::text = any(%s)"
@@ -105,11 +107,23 @@ def run(lab, plan):
                 victim.die(point, order)
                 wait_for(lambda: lab.value(OPEN_SQL, trial.commands) == 0, f"commands after death at {point}", 60)
                 trial.result.cycles += 1
+            send_again(lab, trial, victim, devices)
         expire(lab, trial, devices)
         late(lab, trial)
         result = trial.finish()
         result.redelivered += lab.value(AGAIN_SQL, trial.commands)
         return result
+
+
+def send_again(lab, trial, victim, devices):
+    """Commander is killed when it has sent what the devices, which stand still, have not seen yet."""
+    with lab.stopped([trial.fleet.process.pid]):
+        commands = [lab.command(device) for device in devices[:3]]
+        wait_for(lambda: lab.value(SENT_SQL, commands) == len(commands), "the commands to be sent", 60)
+        victim.kill()
+        wait_for(lambda: lab.value(AGAIN_SQL, commands) >= len(commands), "the commands to be sent again", 60)
+    trial.commands += commands
+    wait_for(lambda: lab.value(OPEN_SQL, commands) == 0, "commands that were sent again", 60)
 
 
 def expire(lab, trial, devices):
