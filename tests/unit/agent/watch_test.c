@@ -69,7 +69,7 @@ static void close_place(struct place *place)
 static void pass(struct place *place, int64_t ms)
 {
 	int64_t until_ms = place->now_ms + ms;
-	int64_t deadline_ms = clock_mono_ms() + 20000;
+	int64_t deadline_ms = clock_mono_ms() + 300000;
 	for (;;) {
 		watch_poll(&place->watch, place->now_ms);
 		int64_t wait_ms = watch_timeout_ms(&place->watch, place->now_ms);

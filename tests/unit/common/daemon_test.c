@@ -1,6 +1,7 @@
 #include "common/daemon.h"
 #include "common/log.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/support/process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -222,7 +223,7 @@ static void test_signal_fd(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(raise(SIGTERM), 0);
 	struct pollfd watch = {.fd = fd, .events = POLLIN};
-	assert_int_equal(poll(&watch, 1, 10000), 1);
+	assert_int_equal(poll(&watch, 1, PROCESS_DEADLINE_MS), 1);
 	assert_int_equal(read(fd, &info, sizeof(info)), sizeof(info));
 	assert_int_equal(info.ssi_signo, SIGTERM);
 	(void)close(fd);

@@ -304,7 +304,7 @@ static void test_silent_server(void **state)
 	pg_set_timeout(pg, 300);
 	int64_t start_ms = clock_mono_ms();
 	assert_false(pg_exec(pg, "select pg_sleep(60)", &error));
-	assert_true(clock_mono_ms() - start_ms < 20000);
+	assert_true(clock_mono_ms() - start_ms < 55000);
 	assert_int_equal(error.kind, ERROR_UNREACHABLE);
 	assert_false(pg_connected(pg));
 	pg_free(pg);
@@ -317,7 +317,7 @@ static void test_silent_server(void **state)
 	pg = pg_new(conninfo, "pg-test", &error);
 	start_ms = clock_mono_ms();
 	assert_false(pg_ready(pg, &error));
-	assert_true(clock_mono_ms() - start_ms < 20000);
+	assert_true(clock_mono_ms() - start_ms < 55000);
 	assert_int_equal(error.kind, ERROR_UNREACHABLE);
 	pg_free(pg);
 	(void)close(listener);
@@ -352,7 +352,7 @@ static void test_interrupted(void **state)
 	assert_int_equal(write(fds[1], "x", 1), 1);
 	int64_t start_ms = clock_mono_ms();
 	assert_false(pg_exec(pg, "select pg_sleep(60)", &error));
-	assert_true(clock_mono_ms() - start_ms < 20000);
+	assert_true(clock_mono_ms() - start_ms < 55000);
 	assert_int_equal(error.kind, ERROR_UNREACHABLE);
 	assert_false(pg_connected(pg));
 	pg_interrupt_fd(pg, -1);
