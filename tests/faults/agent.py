@@ -42,7 +42,7 @@ class Agent:
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(30)
+            self.process.wait(180)
         self.log.close()
 
     def start(self, crash_at=""):
@@ -51,7 +51,7 @@ class Agent:
             stdout=self.log, stderr=self.log, env={**self.environment, "MUSTER_CRASH_AT": crash_at})
 
     def wait_death(self, what):
-        wait_for(lambda: self.process.poll() is not None, f"the agent to die ({what})", 40)
+        wait_for(lambda: self.process.poll() is not None, f"the agent to die ({what})")
         assert self.process.returncode == -signal.SIGKILL, f"the agent ended with {self.process.returncode} ({what})"
         self.read_outbox()
 
@@ -110,7 +110,7 @@ class Agent:
             stored = self.stored()
             return stored is not None and wanted <= set(stored) | self.inventories()
 
-        wait_for(there, f"{len(wanted)} messages of the agent", 90)
+        wait_for(there, f"{len(wanted)} messages of the agent")
         return now() - began
 
     def finish(self, result):
@@ -118,7 +118,7 @@ class Agent:
         # A last reading is always under way: the end comes between two.
         def empty():
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(180)
             self.read_outbox()
             if not self.waiting:
                 return True
@@ -126,7 +126,7 @@ class Agent:
             self.recover()
             return False
 
-        wait_for(empty, "the agent's outbox to be empty", 90)
+        wait_for(empty, "the agent's outbox to be empty")
         stored = self.stored()
         inventories = self.inventories()
         lost = [seq for seq in range(1, self.next_seq) if seq not in stored and seq not in inventories]

@@ -14,12 +14,15 @@ from trial import Trial
 
 DEVICES, INTERVAL_MS = 10, 50
 MESSAGES = 20  # of each device
-QUIET_S = 1.0
+QUIET_S = 2.0
 
 
 def some_more(fleet):
     wanted = len(fleet.ledger.read().lines) + MESSAGES * fleet.count
     wait_for(lambda: fleet.alive() and len(fleet.ledger.read().lines) >= wanted, "the devices to report")
+
+
+TWINS_SQL = "select count(*) from (select from telemetry where device like %s group by device, epoch, seq having count(*) > 1) twins"
 
 
 def settled(trial):
@@ -34,7 +37,7 @@ def settled(trial):
             since = now()
         return now() - since > QUIET_S
 
-    wait_for(quiet, "the last rows", 60)
+    wait_for(quiet, "the last rows")
     return trial.compare()
 
 
@@ -63,8 +66,8 @@ def naive(lab, mode):
     return "exec /usr/bin/python3 " + " ".join(map(str, words))
 
 
-def naive_killed(lab, mode, prefix, kill):
-    """The naive ingest on a fleet, and killed: the trial and its comparison."""
+def naive_killed(lab, mode, prefix, kill, twins=False):
+    """The naive ingest on a fleet, and killed: the trial and its comparison. twins: there must be some."""
     with lab.replaced("ingest", naive(lab, mode), notifies=False), Fleet(lab, prefix, DEVICES, INTERVAL_MS) as fleet:
         trial = Trial(lab, fleet, INGEST_KILLED, mode)
         some_more(fleet)
@@ -73,6 +76,8 @@ def naive_killed(lab, mode, prefix, kill):
         trial.stored_is_true("a kill of the naive ingest")
         lab.wait_again("ingest", old, notifies=False)
         some_more(fleet)
+        if twins:
+            wait_for(lambda: lab.value(TWINS_SQL, prefix + "%"), "a twin")
         return trial, settled(trial)
 
 
@@ -100,7 +105,7 @@ def no_unique_key(lab):
             lab.backend()
             os.kill(pid, signal.SIGKILL)
 
-    trial, found = naive_killed(lab, "keyless", "c02b-", kill)
+    trial, found = naive_killed(lab, "keyless", "c02b-", kill, twins=True)
     return found.twice and told(trial, found)
 
 

@@ -2,7 +2,7 @@
 import random
 
 from agent import Agent
-from invariants import DRAIN_BEGINS_S, commands_fault
+from invariants import commands_fault
 from lab import pause, wait_for
 from trial import Result
 
@@ -39,14 +39,14 @@ def run(lab, plan):
             agent.start()
             seconds = agent.recover()
             result.longest_recovery_s = max(result.longest_recovery_s, seconds)
-            if seconds > DRAIN_BEGINS_S and len(agent.waiting) == 1:  # with one, its beginning is its end
+            if seconds > plan.drain_begins_s and len(agent.waiting) == 1:  # with one, its beginning is its end
                 result.problems.append(f"I5: draining began {seconds:.1f} s after the start, killed at {point}")
             agent.kill()
             agent.count_redelivered()
             result.cycles += 1
         agent.start()
         wait_for(lambda: lab.value("select count(*) from command where id::text = any(%s) and state = 'succeeded'", commands)
-                 == len(commands), "every ping to succeed", 90)
+                 == len(commands), "every ping to succeed")
         agent.finish(result)
         wrong = commands_fault(commands, [expired], dict(lab.rows(EFFECTS_SQL, agent.name)))
         if wrong:

@@ -1,7 +1,7 @@
 """SIGSTOP of each process: 1 s; of every tenth cycle 30 s, of every hundredth 5 min."""
 import pathlib
 
-from lab import pause
+from lab import pause, wait_for
 from trial import try_on_fleet
 
 NUMBER, NAME = 7, "processes stopped"
@@ -22,8 +22,11 @@ def pids_of(trial, part):
 
 
 def stop(trial, parts, seconds):
+    before = trial.fleet.summary()["resent"]
     with trial.lab.stopped([pid for part in parts for pid in pids_of(trial, part)]):
         pause(seconds)
+        if seconds == NOTICED_S:
+            wait_for(lambda: trial.fleet.summary()["resent"] > before, "the devices to notice it")
 
 
 def seconds_of(cycle, quick):

@@ -45,7 +45,7 @@ def postgres(trial):
     finally:
         ballast.unlink()
     lab.patient(lambda connection: connection.execute("select 1").fetchone(), "PostgreSQL to be back")
-    wait_for(lambda: lab.part("postgres")[1] == "ready", "PostgreSQL to stay", 60)
+    wait_for(lambda: lab.part("postgres")[1] == "ready", "PostgreSQL to stay")
 
 
 KINDS = [broker, postgres]

@@ -103,7 +103,7 @@ def run(lab, plan):
             sides.append(("broker", broker))
         fleet = lies.enter_context(Fleet(lab, "f10-", plan.devices, plan.interval_ms,
                                          environment=clocks["devices"].environment()))
-        trial = Trial(lab, fleet, NUMBER, NAME)
+        trial = Trial(lab, fleet, NUMBER, NAME, plan)
         for cycle in range(plan.cycles_of(len(sides))):
             side, harm = sides[cycle % len(sides)]
             # Every side meets every offset; a quick run has three of them.

@@ -64,7 +64,7 @@ class Victim:
             pid = self.pid()
             return pid if pid != old else 0
 
-        return wait_for(next_life, f"commander to die {what} and to live again", 30)
+        return wait_for(next_life, f"commander to die {what} and to live again")
 
     def die(self, point, order):
         """With the commands of order() under way."""
@@ -93,7 +93,7 @@ def name_of(pid):
 
 def run(lab, plan):
     with Fleet(lab, "f15-", plan.devices, plan.interval_ms) as fleet:
-        trial = Trial(lab, fleet, NUMBER, NAME)
+        trial = Trial(lab, fleet, NUMBER, NAME, plan)
         victim = Victim(lab)
         devices = sorted(device for device, _ in fleet.ledger.marks)
         with lab.replaced("commander", victim.script, notifies=False):
@@ -105,7 +105,7 @@ def run(lab, plan):
                         trial.commands.append(lab.command(random.choice(devices)))
 
                 victim.die(point, order)
-                wait_for(lambda: lab.value(OPEN_SQL, trial.commands) == 0, f"commands after death at {point}", 60)
+                wait_for(lambda: lab.value(OPEN_SQL, trial.commands) == 0, f"commands after death at {point}")
                 trial.result.cycles += 1
             send_again(lab, trial, victim, devices)
         expire(lab, trial, devices)
@@ -119,11 +119,11 @@ def send_again(lab, trial, victim, devices):
     """Commander is killed when it has sent what the devices, which stand still, have not seen yet."""
     with lab.stopped([trial.fleet.process.pid]):
         commands = [lab.command(device) for device in devices[:3]]
-        wait_for(lambda: lab.value(SENT_SQL, commands) == len(commands), "the commands to be sent", 60)
+        wait_for(lambda: lab.value(SENT_SQL, commands) == len(commands), "the commands to be sent")
         victim.kill()
-        wait_for(lambda: lab.value(AGAIN_SQL, commands) >= len(commands), "the commands to be sent again", 60)
+        wait_for(lambda: lab.value(AGAIN_SQL, commands) >= len(commands), "the commands to be sent again")
     trial.commands += commands
-    wait_for(lambda: lab.value(OPEN_SQL, commands) == 0, "commands that were sent again", 60)
+    wait_for(lambda: lab.value(OPEN_SQL, commands) == 0, "commands that were sent again")
 
 
 def expire(lab, trial, devices):
@@ -132,7 +132,7 @@ def expire(lab, trial, devices):
         trial.expired += [lab.command(device, ttl_s=1) for device in devices[:3]]
         wait_for(lambda: lab.value("select bool_and(now() > expires_at) from command where id::text = any(%s)", trial.expired),
                  "the commands to expire")
-    wait_for(lambda: lab.value(OPEN_SQL, trial.expired) == 0, "the commands to be closed as expired", 60)
+    wait_for(lambda: lab.value(OPEN_SQL, trial.expired) == 0, "the commands to be closed as expired")
 
 
 def late(lab, trial):

@@ -36,13 +36,13 @@ class Fleet:
 
     def __enter__(self):
         wait_for(lambda: self.alive() and self.ledger.path.exists() and len(self.ledger.read().marks) == self.count,
-                 f"{self.count} devices to report", 120)
+                 f"{self.count} devices to report")
         return self
 
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(30)
+            self.process.wait(180)
         self.output.close()
 
     def alive(self):
@@ -58,7 +58,7 @@ class Fleet:
         """What the devices count, now."""
         before = self.said().count('"stored"')
         self.process.send_signal(signal.SIGUSR1)
-        wait_for(lambda: self.alive() and self.said().count('"stored"') > before, "the devices to count", 20)
+        wait_for(lambda: self.alive() and self.said().count('"stored"') > before, "the devices to count")
         return self.last_summary()
 
     def last_summary(self):

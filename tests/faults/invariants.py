@@ -4,7 +4,7 @@ I1  every ledger line is in the database
 I2  no (device, epoch, seq) twice
 I3  the database holds nothing else from those devices, and the hashes match
 I4  every seq that ingest called stored was in the database at the moment of each kill
-I5  outboxes empty; draining begins within 5 s of the cure
+I5  outboxes empty; draining begins within 5 s of the cure (a quick run shares the machine with other tests: within 60 s)
 I6  each command has at most one effect; exactly one if it did not expire; none if it expired
 I7  the run saw redeliveries (else it tested nothing)
 
@@ -16,7 +16,7 @@ import dataclasses
 import hashlib
 import json
 
-DRAIN_BEGINS_S = 5
+DRAIN_BEGINS_S, DRAIN_BEGINS_QUICK_S = 5, 60
 
 TELEMETRY_SQL = """
 select device, epoch, seq, (extract(epoch from ts) * 1000)::bigint, battery_pct, charging, cpu_pct, load1, mem_total,

@@ -55,7 +55,7 @@ class Witness:
 
     def stop(self):
         self.stopping.set()
-        self.thread.join(10)
+        self.thread.join(180)
         self.client.disconnect()
 
     def _listen(self):
@@ -163,7 +163,7 @@ class Lab(Stack):
             pid, state = self.part(name)
             return pid not in (0, old) and (state == "ready" or not notifies)
 
-        wait_for(again, f"{name} to run again", 60)
+        wait_for(again, f"{name} to run again")
 
     @contextlib.contextmanager
     def stopped(self, pids):
@@ -184,7 +184,7 @@ class Lab(Stack):
         old = self.pid(name)
         with self.stopped([supervisor]):
             os.kill(old, number)
-            wait_for(lambda: self._is_over(old), f"{name} to end", 30)
+            wait_for(lambda: self._is_over(old), f"{name} to end")
             yield
         wait_for(lambda: self.part(name)[0] != old, f"the end of {name} to be noticed")
 
@@ -211,7 +211,7 @@ class Lab(Stack):
             self.signal(part)
 
     # ---- the database ----
-    def patient(self, function, what, seconds=60):
+    def patient(self, function, what, seconds=180):
         """function(connection), again and again until the database answers."""
         def attempt():
             try:
@@ -222,7 +222,7 @@ class Lab(Stack):
 
         return wait_for(attempt, what, seconds)[0]
 
-    def backend(self, wait="advisory", seconds=60):
+    def backend(self, wait="advisory", seconds=180):
         """The process of ingest's connection, once it waits for that kind of lock."""
         def waiting():
             rows = self.rows(AT_THE_GATE_SQL, wait)

@@ -4,10 +4,10 @@ import dataclasses
 import psycopg
 
 from fleet import Fleet
-from invariants import (DRAIN_BEGINS_S, DUPLICATES_SQL, Present, commands_fault, compare, stored_rows)
+from invariants import (DRAIN_BEGINS_QUICK_S, DRAIN_BEGINS_S, DUPLICATES_SQL, Present, commands_fault, compare, stored_rows)
 from lab import now, wait_for
 
-RECOVERY_MAX_S = 120
+RECOVERY_MAX_S = 240
 
 
 @dataclasses.dataclass
@@ -17,6 +17,10 @@ class Plan:
     devices: int
     interval_ms: int
     quick: bool
+
+    @property
+    def drain_begins_s(self):
+        return DRAIN_BEGINS_QUICK_S if self.quick else DRAIN_BEGINS_S
 
     def cycles_of(self, kinds):
         """A quick run tries every kind of a fault once."""
@@ -55,8 +59,9 @@ class Result:
 
 
 class Trial:
-    def __init__(self, lab, fleet, fault, name):
+    def __init__(self, lab, fleet, fault, name, plan=None):
         self.lab, self.fleet = lab, fleet
+        self.drain_begins_s = plan.drain_begins_s if plan else DRAIN_BEGINS_S
         self.result = Result(fault, name)
         self.present = Present()
         self.commands, self.expired = [], []
@@ -103,14 +108,14 @@ class Trial:
 
         wait_for(drained, f"the devices' messages after fault {self.result.fault}", RECOVERY_MAX_S)
         self.result.longest_recovery_s = max(self.result.longest_recovery_s, now() - cured)
-        if begun > DRAIN_BEGINS_S:
+        if begun > self.drain_begins_s:
             self.problem(f"I5: draining began {begun:.1f} s after the cure")
 
     def finish(self):
         result, fleet = self.result, self.fleet
         if self.commands:
             wait_for(lambda: self.lab.value("select count(*) from command where id::text = any(%s) and state = 'succeeded'",
-                                            self.commands) == len(self.commands), "every ping to succeed", 90)
+                                            self.commands) == len(self.commands), "every ping to succeed")
         if not fleet.finish():
             self.problem(f"I5: the outboxes did not get empty: {fleet.last_summary()}")
         self.compare()
@@ -140,7 +145,7 @@ def try_on_fleet(lab, plan, number, name, kinds, commands=False, quick=None):
     quick: how many of them are enough for a quick run; None: all.
     """
     with Fleet(lab, f"f{number:02}-", plan.devices, plan.interval_ms) as fleet:
-        trial = Trial(lab, fleet, number, name)
+        trial = Trial(lab, fleet, number, name, plan)
         for cycle in range(plan.cycles_of(quick or len(kinds))):
             kind = kinds[cycle % len(kinds)]
             trial.cycle(lambda kind=kind: kind(trial), command=commands)
