@@ -13,6 +13,7 @@ async function analytics(page) {
 	await page.locator('[data-testid=event-chart] canvas').waitFor()
 	assert.match(await page.getByTestId('trend').getAttribute('aria-label'), /average: last .*%/)
 	assert.match(await page.getByTestId('event-types').innerText(), /app\.crashed\s+30/)
+	await page.getByTestId('uptime').locator('tbody tr').nth(9).waitFor()
 	assert.equal(await page.getByTestId('uptime').locator('tbody tr').count(), 10)
 	await page.getByTestId('reporters').waitFor()
 
@@ -45,17 +46,20 @@ async function analytics(page) {
 	// Dragging over a chart looks closer too.
 	await page.locator('[data-testid=trend] canvas').waitFor()
 	await page.getByTestId('trend').scrollIntoViewIfNeeded()
-	const over = await page.locator('[data-testid=trend] .u-over').boundingBox()
-	await page.mouse.move(over.x + over.width / 3, over.y + 60)
-	await page.mouse.down()
-	await page.mouse.move(over.x + over.width / 2, over.y + 70, { steps: 8 })
-	await page.mouse.up()
+	// Again where what is loaded above it has moved it away meanwhile.
+	for (let turn = 0; turn < 20 && !page.url().includes('from='); turn++) {
+		const over = await page.locator('[data-testid=trend] .u-over').boundingBox()
+		await page.mouse.move(over.x + over.width / 3, over.y + 60)
+		await page.mouse.down()
+		await page.mouse.move(over.x + over.width / 2, over.y + 70, { steps: 8 })
+		await page.mouse.up()
+	}
 	await page.getByTestId('closer').click()
 	await page.waitForFunction(() => !location.search.includes('from='))
 
 	await page.getByPlaceholder('tag:kiosk os:android').fill('device:dev-9')
 	await page.waitForFunction(() => document.querySelectorAll('[data-testid=uptime] tbody tr').length === 1)
-	assert.match(await page.getByTestId('uptime').innerText(), /dev-9[^]*4\d %|40 %/)
+	assert.match(await page.getByTestId('uptime').innerText(), /dev-9[^]*(39|40) %/)
 	await page.reload()
 	await page.getByRole('heading', { name: 'CPU, device:dev-9' }).waitFor()
 	await page.getByText('The one device that matches now.').waitFor()

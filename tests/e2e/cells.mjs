@@ -5,7 +5,7 @@ import { address, open, shot, withBrowser } from './page.mjs'
 
 const { MUSTER_LINK, MUSTER_GONE, MUSTER_BACK } = process.env
 
-const cells = (page, text) => page.getByTestId('cells').filter({ hasText: text }).waitFor({ timeout: 60000 })
+const cells = (page, text) => page.getByTestId('cells').filter({ hasText: text }).waitFor({ timeout: 180000 })
 
 async function both(page) {
 	for (const device of ['west-c', 'east-c'])
@@ -25,8 +25,8 @@ await withBrowser(async (browser) => {
 	await page.getByLabel('Find in messages').fill('east-c')
 	writeFileSync(MUSTER_GONE, '')
 	await cells(page, '1 of 2')
-	await page.getByText('The connection to cell 2 was lost').waitFor({ timeout: 60000 })
-	await page.getByText(/The broker of cell 2/).waitFor({ timeout: 60000 })
+	await page.getByText('The connection to cell 2 was lost').waitFor({ timeout: 180000 })
+	await page.getByText(/The broker of cell 2/).waitFor({ timeout: 180000 })
 	await shot(page, 'console-cells')
 	await page.getByLabel('Find in messages').fill('')
 	writeFileSync(MUSTER_BACK, '')

@@ -62,7 +62,10 @@ async function filters(page) {
 	await page.keyboard.press('Enter')
 	await page.waitForURL(/query=status/)
 	await page.waitForFunction(() => /^[\d,]{3,5} match$/.test(document.querySelector('[data-testid=count]').textContent))
-	for (const word of await rowsOf(page).locator('[data-testid=status]').allInnerTexts()) assert.equal(word.trim(), 'Offline')
+	await page.waitForFunction(() => {
+		const words = [...document.querySelectorAll('tr[data-device] [data-testid=status]')].map((one) => one.innerText.trim())
+		return words.length > 0 && words.every((word) => word === 'Offline')
+	})
 }
 
 // The address alone brings back what was looked at; the columns are kept for the person, too.

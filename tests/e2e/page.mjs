@@ -6,6 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
+// A guard against waiting for ever, on a machine that is ten times slower, too.
+const DEADLINE_MS = 180000
 const { MUSTER_WEB, MUSTER_LINK, MUSTER_SHOTS } = process.env
 const require = createRequire(join(MUSTER_WEB, 'package.json'))
 const { chromium } = require('playwright-core')
@@ -15,6 +17,7 @@ const axe = require.resolve('axe-core/axe.min.js')
 export async function withBrowser(test) {
 	const browser = await chromium.launch({
 		executablePath: '/usr/bin/chromium',
+		timeout: DEADLINE_MS,
 		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
 			'--disable-component-update', '--disable-sync'],
 	})
@@ -31,8 +34,9 @@ export async function open(browser, options = {}) {
 	const context = await browser.newContext({
 		ignoreHTTPSErrors: true, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 }, ...options,
 	})
+	context.setDefaultTimeout(DEADLINE_MS)
 	const page = await context.newPage()
-	page.setDefaultTimeout(60000)
+	page.setDefaultTimeout(DEADLINE_MS)
 	const faults = []
 	page.on('pageerror', (error) => faults.push(String(error)))
 	page.on('console', (message) => {

@@ -10,8 +10,13 @@ const pid = () => Number(execFileSync(MUSTER_MUSTER, ['stack', 'pid', 'dashboard
 const live = (page) => page.getByTestId('live').filter({ hasText: /^\s*Live\s*$/ })
 
 async function restart(page) {
-	process.kill(pid(), 'SIGKILL')
-	await page.getByTestId('live').filter({ hasText: /Not live/ }).waitFor()
+	const victim = pid()
+	await page.evaluate(() => { // it may be said for a moment only
+		const look = () => { globalThis.wasLost ||= /Not live/.test(document.querySelector('[data-testid=live]')?.textContent) }
+		new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true })
+	})
+	process.kill(victim, 'SIGKILL')
+	await page.waitForFunction(() => globalThis.wasLost)
 	await live(page).waitFor()
 }
 
@@ -20,7 +25,7 @@ async function silence(page) {
 	const stopped = pid()
 	process.kill(stopped, 'SIGSTOP')
 	try {
-		await page.getByTestId('banner').filter({ hasText: /Live updates lost 1[2-9] s ago/ }).waitFor()
+		await page.getByTestId('banner').filter({ hasText: /Live updates lost (1[2-9]|[2-9]\d|\d{3,}) s ago|lost \d+ min ago/ }).waitFor()
 	} finally {
 		process.kill(stopped, 'SIGCONT')
 	}
