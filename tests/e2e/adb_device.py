@@ -18,7 +18,7 @@ import threading
 import uuid
 
 from android_device import AndroidRoot
-from stack import run, wait_for
+from stack import free_port, run, wait_for
 
 VERSION, PAYLOAD_MAX, SYNC_CHUNK = 0x01000001, 1 << 20, 64 << 10
 FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir"
@@ -155,6 +155,8 @@ class Connection:
         self.device.opened.append(service)
         if self.device.unplug_at and self.device.unplug_at in service:
             raise Unplugged
+        if self.device.hold and self.device.hold[0] in service:
+            wait_for(self.device.hold[1], f"what holds {service}")
         kind, _, argument = service.partition(":")
         kind = kind.split(",")
         run_service = {"shell": self.device.shell, "exec": self.device.shell, "sync": self.device.sync}.get(kind[0])
@@ -191,6 +193,7 @@ class AdbDevice:
         self.unplug_after = None    # bytes pushed: the cable goes then
         self.space_bytes = None     # what may still be pushed
         self.unplugged = False
+        self.hold = None            # (text, condition): a service with it is opened once the condition is true
         self._furnish()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -403,9 +406,7 @@ class Adb:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        self.environment = {**os.environ, "ANDROID_ADB_SERVER_PORT": str(port), "HOME": str(self.folder),
+        self.environment = {**os.environ, "ANDROID_ADB_SERVER_PORT": str(free_port()), "HOME": str(self.folder),
                             "ADB_VENDOR_KEYS": "", "TMPDIR": str(self.folder), "ADB_MDNS_AUTO_CONNECT": "0"}
 
     def __enter__(self):
@@ -420,8 +421,14 @@ class Adb:
 
     def connect(self, device, state="device"):
         address = f"127.0.0.1:{device.port}"
-        self("connect", address, check=False)
-        wait_for(lambda: self.state(address) == state, f"{address} to be {state}: {self('devices').stdout}")
+
+        def there():
+            found = self.state(address)
+            if found is None:
+                self("connect", address, check=False)
+            return found == state
+
+        wait_for(there, f"{address} to be {state}: {self('devices').stdout}")
         return address
 
     def state(self, address):

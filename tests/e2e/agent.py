@@ -36,7 +36,7 @@ class Agent:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(30)
+            self.process.wait(180)
 
     def kill(self):
         self.stop(signal.SIGKILL)

@@ -102,7 +102,7 @@ class Netd:
     def __exit__(self, *_):
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-        self.thread.join(10)
+        self.thread.join(180)
 
     def _serve(self):
         while True:

@@ -52,7 +52,7 @@ class Stream:
     def rows(self, topic):
         return [row for name, rows, _ in self.events if name == topic for row in rows]
 
-    async def until(self, condition, what, seconds=15):
+    async def until(self, condition, what, seconds=180):
         """Waits until condition(self) is true; returns its value."""
         async def look():
             while not (value := condition(self)):
@@ -65,10 +65,10 @@ class Stream:
         except asyncio.TimeoutError:
             raise AssertionError(f"{seconds} s passed waiting for {what}; came: {self.events[-5:]}") from None
 
-    async def event(self, name, seconds=15):
+    async def event(self, name, seconds=180):
         return await self.until(lambda s: next((data for n, data, _ in s.events if n == name), None), name, seconds)
 
-    async def until_end(self, seconds=15):
+    async def until_end(self, seconds=180):
         await asyncio.wait_for(self.task, seconds)
 
     async def close(self):

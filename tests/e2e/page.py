@@ -22,7 +22,7 @@ def browse(stack, script, user="admin", **environment):
     printed."""
     folder = stack.state / "page"
     folder.mkdir(exist_ok=True)
-    done = run("node", HERE / script, check=False, timeout=300, env=os.environ | {
+    done = run("node", HERE / script, check=False, timeout=900, env=os.environ | {
         "MUSTER_WEB": str(HERE.parents[1] / "dashboard/web"), "MUSTER_LINK": login_link(stack, user), "HOME": str(folder),
         "MUSTER_SCRATCH": str(folder),
     } | {f"MUSTER_{name.upper()}": value for name, value in environment.items()})

@@ -44,7 +44,7 @@ def work(stack):
     for action in ("ping", "ping"):
         stack.muster("command", "send", "sim-007", action, "--wait")
     stack.muster("campaign", "create", "morning check", "ping", "--query", "device:sim-*", "--canary", "5", "--rate", "90", "--start")
-    wait_for(lambda: stack.value("select succeeded >= 24 from campaign order by id limit 1"), "most of the campaign", 120)
+    wait_for(lambda: stack.value("select succeeded >= 24 from campaign order by id limit 1"), "most of the campaign")
 
 
 def main():
@@ -56,7 +56,7 @@ def main():
         for sql in DETAILS_SQL:
             stack.rows(sql)
         work(stack)
-        wait_for(lambda: stack.value("select count(*) >= 3 from alert where state = 'active'"), "alerts", 90)
+        wait_for(lambda: stack.value("select count(*) >= 3 from alert where state = 'active'"), "alerts")
         out.mkdir(exist_ok=True)
         os.environ["MUSTER_SHOTS"] = str(out)
         print(browse(stack, "screenshots.mjs"))

@@ -34,7 +34,7 @@ def header(jws):
 
 
 def openssl(*arguments, data=b""):
-    done = subprocess.run(["openssl", *map(str, arguments)], input=data, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(["openssl", *map(str, arguments)], input=data, capture_output=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -64,7 +64,7 @@ class Key:
             signature = openssl("pkeyutl", "-sign", "-rawin", "-inkey", self.path, "-in", file.name)
         return signed + "." + b64(signature)
 
-    def command(self, device, n, action="ping", params=None, ttl_s=60, **members):
+    def command(self, device, n, action="ping", params=None, ttl_s=600, **members):
         now = int(time.time())
         return self.sign({"jti": str(uuid.uuid4()), "sub": device, "iat": now, "exp": now + ttl_s, "n": n, "action": action,
                           "params": params or {}} | members)

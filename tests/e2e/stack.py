@@ -5,9 +5,11 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import select
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -21,11 +23,13 @@ from paho.mqtt.properties import Properties
 
 BIN = pathlib.Path(os.environ.get("MUSTER_BIN", "build/sanitize/bin"))
 NEVER_EXPIRES = 0xFFFFFFFF
+HELD_PORTS = []  # sockets that hold the names of ports; see free_port()
 
 
-def wait_for(condition, what, seconds=30):
-    """Returns the first true value of condition(); fails naming what was waited for. Asking takes a third of the time at most, so
-    that a costly question leaves the processors to whom it asks about."""
+def wait_for(condition, what, seconds=180):
+    """Returns the first true value of condition(); fails naming what was waited for. The time is a guard against waiting for ever,
+    on a machine that is ten times slower, too. Asking takes a third of the time at most, so that a costly question leaves the
+    processors to whom it asks about."""
     deadline = time.monotonic() + seconds
     while True:
         asked = time.monotonic()
@@ -38,7 +42,7 @@ def wait_for(condition, what, seconds=30):
         threading.Event().wait(min(max(0.05, 2 * (now - asked)), 1))
 
 
-def run(*command, check=True, timeout=120, input=None, **options):  # pylint: disable=redefined-builtin
+def run(*command, check=True, timeout=300, input=None, **options):  # pylint: disable=redefined-builtin
     """Runs a command; its output as text. A failure shows what it printed. When its time is up, what it started ends with it."""
     words = [str(word) for word in command]
     if input is not None:
@@ -52,12 +56,30 @@ def run(*command, check=True, timeout=120, input=None, **options):  # pylint: di
                 os.killpg(process.pid, signal.SIGKILL)
             if not isinstance(failure, subprocess.TimeoutExpired):
                 raise
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=180)
             raise AssertionError(f"{' '.join(words)}: not done after {timeout} s\n{out}\n{err}") from None
     done = subprocess.CompletedProcess(words, process.returncode, out, err)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(words)}: exit {done.returncode}\n{out}\n{err}")
     return done
+
+
+def free_port():
+    """A port for a server of a test's own, of this process as long as it lives: below those of stacks (tools/stack_ports.c), which
+    are below those that the kernel gives out."""
+    for port in random.sample(range(10_000, 12_000), 2_000):
+        held, probe = socket.socket(socket.AF_UNIX), socket.socket()
+        with probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                held.bind(f"\0muster-port-{port}")
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                held.close()
+                continue
+        HELD_PORTS.append(held)
+        return port
+    raise AssertionError("no port is free from 10000 to 11999")
 
 
 def ended(connection):
@@ -105,7 +127,7 @@ class Stack:
         return self
 
     def up(self):
-        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments, timeout=300,
+        done = self.muster("up", "--detach", "--auto-ports", "--json", *self.arguments, timeout=600,
                            env=os.environ | postgres_environment() | {"MUSTER_TEST_FSYNC": self.FSYNC})
         self.info = json.loads(done.stdout)
         self.ports = self.info["ports"]
@@ -204,8 +226,15 @@ class Stack:
     def enroll(self, name):
         """Enrols a device over HTTPS with openssl and curl: (certificate path, key path, the bridge's answer)."""
         key, csr = self.csr(name)
-        status, answer = self.post("/v1/enroll", {"token": self.token("--device", name), "csr": csr})
-        assert status == 201, answer
+        body, answers = {"token": self.token("--device", name), "csr": csr}, []
+
+        def enrolled():
+            answers.append(self.post("/v1/enroll", body))
+            return answers[-1][0] != 503  # asked again with the same key, as that answer wants
+
+        wait_for(enrolled, f"{name} to be enrolled")
+        status, answer = answers[-1]
+        assert status == (201 if len(answers) == 1 else 200) or status == 201, answer
         certificate = key.with_suffix(".crt")
         certificate.write_text(answer["certificate"])
         return certificate, key, answer
@@ -276,5 +305,5 @@ class Device:
         """The highest seq that was said to be stored."""
         return max((json.loads(text)["seq"] for text in self.received("stored")), default=0)
 
-    def wait_stored(self, seconds=30):
+    def wait_stored(self, seconds=180):
         wait_for(lambda: self.stored() >= self.seq, f"stored up to {self.seq} for {self.name}", seconds)

@@ -70,7 +70,7 @@ class Agent:
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(30)
+            self.process.wait(180)
 
     def request(self, action, **params):
         """The id of a new command."""
@@ -84,7 +84,7 @@ class Agent:
         return self.stack.rows("select state, body from command_result where device = %s and command = %s order by seq",
                                self.name, command)
 
-    def wait(self, command, state=None, seconds=40):
+    def wait(self, command, state=None, seconds=180):
         ends = [state] if state else ["succeeded", "failed", "rejected", "cancelled"]
         found = wait_for(lambda: [row for row in self.state(command) if row[0] in [*ends, "rejected"]], f"{ends} of {command}",
                          seconds)
@@ -146,9 +146,10 @@ def test_output_is_followed_as_it_comes(stack, agent, tmp_path):
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = follower.stdout.readline()
     assert line == "first\n", (line, follower.stderr.read())
+    agent.wait(command, "running")
     assert agent.state(command)[-1][0] == "running"
     go.touch()
-    rest, complaint = follower.communicate(timeout=40)
+    rest, complaint = follower.communicate(timeout=180)
     assert (rest, complaint, follower.returncode) == ("läst\ufffd\n", "", 0)
     state, body = agent.wait(command)
     assert state == "succeeded" and body["output"] == {"bytes": 13, "cut": False, "status": 0}
@@ -270,12 +271,12 @@ class Commanding:
                                        "command_counter", (device,)).fetchone()[0]
             kid = database.execute("select kid from signing_key where retired_at is null").fetchone()[0]
         signed = part({"alg": "EdDSA", "kid": kid, "typ": "muster-command+jws"}) + b"." + part(
-            {"jti": command, "sub": device, "iat": now, "exp": now + 60, "n": counter, "action": action, "params": params})
+            {"jti": command, "sub": device, "iat": now, "exp": now + 600, "n": counter, "action": action, "params": params})
         text = self.stack.state / "test-signed"
         text.write_bytes(signed)
         key = next((self.stack.state / "keys").glob("*command*"))
         signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", text],
-                                   check=True, capture_output=True, timeout=30).stdout
+                                   check=True, capture_output=True, timeout=180).stdout
         return command, signed + b"." + part(signature)
 
 
@@ -398,7 +399,7 @@ def test_unenroll_leaves_when_the_server_knows(stack):
     with Agent(stack, "till-3", ALL) as agent:
         state, _, command = agent.order("unenroll")
         assert state == "succeeded"
-        assert agent.process.wait(30) == 0
+        assert agent.process.wait(180) == 0
         left = {path.name for path in (agent.folder / "state").iterdir()}
         assert left <= {"lock", "outbox.db.lock"}, left
-        assert stack.muster_json("command", "status", command)["state"] == "succeeded"
+        wait_for(lambda: stack.muster_json("command", "status", command)["state"] == "succeeded", "commander to know")

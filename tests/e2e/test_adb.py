@@ -47,7 +47,7 @@ interval_s = 1;
         assert "nothing to ask for" in shell(f"{agent} request {options}", check=False).stderr
 
         shell(f"sh {HOME}/service.sh start")
-        wait_for(lambda: stack.rows("select 1 from telemetry where device = %s", name), "the first heartbeat", 60)
+        wait_for(lambda: stack.rows("select 1 from telemetry where device = %s", name), "the first heartbeat")
         report = shell(f"{agent} check {options} --json", check=False)
         assert report.returncode == 0, report.stdout + report.stderr
         stored = stack.rows("select fingerprint from device where device = %s", name)
@@ -66,4 +66,4 @@ def test_the_walk_through_works_as_typed(stack, adb, tmp_path):
                 "bridge": f"https://localhost:{stack.ports['bridge']}", "ca": str(stack.state / "ca/service.crt")}
         done = run("bash", "-c", script, cwd=tmp_path, env={**adb.environment, **said}, input="")
         assert "enrolled as adb-typed" in done.stdout and token not in done.stdout + done.stderr
-        wait_for(lambda: stack.rows("select 1 from telemetry where device = 'adb-typed'"), "the first heartbeat", 60)
+        wait_for(lambda: stack.rows("select 1 from telemetry where device = 'adb-typed'"), "the first heartbeat")

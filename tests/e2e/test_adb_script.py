@@ -140,8 +140,11 @@ def test_two_at_once_and_the_faults_of_others(stack, adb, tmp_path):
         strangers = adb.connect(four, "unauthorized"), adb.connect(five, "offline")
         code, rows, said = enroll(adb, script)
         assert code == 2 and "--all" in said and not rows
+        for here, there in ((one, two), (two, one)):  # neither ends before the other has begun
+            here.hold = "enroll.sh finish", lambda there=there: any("enroll.sh prepare" in service for service in there.opened)
         code, rows, said = enroll(adb, script, "--all")
         assert code == 7, said
+        one.hold = two.hold = None
         for address in good:
             assert rows[address]["result"] == "enrolled", said
             assert re.fullmatch("d-[0-9a-f]{12}", rows[address]["name"])
@@ -322,7 +325,7 @@ def test_a_broker_that_is_away(stack, adb, tmp_path, device):
     whole = script.read_text()
     script.write_text(whole.replace('"127.0.0.1" ]', '"127.0.0.2" ]'))
     assert script.read_text() != whole
-    why, cure = failed(adb, script, device, "--wait", "3")
+    why, cure = failed(adb, script, device, "--wait", "10")
     assert "does not reach the broker" in why and "firewall" in cure
     script.write_text(whole)
     code, rows, said = enroll(adb, script)
@@ -334,7 +337,7 @@ def test_a_revoked_device_is_told_and_comes_back(stack, adb, tmp_path, device):
     script = make_script(stack, tmp_path, "--token", stack.token("--device", name))
     succeeds(adb, script, device)
     stack.muster("device", "revoke", name, "--reason", "test", "--yes")
-    why, cure = failed(adb, script, device, "--wait", "10")
+    why, cure = failed(adb, script, device, "--wait", "20")
     assert "certificate is not taken any more" in why and "--anew" in cure
     token = tmp_path / "token"
     token.write_text(stack.token("--device", name))

@@ -20,7 +20,7 @@ HOLDOFF_S = 4
 CONFIG = """
 smtp: {{ url = "smtp://localhost:{mail.port}"; from = "muster@example.org"; user = "{user}"; password_file = "{password}";
     ca_file = "{mail.ca}"; }};
-webhook: {{ key_file = "{state}/keys/webhook.key"; reach = "any"; retry_s = 1; breaker_open_s = 1; timeout_s = 2; }};
+webhook: {{ key_file = "{state}/keys/webhook.key"; reach = "any"; retry_s = 1; breaker_open_s = 1; timeout_s = 20; }};
 alert: {{ look_s = 1; holdoff_s = {holdoff}; flap_s = 600; }};
 """
 
@@ -106,7 +106,7 @@ class Api:
     def alerts(self, rule, state="active"):
         return self("GET", f"alerts?rule={rule}&state={state}&limit=500")["items"]
 
-    def wait(self, rule, count=1, state="active", seconds=40):
+    def wait(self, rule, count=1, state="active", seconds=180):
         return wait_for(lambda: len(self.alerts(rule, state)) == count and self.alerts(rule, state) or (count == 0 and [True]
                         if not self.alerts(rule, state) else None), f"{count} alerts {state} of rule {rule}", seconds)
 
@@ -151,7 +151,7 @@ def fleet(stack):
 
 @pytest.fixture(scope="module")
 def sees(stack, mailbox):
-    wait_for(lambda: stack.rows("select from alert_clock where cell = 1 and sees"), "the clock to run", 60)
+    wait_for(lambda: stack.rows("select from alert_clock where cell = 1 and sees"), "the clock to run")
 
 
 def test_an_installation_begins_with_sound_rules(stack, api):
@@ -181,7 +181,7 @@ def test_every_kind_about_devices_is_raised_and_cleared(stack, api, sees):
             "below": api.rule("metric", {"metric": "load1", "when": "below", "value": 2, "for_s": 0, "margin": 3}, **query),
             "certificate": api.rule("certificate", {"days": 3650}, **query),
             "fingerprint": api.rule("fingerprint", {"count": 1}, **query),
-            "command": api.rule("command", {"count": 2, "window_s": 60}, **query),
+            "command": api.rule("command", {"count": 2, "window_s": 3600}, **query),
             "elsewhere": api.rule("disk", {"above": 90, "for_s": 0}, query="device:nobody"),
         }
         stack.rows("update device set mismatches = 1, mismatch_at = now() where device = 'probe' returning 1")
@@ -193,7 +193,7 @@ def test_every_kind_about_devices_is_raised_and_cleared(stack, api, sees):
             say(load1=1, disk_total=100, disk_free=5, battery_pct=5, charging=False, pressure=30)
             return {name for name, rule in rules.items() if api.alerts(rule)}
 
-        wait_for(lambda: again() == set(rules) - {"elsewhere"}, "an alert of each kind", 30)
+        wait_for(lambda: again() == set(rules) - {"elsewhere"}, "an alert of each kind")
         assert api.alerts(rules["elsewhere"]) == []
         # What each would have hit is told without making it.
         for name, rule in rules.items():
@@ -227,7 +227,7 @@ def test_every_kind_about_devices_is_raised_and_cleared(stack, api, sees):
 
 
 def test_kinds_about_the_whole_are_raised_and_cleared(stack, api, sees):
-    quarantine = api.rule("quarantine", {"count": 3, "window_s": 60})
+    quarantine = api.rule("quarantine", {"count": 3, "window_s": 3600})
     campaign = api.rule("campaign", {"ended": 1, "error_pct": 10})
     push = api.rule("push", {"for_s": 0})
     ingest = api.rule("ingest", {"for_s": 0})
@@ -235,7 +235,7 @@ def test_kinds_about_the_whole_are_raised_and_cleared(stack, api, sees):
         stack.rows("insert into quarantine (device, topic, reason, payload, bytes) values ('probe', 't', 'r', '', 0) returning 1")
     number = stack.value("insert into campaign (name, action, ttl_s, created_by, state, stopped, reason) values"
                          " ('firmware', 'ping', 60, 'test', 'paused', true, 'too many errors') returning id")
-    stack.rows("insert into alert_fact values ('push', 'svc.elsewhere', now() + interval '1 minute', true) returning 1")
+    stack.rows("insert into alert_fact values ('push', 'svc.elsewhere', now() + interval '1 hour', true) returning 1")
     stack.rows("insert into ingest_sight values ('svc.elsewhere', 7, now(), now() - interval '1 minute') returning 1")
     assert api.wait(quarantine)[0]["object"] == "quarantine"
     assert api.wait(campaign)[0]["title"] == "firmware stopped: too many errors"
@@ -301,10 +301,10 @@ def test_the_page(stack, api, sees):
 
 
 def test_a_fleet_that_goes_is_one_message_and_silence_is_kept(stack, api, sees, mailbox, receiver, fleet):
-    wait_for(fleet.online, "the simulators", 90)
+    wait_for(fleet.online, "the simulators")
     rule = api.rule("offline", {"for_s": 1}, query="device:sim-*", severity="critical")
     quiet = api("POST", "silences", {"query": "device:sim-003", "for_s": 600, "reason": "it is in repair"})
-    times = {"wait_s": 2, "interval_s": 1, "routes": [{"rule": rule, "severity": "warning"}]}
+    times = {"wait_s": 8, "interval_s": 1, "routes": [{"rule": rule, "severity": "warning"}]}
     hook = api("POST", "channels", {"name": "pager", "kind": "webhook", "url": receiver.url, **times})
     assert len(hook["secret"]) == 43 and "secret" not in api("GET", "channels")["items"][0]
     api("POST", "channels", {"name": "ops", "kind": "email", "addresses": ["ops@example.com", "ada@example.com"], **times})
@@ -331,7 +331,7 @@ def test_a_fleet_that_goes_is_one_message_and_silence_is_kept(stack, api, sees, 
     assert renewed["secret"] != hook["secret"]
     fleet.start()
     # They come back: one message more. The one that was silenced was never mentioned.
-    wait_for(lambda: sum(event["data"]["cleared"] for event in receiver.events()) == SIMS - 1, "all to be told as cleared", 60)
+    wait_for(lambda: sum(event["data"]["cleared"] for event in receiver.events()) == SIMS - 1, "all to be told as cleared")
     headers, body = receiver.requests[-1]
     assert headers["Muster-Signature"] == signature(stack, renewed["secret"], headers["Muster-Timestamp"], body)
     assert headers["Muster-Signature"] != signature(stack, hook["secret"], headers["Muster-Timestamp"], body)
@@ -362,7 +362,7 @@ def secrets_are_nowhere(stack, api, secret):
 
 def test_a_restart_of_any_part_raises_none(stack, api, sees, fleet, receiver):
     """for_s is far below what a restart takes: only that nothing is counted while nobody could see keeps it quiet."""
-    wait_for(fleet.online, "the simulators", 90)
+    wait_for(fleet.online, "the simulators")
     rule = api.rule("offline", {"for_s": 1}, query="device:sim-*")
     api("POST", "channels", {"name": "watch", "kind": "webhook", "url": receiver.url, "wait_s": 0, "interval_s": 1,
                              "routes": [{"rule": rule}]})
@@ -384,11 +384,11 @@ def test_a_restart_of_any_part_raises_none(stack, api, sees, fleet, receiver):
             stack.muster("stack", "restart", part, check=False)
         else:
             stack.kill(part)
-        wait_for(lambda since=since: seen(since), f"time to be counted after {part}", 90)
+        wait_for(lambda since=since: seen(since), f"time to be counted after {part}")
         clock = stack.value("select clock_ms from alert_clock where cell = 1")
-        wait_for(lambda clock=clock: stack.value("select clock_ms from alert_clock where cell = 1") > clock + 1500, "time", 60)
+        wait_for(lambda clock=clock: stack.value("select clock_ms from alert_clock where cell = 1") > clock + 1500, "time")
         assert stack.rows("select object, raised_at from alert where rule = %s", rule) == [], part
     assert receiver.requests == []
     # The control: the same rule sees devices that really go, and somebody is told.
     fleet.kill()
-    wait_for(lambda: sum(event["data"]["raised"] for event in receiver.events()) == SIMS, "all to be told", 60)
+    wait_for(lambda: sum(event["data"]["raised"] for event in receiver.events()) == SIMS, "all to be told")

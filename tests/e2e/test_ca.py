@@ -54,7 +54,7 @@ class Kiosk(Device):
         return wait_for(lambda: [body for body in map(json.loads, self.received("certificate"))
                                  if body.get("request") == request], f"an answer to {request}")[-1]
 
-    def has(self, seconds=20):
+    def has(self, seconds=180):
         """Proves its session with a message that is stored."""
         wait_for(self.client.is_connected, f"{self.name} to be connected", seconds)
         self.publish("telemetry", self.next(uptime_s=1))
@@ -72,7 +72,7 @@ def issuer(path):
 def shown(stack, port):
     """The certificate that a server shows: (issuer, serial)."""
     done = subprocess.run(["openssl", "s_client", "-connect", f"localhost:{stack.ports[port]}", "-tls1_2"], input="",
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=180)
     path = stack.state / "test-devices/shown.crt"
     path.parent.mkdir(exist_ok=True)
     path.write_text("-----BEGIN" + done.stdout.split("-----BEGIN", 1)[1].split("-----END")[0] + "-----END CERTIFICATE-----\n")
@@ -95,7 +95,7 @@ def sims_report(stack):
     """Both simulated devices have something stored from now on."""
     since = stack.value("select now()")
     wait_for(lambda: stack.value("select count(distinct device) from device_state where device like 'sim-%%' and last_seen > %s",
-                                 since) == 2, "the simulated devices to report", 60)
+                                 since) == 2, "the simulated devices to report")
 
 
 def age(stack, device, days):
@@ -140,7 +140,7 @@ def post_renew(stack, body, *certificate):
     return subprocess.run(
         ["curl", "-sS", "--cacert", stack.state / "ca/service.crt", "-H", "Content-Type: application/json", "-w", "\n%{http_code}",
          *(["--cert", certificate[0], "--key", certificate[1]] if certificate else []), "--data-binary", "@-",
-         f"https://localhost:{stack.ports['bridge']}/v1/renew"], input=json.dumps(body), capture_output=True, text=True, timeout=60)
+         f"https://localhost:{stack.ports['bridge']}/v1/renew"], input=json.dumps(body), capture_output=True, text=True, timeout=180)
 
 
 def over_https(stack, body, *certificate):
@@ -271,12 +271,13 @@ def test_broken_requests_are_refused_everywhere(stack):
 
 def test_a_flood_of_requests_is_answered_ten_times_a_minute(stack):
     with Kiosk(stack, "flood-1") as kiosk:
+        began = time.monotonic()
         for number in range(40):
             kiosk.publish("csr", {"request": f"f-{number}", "csr": "x"})
         kiosk.has()
-        wait_for(lambda: len(kiosk.received("certificate")) == 10, "ten answers")
+        wait_for(lambda: len(kiosk.received("certificate")) >= 10, "ten answers")
         kiosk.has()
-        assert len(kiosk.received("certificate")) == 10
+        assert len(kiosk.received("certificate")) <= 11 + (time.monotonic() - began) / 6
 
 
 def test_keys_are_for_their_owner_alone(stack):
@@ -334,7 +335,7 @@ def test_the_service_ca_changes_and_nobody_is_cut_off(stack):
             assert shown(stack, port)[0] == new_name
         shop.has(60)
         assert shop.lost == 1, "by the restart alone"
-        wait_for(lambda: sims_online(stack), "the simulated devices to come back", 60)
+        wait_for(lambda: sims_online(stack), "the simulated devices to come back")
         sims_report(stack)
         assert {part: stack.pid(part) for part in pids} == pids, "the daemons came back by themselves"
         assert stack.muster_json("command", "send", "sim-001", "ping", "--wait")["state"] == "succeeded"
@@ -342,7 +343,7 @@ def test_the_service_ca_changes_and_nobody_is_cut_off(stack):
         old_file = folder / "old-root.crt"
         old_file.write_text(old_root)
         done = subprocess.run(["openssl", "s_client", "-connect", f"localhost:{stack.ports['devices']}", "-CAfile", old_file,
-                               "-verify_return_error", "-tls1_2"], input="", capture_output=True, text=True, timeout=30)
+                               "-verify_return_error", "-tls1_2"], input="", capture_output=True, text=True, timeout=180)
         assert "certificate verify failed" in done.stderr, done.stderr
 
         def old_service():

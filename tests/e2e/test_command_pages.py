@@ -29,7 +29,7 @@ def fleet(stack):
              "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", str(SIMS), "--prefix", "sim-", "--sign"],
             stdout=log, stderr=log)
     try:
-        wait_for(lambda: stack.value("select count(*) from device_state where presence = 'online'") == SIMS, "the fleet", 60)
+        wait_for(lambda: stack.value("select count(*) from device_state where presence = 'online'") == SIMS, "the fleet")
         stack.rows("update device set tags = case when mod(substr(device, 5)::integer, 2) = 0 then array['old shelf']"
                    " when device = 'sim-001' then array['useless'] else '{}' end returning 1")
         for name, role in (("second", "operator"), ("watcher", "viewer")):
@@ -37,7 +37,7 @@ def fleet(stack):
         yield simulator
     finally:
         simulator.terminate()
-        simulator.wait(30)
+        simulator.wait(180)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def campaign(stack, **body):
 
 
 def test_a_campaign_waits_for_its_time(stack):
-    at_ms = int(time.time() * 1000) + 2000
+    at_ms = int(time.time() * 1000) + 5000
     status, made = campaign(stack, name="later", action="ping", target={"device": "sim-004"}, at=at_ms, start=True)
     assert status == 201 and made["at"] and not made["in_window"], made
     wait_for(lambda: stack.value("select state = 'finished' from campaign where name = 'later'"), "its end")

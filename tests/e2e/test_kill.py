@@ -12,11 +12,12 @@ import subprocess
 from stack import wait_for
 
 STACK_ARGS = ["--sims", "0"]
-COUNT, LIMIT, INTERVAL_MS = 20, 150, 100
+COUNT, LIMIT, INTERVAL_MS = 20, 150, 100  # LIMIT: readings of each device at the least
+DRAIN_S = 300
 
 
 class Fleet:
-    """20 simulated devices in one process, with their ledger."""
+    """20 simulated devices in one process, with their ledger. They report until finish()."""
 
     def __init__(self, stack, prefix, *arguments, token_options=()):
         self.stack, self.prefix = stack, prefix
@@ -30,7 +31,8 @@ class Fleet:
         self.process = subprocess.Popen(
             [stack.bin / "muster-sim", "run", "--state", self.folder, "--bridge", f"https://localhost:{stack.ports['bridge']}",
              "--ca", stack.state / "ca/service.crt", "--token-file", token, "--count", str(COUNT), "--prefix", prefix,
-             "--interval-ms", str(INTERVAL_MS), "--ledger", self.ledger, "--json", *arguments],
+             "--interval-ms", str(INTERVAL_MS), "--ledger", self.ledger, "--drain-s", str(DRAIN_S), "--backoff-ms", "2000", "--json",
+             *arguments],
             stdout=self.output, stderr=subprocess.STDOUT)
 
     def __enter__(self):
@@ -39,17 +41,22 @@ class Fleet:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(180)
         self.output.close()
 
-    def finish(self, seconds):
+    def finish(self):
+        """No more readings; once all outboxes are empty, what the devices counted."""
+        self.process.terminate()
         try:
-            assert self.process.wait(seconds) == 0
+            assert self.process.wait(DRAIN_S + 30) == 0
         except (subprocess.TimeoutExpired, AssertionError):
             self.output.seek(0)
             raise AssertionError(f"the devices did not finish: {self.output.read()[-3000:]}") from None
         self.output.seek(0)
         return json.loads([line for line in self.output.read().splitlines() if '"stored"' in line][-1])
+
+    def lines(self):
+        return len(self.ledger.read_text().splitlines()) if self.ledger.exists() else 0
 
     def rows(self):
         return self.stack.value("select count(*) from telemetry where device like %s", self.prefix + "%")
@@ -70,20 +77,23 @@ class Fleet:
 
 
 def test_nothing_lost_nothing_twice(stack):
-    with Fleet(stack, "kill-", "--limit", str(LIMIT)) as fleet:
-        wait_for(lambda: fleet.rows() > 100, "the fleet to report", 60)
+    with Fleet(stack, "kill-") as fleet:
+        wait_for(lambda: fleet.rows() > 100, "the fleet to report")
         commands = []
         for part in ("ingest", "commander", "broker", "postgres", "agent"):
             commands += [ping(stack, f"kill-{number:03}") for number in range(1, 5)]
             before = fleet.rows()
-            stack.kill(part)
-            wait_for(lambda: recovered(fleet, before), f"rows after kill -9 of {part}", 60)
-        summary = fleet.finish(180)
+            if part == "broker":
+                kill_holding(stack, fleet, 100)
+            else:
+                stack.kill(part)
+            wait_for(lambda: recovered(fleet, before), f"rows after kill -9 of {part}")
+        wait_for(lambda: fleet.lines() >= COUNT * LIMIT, "the devices to have said enough")
+        summary = fleet.finish()
         wait_for(lambda: stack.value("select count(*) from command where id::text = any(%s) and state = 'succeeded'",
-                                     commands) == len(commands), "every ping to succeed", 90)
+                                     commands) == len(commands), "every ping to succeed")
     lost, twice, foreign = fleet.compare()
     assert (lost, twice, foreign) == ([], [], [])
-    assert len(fleet.ledger.read_text().splitlines()) >= COUNT * LIMIT
     assert summary["resent"] > 0, "no redelivery was seen: the run tested nothing"
     # A command that came again is answered again, but done once: the devices' own journal tells.
     effects = collections.Counter(line.split()[2] for line in (fleet.folder / "kill-commands.journal").read_text().splitlines()
@@ -93,10 +103,22 @@ def test_nothing_lost_nothing_twice(stack):
     assert {row for row in ends if row[0] in commands} == {(command, 1) for command in commands}
 
 
+def kill_holding(stack, fleet, count):
+    """SIGKILL of the broker while it holds messages that it has acknowledged, for ingest stands still."""
+    ingest = stack.pid("ingest")
+    os.kill(ingest, signal.SIGSTOP)
+    try:
+        lines = fleet.lines()
+        wait_for(lambda: fleet.lines() > lines + count, "messages held by the broker")
+        stack.kill("broker")
+    finally:
+        os.kill(ingest, signal.SIGCONT)
+
+
 def ping(stack, device):
     """Asks for a ping; while the database is on its way back the answer is exit 5, "try again"."""
     done = wait_for(lambda: (lambda one: one if one.returncode != 5 else None)(
-        stack.muster("command", "send", device, "ping", "--json", check=False)), "the API to take a command", 60)
+        stack.muster("command", "send", device, "ping", "--json", check=False)), "the API to take a command")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["id"]
 
@@ -119,7 +141,7 @@ def test_the_agent_too(stack):
     for _ in range(3):
         stack.kill("agent")
         before = count()
-        wait_for(lambda: count() > before, "the agent to report again", 60)
+        wait_for(lambda: count() > before, "the agent to report again")
     epochs = stack.rows("select epoch, contiguous, highest, dropped from ledger where device = %s and epoch not like '-%%'", device)
     assert len(epochs) == 1, "one outbox, one epoch"
     epoch, contiguous, highest, dropped = epochs[0]
@@ -133,17 +155,10 @@ def test_the_agent_too(stack):
 
 def test_negative_control_delete_on_puback_is_caught(stack):
     """Devices that trust PUBACK lose what the broker held in memory; the same comparison must see it."""
-    with Fleet(stack, "naive-", "--limit", "40", "--forget-on-puback") as fleet:
-        wait_for(lambda: fleet.rows() > 20, "the naive fleet to report", 60)
-        ingest = stack.pid("ingest")
-        os.kill(ingest, signal.SIGSTOP)
-        try:
-            lines = len(fleet.ledger.read_text().splitlines())
-            wait_for(lambda: len(fleet.ledger.read_text().splitlines()) > lines + 100, "messages held by the broker", 60)
-            stack.kill("broker")
-        finally:
-            os.kill(ingest, signal.SIGCONT)
-        fleet.finish(120)
+    with Fleet(stack, "naive-", "--forget-on-puback") as fleet:
+        wait_for(lambda: fleet.rows() > 20, "the naive fleet to report")
+        kill_holding(stack, fleet, 100)
+        fleet.finish()
     stack.muster("stack", "restart", "ingest")
     lost, _, _ = fleet.compare()
     assert len(lost) > 0, "the loss was not seen: the test of the real fleet proves nothing"

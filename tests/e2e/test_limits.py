@@ -1,7 +1,9 @@
 """Limits at the broker: a device that floods is refused with a reason it sees, the fleet sees it as an event, everybody else
 goes on undisturbed, and what was refused gets through later."""
 import json
+import os
 import re
+import signal
 import time
 
 import pytest
@@ -59,7 +61,7 @@ def test_a_flood_is_refused_visibly_and_disturbs_nobody(strict):
     assert 100 <= accepted <= 100 + 20 * took + 1, f"{accepted} of 400 in {took:.1f} s"
     wait_for(lambda: readings(strict, "flood-1") == accepted, "just the accepted ones to be stored")
     # At least one notice; a second only for what came more than a second after the first refusal, a minute later.
-    found = wait_for(lambda: exceeded(strict, "flood-1"), "the event", 10)
+    found = wait_for(lambda: exceeded(strict, "flood-1"), "the event")
     assert len(found) == 1
     messages, size, body = found[0]
     assert 0 < messages <= refused and (took > 0.9 or messages == refused)
@@ -70,17 +72,21 @@ def test_a_flood_is_refused_visibly_and_disturbs_nobody(strict):
 
 def test_bytes_are_limited_too(strict):
     strict.enroll("flood-2")
-    codes = publish_lines(strict, "flood-2", "fleet/v1/flood-2/telemetry", [json.dumps({f"note{i}": "x" * 1000 for i in range(90)})] * 8)
-    assert codes.count(0) == 4 and codes.count(135) == 4, "400,000 bytes hold four of these"
-    assert wait_for(lambda: exceeded(strict, "flood-2"), "the event", 10)[0][0] == 4
+    text, began = json.dumps({f"note{i}": "x" * 1000 for i in range(90)}), time.monotonic()
+    codes = publish_lines(strict, "flood-2", "fleet/v1/flood-2/telemetry", [text] * 8)
+    more = int((time.monotonic() - began) * LIMITS["bytes_per_s"] / len(text)) + 1  # what the time that it took lets in besides
+    assert 4 <= codes.count(0) < 4 + more and codes.count(0) + codes.count(135) == 8, "400,000 bytes hold four of these"
+    told = wait_for(lambda: exceeded(strict, "flood-2"), "the event")[0][0] if codes.count(135) else 0
+    assert 0 < told <= codes.count(135) and (more > 1 or told == 4)
 
 
 def test_an_array_is_no_way_round(strict):
     strict.enroll("flood-4")
-    array = json.dumps([{"n": n} for n in range(60)])
+    array, began = json.dumps([{"n": n} for n in range(100)]), time.monotonic()
     codes = publish_lines(strict, "flood-4", "fleet/v1/flood-4/telemetry", [array] * 3)
-    assert codes == [0, 135, 135], "100 readings at once, and the second array would make 120"
-    wait_for(lambda: readings(strict, "flood-4") == 60, "the first one")
+    took = time.monotonic() - began
+    assert codes == [0, 135, 135] or took >= 100 / LIMITS["messages_per_s"], "100 readings at once, and the second array would make 200"
+    wait_for(lambda: readings(strict, "flood-4") == 100 * codes.count(0), "the first one")
 
 
 def test_what_was_refused_is_stored_once_it_comes_again(strict):
@@ -96,11 +102,18 @@ def test_what_was_refused_is_stored_once_it_comes_again(strict):
                     device.publish("telemetry", message)
             return device.stored() == 150
 
-        for message in sent:
-            device.publish("telemetry", message)
-        wait_for(lambda: exceeded(strict, "flood-3"), "the event", 10)
-        assert 0 < device.stored() < 150
-        wait_for(again, "all to be stored", 60)
+        broker = strict.pid("broker")
+        device.client.max_inflight_messages_set(1000)
+        os.kill(broker, signal.SIGSTOP)  # so that they come at once
+        try:
+            for message in sent:
+                device.publish("telemetry", message)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        wait_for(lambda: exceeded(strict, "flood-3"), "the event")
+        wait_for(device.stored, "what was let in to be stored")
+        assert device.stored() < 150
+        wait_for(again, "all to be stored")
         assert readings(strict, "flood-3") == 150
         assert device.client.is_connected(), "refusing does not cut the session"
 
@@ -119,8 +132,9 @@ def test_an_operator_has_a_limit_of_its_own(strict):
     strict.muster("operator", "add", "hasty")
     files = strict.operator_files("hasty")
     requests = ['{"device":"calm-1","action":"ping","ttl_s":5}'] * 12
+    began = time.monotonic()
     codes = publish_lines(strict, "op.hasty", "ops/v1/op.hasty/request", requests, strict.ports["services"], files)
-    assert codes.count(0) in (5, 6, 7) and codes.count(0) + codes.count(135) == 12
+    assert 5 <= codes.count(0) <= 6 + time.monotonic() - began and codes.count(0) + codes.count(135) == 12
     # Services are not limited: as many as a flood, all of them taken.
     ingest = ["--cafile", strict.state / "ca/service.crt", "--cert", strict.state / "certs/ingest.crt",
               "--key", strict.state / "certs/ingest.key"]
@@ -162,7 +176,7 @@ def test_what_gets_past_the_broker_is_stored_and_told(open_broker):
         loud.wait_stored()
         took = time.monotonic() - began
         calm.wait_stored()
-        told = wait_for(lambda: exceeded(open_broker, "loud-1"), "the event", 10)
+        told = wait_for(lambda: exceeded(open_broker, "loud-1"), "the event")
     assert readings(open_broker, "loud-1") == 600, "nothing is refused"
     assert open_broker.rows("select received, duplicates, contiguous from ledger where device = 'loud-1'") == [(600, 0, 600)]
     assert len(told) == 1
@@ -178,6 +192,6 @@ def test_bytes_that_get_past_the_broker_too(open_broker):
         for _ in range(8):
             loud.publish("telemetry", loud.next(**{f"note{i}": "x" * 1000 for i in range(90)}))
         loud.wait_stored()
-        messages, size, _ = wait_for(lambda: exceeded(open_broker, "loud-2"), "the event", 10)[0]
+        messages, size, _ = wait_for(lambda: exceeded(open_broker, "loud-2"), "the event")[0]
     assert messages == 0 and 0 < size <= 8 * 95_000 - 300_000
     assert readings(open_broker, "loud-2") == 8

@@ -24,7 +24,7 @@ class Operator:
     def ask(self, request, answers):
         """Publishes a request; returns the first `answers` replies, as mosquitto_sub prints them."""
         subscriber = subprocess.Popen(  # line by line, so that its "Subscribed" is seen in time
-            ["stdbuf", "-oL", "mosquitto_sub", *self.access, "-q", "1", "-d", "-W", "30", "-C", str(answers), "-t", f"ops/v1/{self.name}/reply"],
+            ["stdbuf", "-oL", "mosquitto_sub", *self.access, "-q", "1", "-d", "-W", "180", "-C", str(answers), "-t", f"ops/v1/{self.name}/reply"],
             stdout=subprocess.PIPE, text=True)
         try:
             lines = iter(subscriber.stdout.readline, "")
@@ -51,7 +51,7 @@ def test_ping_by_mosquitto_pub(stack, alice):
 
 
 def test_mosquitto_rr_gets_its_answer(stack, alice):
-    done = run("mosquitto_rr", *alice.access, "-q", "1", "-W", "30", "-t", f"ops/v1/{alice.name}/request",
+    done = run("mosquitto_rr", *alice.access, "-q", "1", "-W", "180", "-t", f"ops/v1/{alice.name}/request",
                "-e", f"ops/v1/{alice.name}/rr-7", "-m", '{"device":"sim-002","action":"ping"}')
     assert json.loads(done.stdout.splitlines()[0])["state"] == "queued"
 

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 import urllib.parse
 
 import pytest
@@ -87,7 +88,7 @@ class Agent:
                 [self.stack.bin / "muster-agent", "register", "--config", self.config, "--device", self.name, *arguments],
                 stdout=output, stderr=subprocess.STDOUT, env=environment)
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=180):
         return self.process.wait(seconds)
 
     def text(self):
@@ -144,7 +145,7 @@ def test_from_nothing_to_the_first_heartbeat(stack):
         assert item["serial"] == "SN-1" and item["info"]["os"] and len(item["fingerprint"]) == 64
         assert item["id"] in agent.text(), "people compare the id with what the device shows"
         stack.muster("device", "approve", item["id"], "--tags", "shop,north", "--reason", "seen on the shelf")
-        wait_for(lambda: stack.rows("select 1 from telemetry where device = 'till-1'"), "its first heartbeat", 60)
+        wait_for(lambda: stack.rows("select 1 from telemetry where device = 'till-1'"), "its first heartbeat")
         assert stack.value("select tags from device where device = 'till-1'") == ["shop", "north"]
         assert state_of(stack, "till-1") == ("issued", "till-1", "seen on the shelf", "admin")
         events = stack.rows("select type, reason from enrollment_event where registration = %s order by id", item["id"])
@@ -228,7 +229,7 @@ def test_approval_while_the_bridge_is_away(stack):
         agent.register()
         wait_for(lambda: "trying again" in agent.text(), "the agent to notice")
         stack.up()
-        item = wait_for(lambda: pending(stack).get("away-2"), "its registration", 60)
+        item = wait_for(lambda: pending(stack).get("away-2"), "its registration")
         stack.muster("device", "approve", item["id"])
         assert agent.wait() == 0, agent.text()
 
@@ -306,8 +307,11 @@ def test_nobody_takes_the_answer_over(stack):
 
 
 def test_guesses_are_limited(stack, fresh_bridge):
-    answers = [bridge_get(stack, "/v1/registration", secrets.token_urlsafe(32))[0] for _ in range(14)]
-    assert answers[:10] == [401] * 10 and answers[10:] == [429] * 4
+    began, answers = time.monotonic(), []
+    while answers.count(429) < 4 and len(answers) < 60:
+        answers.append(bridge_get(stack, "/v1/registration", secrets.token_urlsafe(32))[0])
+    again = (time.monotonic() - began) / 6  # ten a minute
+    assert answers[:10] == [401] * 10 and answers.count(401) <= 11 + again and set(answers) == {401, 429}, answers
     assert stack.value("select count(*) from enrollment_event where type = 'rate-limited' and reason like '%%failed requests%%'") == 1
 
 
@@ -404,7 +408,7 @@ def test_expiry_is_told_once_even_if_nobody_tries(stack):
     def expired():
         return stack.value("select count(*) from enrollment_event where token_id = %s and type = 'expired'", token["id"])
 
-    wait_for(expired, "the expiry in the history", 30)
+    wait_for(expired, "the expiry in the history")
     _, csr = stack.csr("never-1")
     assert stack.post("/v1/enroll", {"token": token["token"], "csr": csr})[0] == 403
     assert expired() == 1

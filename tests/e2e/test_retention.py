@@ -33,7 +33,7 @@ def test_late_readings_reach_the_chart_beyond_raw_retention(stack, device):
     device.publish("telemetry", device.next(battery_pct=50))
     device.wait_stored()
     wait_for(lambda: stack.value("select coalesce(sum(n), 0) from rollup_hour where device = 'paho-1' and metric = 'battery_pct'")
-             == 4, "the rollups", 60)
+             == 4, "the rollups")
 
     answer = stack.chart("paho-1", "battery_pct", hour, hour + 21 * DAY, points=2000)
     assert answer["source"] == "rollup" and answer["step_ms"] == HOUR
@@ -56,7 +56,7 @@ def test_expired_partitions_are_dropped_after_they_were_rolled_up(stack, device)
     device.wait_stored()
     assert stack.value(f"select count(*) from {name}") == 1
     stack.kill("ingest")  # at its start it looks for what has expired
-    wait_for(lambda: stack.value("select to_regclass(%s)::text", name) is None, "the partition to be dropped", 60)
+    wait_for(lambda: stack.value("select to_regclass(%s)::text", name) is None, "the partition to be dropped")
     assert stack.value("select sum(n) from rollup_hour where device = 'paho-1' and metric = 'load1'") == 1
     # Within what used to be a span of single readings, the rollups answer now.
     answer = stack.chart("paho-1", "load1", day, day + DAY)
@@ -75,7 +75,7 @@ def test_what_comes_again_after_its_partition_was_dropped_is_not_stored_again(st
     device.publish("telemetry", messages[1:])
     device.wait_stored()
     assert stack.value(f"select count(*) from {name}") == 3
-    wait_for(lambda: rolled_up(stack, "rssi_dbm") == 3, "the rollups", 60)
+    wait_for(lambda: rolled_up(stack, "rssi_dbm") == 3, "the rollups")
     before = stack.muster_json("device", "show", "paho-1")["ledger"][0]
     with stack.connect() as owner:
         owner.execute(f"drop table {name}")
@@ -89,5 +89,5 @@ def test_what_comes_again_after_its_partition_was_dropped_is_not_stored_again(st
     assert after["duplicates"] == before["duplicates"] + 3 and after["lost"] == 0
     assert stack.value("select count(*) from telemetry where device = 'paho-1' and rssi_dbm is not null") == 0
     device.publish("telemetry", device.next(temperature_c=20))  # rolled up after whatever came before it
-    wait_for(lambda: rolled_up(stack, "temperature_c") == 1, "the next rollup", 60)
+    wait_for(lambda: rolled_up(stack, "temperature_c") == 1, "the next rollup")
     assert rolled_up(stack, "rssi_dbm") == 3

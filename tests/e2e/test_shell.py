@@ -2,6 +2,7 @@
 import hashlib
 import json
 import secrets
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from page import browse
 from stack import Device, run, wait_for
 
 STACK_ARGS = ["--sims", "3", "--no-agent"]
+QUARANTINE_FRESH_S, FAILED_REST_S = 5, 10  # dashboard/overview.c, dashboard/pieces.c
 
 
 def ask(stack, path, key=None):
@@ -39,7 +41,7 @@ def parts(stack):
 def test_every_part_says_how_it_is(stack):
     well = {"ingest": "ok", "commander": "ok", "bridge": "ok", "dashboard": "ok"}
     wait_for(lambda: parts(stack) == well, "every part to be heard")
-    assert overview(stack)["system"] == {"parts": 4, "troubled": []}
+    wait_for(lambda: overview(stack)["system"] == {"parts": 4, "troubled": []}, "the overview to say so")
     commander = wait_for(lambda: next((part for part in system(stack)["parts"] if part["part"] == "commander" and
                                        part["detail"]["broker"].get("clients", 0) >= 6), None),  # three devices, three parts
                          "what the broker says of itself, every ten seconds")
@@ -55,8 +57,8 @@ def test_who_does_not_speak_is_silent(stack):
                " now() - interval '1 hour', now() - interval '40 seconds', 'ok') returning 1")
     try:
         wait_for(lambda: parts(stack).get("canary") == "silent", "the canary's silence")
-        troubled = wait_for(lambda: overview(stack)["system"]["troubled"], "it on the overview")
-        assert [(one["part"], one["state"]) for one in troubled] == [("canary", "silent")]
+        wait_for(lambda: [(one["part"], one["state"]) for one in overview(stack)["system"]["troubled"]] == [("canary", "silent")],
+                 "it on the overview")
     finally:
         stack.rows("delete from part_state where part = 'canary' returning 1")
 
@@ -74,7 +76,7 @@ def test_what_changed_in_the_last_hour(stack):
     def of(kind):
         return [change for change in overview(stack)["changes"] if change["kind"] == kind]
 
-    wait_for(lambda: of("command.expired ping"), "the command's end", 40)
+    wait_for(lambda: of("command.expired ping"), "the command's end")
     assert of("command.expired ping")[0]["names"] == ["guest-2"]
     assert of("revoked")[0]["names"] == ["guest-1"]
     # What happened to several within five minutes is one; the clock may just have passed a full five minutes.
@@ -87,11 +89,11 @@ def test_the_course_is_kept(stack):
     wait_for(lambda: stack.value("select count(*) from fleet_sample") > 0, "the first sample")
     stack.rows("insert into fleet_sample select 'default', now() - n * interval '10 minutes', 600, 3, 0, 1, 0, 0, 1, 5, 4, 1,"
                " 100000 - n * 500 from generate_series(1, 60) n on conflict do nothing returning 1")
-    history = wait_for(lambda: next((h for h in [overview(stack)["history"]] if h and len(h) > 50), None), "the history", 40)
+    history = wait_for(lambda: next((h for h in [overview(stack)["history"]] if h and len(h) > 50), None), "the history")
     at, online, stale, offline, never, rate, enrolled, commands, succeeded, failed = history[-10]
     assert (online, stale, offline, never, rate, enrolled, commands, succeeded, failed) == (3, 0, 1, 0, 50, 1, 5, 4, 1)
     assert history[-1][0] > at
-    per_minute = wait_for(lambda: overview(stack)["ledger"]["per_minute"], "a rate", 60)
+    per_minute = wait_for(lambda: overview(stack)["ledger"]["per_minute"], "a rate")
     assert per_minute > 0
 
 
@@ -114,11 +116,13 @@ def test_many_askers_cost_no_more_than_one(stack):
     def scans():
         return stack.value("select seq_scan + coalesce(idx_scan, 0) from pg_stat_user_tables where relname = 'quarantine'")
 
-    before, asked = scans(), 0
+    before, asked, began = scans(), 0, time.monotonic()
     while asked < 30 or (scans() == before and asked < 300):
         assert overview(stack)["quarantine"] == {"total": 0, "last_day": 0}
         asked += 1
-    assert 0 < scans() - before <= asked / 4, (asked, scans() - before)
+    # Two scans in five seconds at the most, with those that were under way; however long an answer takes here.
+    found, took = scans() - before, time.monotonic() - began
+    assert 0 < found <= max(asked / 4, 2 * (took / QUARANTINE_FRESH_S + 2)), (asked, found, took)
 
 
 def test_a_statement_that_fails_leaves_what_it_said_before(stack):
@@ -134,9 +138,10 @@ def test_a_statement_that_fails_leaves_what_it_said_before(stack):
         try:
             owner.execute("insert into quarantine (device, topic, reason, payload, bytes) values ('probe', 't', 'r', '', 0)")
             wait_for(lambda: total() == 0 and refused(), "the statement to fail, and the overview to stand")
+            began = time.monotonic()
             for _ in range(20):
                 assert total() == 0
-            assert refused() == 1, "it rests before it is asked anew"
+            assert refused() <= 1 + (time.monotonic() - began) / FAILED_REST_S + 1, "it rests before it is asked anew"
         finally:
             owner.execute("grant select on quarantine to muster_dashboard")
         wait_for(lambda: total() == 1, "it to be asked anew")

@@ -20,7 +20,7 @@ def agent(stack):
         yield running
 
 
-def ended(agent, command, state="succeeded", seconds=40):
+def ended(agent, command, state="succeeded", seconds=180):
     wait_for(lambda: agent.command(command)[0] == state, f"the command to be {state}", seconds)
     return agent.command(command)
 
@@ -47,7 +47,7 @@ def skip_counters(stack, device):
 def rotate(stack, agent):
     """A whole rotation up to the switch, with this agent watching."""
     announced = step(stack, "rotate", "next")["version"]
-    wait_for(lambda: signers_of(stack, agent.name) == announced, "the agent to have the next key", 40)
+    wait_for(lambda: signers_of(stack, agent.name) == announced, "the agent to have the next key")
     step(stack, "rotate", "switch", "--force")
     kid = current_key(stack).kid
     wait_for(lambda: header(ended(agent, agent.order())[2])["kid"] == kid, "commander to sign with it")
@@ -141,7 +141,7 @@ def test_16_a_rotated_signer_is_obeyed_and_a_withdrawn_one_refused(stack, agent,
                                  agent.name) >= 3, "the old key to be obeyed during the overlap")
 
     step(stack, "withdraw")
-    wait_for(lambda: len(json.loads((agent.state / "identity.json").read_text())["command_keys"]) == 1, "the withdrawal", 40)
+    wait_for(lambda: len(json.loads((agent.state / "identity.json").read_text())["command_keys"]) == 1, "the withdrawal")
     count = len(agent.refusals())
     publish_command(stack, agent.name, old.command(agent.name, n + 2))
     wait_for(lambda: len(agent.refusals()) > count, "the refusal")
@@ -157,7 +157,7 @@ def test_16_a_rotated_signer_is_obeyed_and_a_withdrawn_one_refused(stack, agent,
 def test_16_two_commanders_sign_with_different_keys_during_the_overlap(stack, agent, tmp_path):
     first = current_key(stack).kid
     announced = step(stack, "rotate", "next")["version"]
-    wait_for(lambda: signers_of(stack, agent.name) == announced, "the agent to have the next key", 40)
+    wait_for(lambda: signers_of(stack, agent.name) == announced, "the agent to have the next key")
     config = tmp_path / "second.conf"
     text = (stack.state / "conf/commander.conf").read_text()
     text = text.replace("command.pem", "second.pem")
@@ -172,13 +172,13 @@ def test_16_two_commanders_sign_with_different_keys_during_the_overlap(stack, ag
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         process = subprocess.Popen([stack.bin / "muster-commander", "--config", config], env=environment, stdout=log, stderr=log)
     try:
-        seen, deadline = set(), time.monotonic() + 60
+        seen, deadline = set(), time.monotonic() + 300
         while seen != {first, second} and time.monotonic() < deadline:
             seen.add(header(ended(agent, agent.order())[2])["kid"])
         assert seen == {first, second}, (tmp_path / "log").read_text()[-2000:]
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(180)
     assert not [reason for reason in agent.refusals()[-1:] if second in reason]
     step(stack, "rotate", "switch", "--force")
     step(stack, "withdraw")
@@ -194,7 +194,7 @@ def test_16_a_device_that_missed_two_rotations_follows_the_announcements(stack, 
             step(stack, "withdraw", "--force")
         waiting = away.order()
         away.start()
-        ended(away, waiting, seconds=90)
+        ended(away, waiting, seconds=180)
         after = json.loads((away.state / "identity.json").read_text())
         assert not {key["kid"] for key in before["command_keys"]} & {key["kid"] for key in after["command_keys"]}
         assert after["signers"] == step(stack, "list")["version"]
@@ -225,13 +225,13 @@ def test_private_keys_are_in_files_of_their_owner_only(stack):
 
 
 def test_16_simulated_devices_follow_too(stack, agent):
-    with Fleet(stack, "obey-", "--limit", "100000") as fleet:
+    with Fleet(stack, "obey-") as fleet:
         name = f"{fleet.prefix}001"
-        wait_for(lambda: signers_of(stack, name) is not None, "the fleet to say which keys it has", 60)
+        wait_for(lambda: signers_of(stack, name) is not None, "the fleet to say which keys it has")
         rotate(stack, agent)
         step(stack, "withdraw", "--force")
         version = step(stack, "list")["version"]
-        wait_for(lambda: signers_of(stack, name) == version, "the fleet to have the newest keys", 60)
+        wait_for(lambda: signers_of(stack, name) == version, "the fleet to have the newest keys")
         command = stack.value("insert into command (device, action, requested_by) values (%s, 'ping', 'tester')"
                               " returning id::text", name)
-        wait_for(lambda: stack.value("select state from command where id = %s::uuid", command) == "succeeded", "the ping", 60)
+        wait_for(lambda: stack.value("select state from command where id = %s::uuid", command) == "succeeded", "the ping")

@@ -39,7 +39,7 @@ class Person:
 
     def __init__(self, stack, name, key=None):
         context = ssl.create_default_context(cafile=str(stack.state / "ca/service.crt"))
-        self.connection = http.client.HTTPSConnection("localhost", stack.ports["dashboard"], context=context, timeout=20)
+        self.connection = http.client.HTTPSConnection("localhost", stack.ports["dashboard"], context=context, timeout=180)
         self.stack, self.name, self.key, self.sent = stack, name, key, ""
         self.used_s = time.monotonic()
 

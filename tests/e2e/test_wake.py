@@ -14,7 +14,9 @@ from stack import Device, Stack, run, wait_for
 from support.fcm import Fcm
 
 SLEEPER, TOKEN = "sleeper-1", "dQw4w9WgXcQ:APA91b-sleeper_1"
-LEASE_S = 4 * 2 + 5  # of a push, by fcm.timeout_s
+TIMEOUT_S = 5
+LEASE_S = 4 * TIMEOUT_S + 5  # of a push
+PATIENCE_S = 6  # before somebody who was woken, or is online, is woken once more
 
 ROUNDS = 20
 LATENCY_SQL = """
@@ -22,10 +24,10 @@ select (extract(epoch from (select min(started_at) from fcm_dispatch d where d.c
     (extract(epoch from e.at - c.created_at) * 1000)::float8
 from command c join command_event e on e.command = c.id and e.state = 'succeeded' where c.id::text = any(%s)"""
 
-FCM = """
-fcm: {{ credentials_file = "{fcm.credentials}"; endpoint = "https://localhost:{fcm.port}"; ca_file = "{fcm.folder}/ca.crt";
-    timeout_s = 2; device_per_hour = 1000; breaker_failures = 3; breaker_open_s = 2; }};
-wake: {{ after_s = 1; retry_s = 3; retry_max_s = 6; }};
+FCM = f"""
+fcm: {{{{ credentials_file = "{{fcm.credentials}}"; endpoint = "https://localhost:{{fcm.port}}"; ca_file = "{{fcm.folder}}/ca.crt";
+    timeout_s = {TIMEOUT_S}; device_per_hour = 1000; breaker_failures = 3; breaker_open_s = 2; }}}};
+wake: {{{{ after_s = {PATIENCE_S}; retry_s = 3; retry_max_s = {PATIENCE_S}; }}}};
 """
 
 
@@ -59,7 +61,7 @@ interval_s = 3600;
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        self.process.wait(30)
+        self.process.wait(180)
         self.process = None
 
     def events(self, event):
@@ -73,7 +75,7 @@ interval_s = 3600;
 
 @pytest.fixture(scope="module")
 def fcm(stack):
-    service = Fcm(stack.state / "fcm").start()
+    service = Fcm(stack.state / "fcm", retry_after_s=8).start()
     yield service
     service.close()
 
@@ -110,13 +112,19 @@ def asleep(stack, fcm, woken):
              "open commands to end")
     stack.rows("update device_wake set failures = 0, unanswered = 0, not_before = null, due_at = null, pushed_at = null "
                "returning 1")
+    before = contacts(stack)
     woken.command("wake")
-    wait_for(lambda: stack.rows("select from device_state where device = %s and presence = 'online'", SLEEPER), "the device")
+    wait_for(lambda: contacts(stack) > before, "the device")
     woken.wait_asleep()
     if health(stack)["wake"]["breaker"] != "closed":
         stack.muster("stack", "restart", "commander")
         wait_for(lambda: health(stack).get("wake", {}).get("breaker") == "closed", "the breaker to be closed")
     return woken
+
+
+def contacts(stack):
+    """How often it has come: it stays for a second, in which nobody may look."""
+    return stack.value("select count(*) from event where device = %s and type = 'presence.online'", SLEEPER)
 
 
 def logged(stack, event):
@@ -127,7 +135,7 @@ def logged(stack, event):
 def fetch(stack, path):
     address = f"http://127.0.0.1:{stack.ports['commander_metrics']}/{path}"
     try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=180) as answer:
             return answer.read().decode()
     except urllib.error.HTTPError as refused:
         return refused.read().decode()
@@ -152,7 +160,7 @@ def dispatches(stack, command):
                       "where command = %s order by started_at", command)
 
 
-def wait_done(stack, command, seconds=40):
+def wait_done(stack, command, seconds=180):
     wait_for(lambda: state_of(stack, command) == "succeeded", "the command to be done", seconds)
 
 
@@ -172,18 +180,18 @@ def done_once(stack, command):
 
 def test_a_sleeping_device_is_woken_for_its_command(stack, fcm, asleep):
     taken = fcm.pushes()[TOKEN]
-    done = stack.muster("command", "send", SLEEPER, "ping", "--wait", "--timeout", "30s", "--json")
+    done = stack.muster("command", "send", SLEEPER, "ping", "--wait", "--timeout", "180s", "--json")
     command = json.loads(done.stdout)
     assert command["state"] == "succeeded"
     assert fcm.pushes()[TOKEN] == taken + 1
     (status, http_status, latency, request_id, action, ended), = wait_for(
         lambda: [row for row in dispatches(stack, command["id"]) if row[5]], "the outcome of the push")
     assert (status, http_status, action, ended) == ("OK", 200, "ping", True)
-    assert 0 <= latency < 5000
+    assert 0 <= latency < 2 * TIMEOUT_S * 1000
     assert request_id == command["request_id"] != ""
     assert wait_for(lambda: stack.value("select woken_at >= created_at from command where id = %s", command["id"]), "woken_at")
     assert wait_for(lambda: stack.value("select delay_count from device_wake where device = %s", SLEEPER), "the delay to be learnt")
-    assert 0 < stack.value("select delay_ms from device_wake where device = %s", SLEEPER) < 30000
+    assert 0 < stack.value("select delay_ms from device_wake where device = %s", SLEEPER) < 180000
 
 
 def test_how_long_it_takes(stack, fcm, asleep, capsys):
@@ -199,7 +207,7 @@ def test_how_long_it_takes(stack, fcm, asleep, capsys):
                      for what, times in (("pushed", pushed), ("executed", done)))
     with capsys.disabled():
         print(f"\nwake latency of {ROUNDS} commands, in ms from the request: {text}")
-    assert 0 <= percentile(pushed, 0.5) <= percentile(done, 0.5) < 2000
+    assert 0 <= percentile(pushed, 0.5) <= percentile(done, 0.5) < 30000
 
 
 def test_a_push_says_no_more_than_wake(stack, fcm, asleep):
@@ -241,9 +249,9 @@ def test_a_command_shows_its_wakes(stack, asleep):
 
 
 def test_by_hand_without_a_command(stack, fcm, asleep):
-    pushed = fcm.pushes()[TOKEN]
+    pushed, before = fcm.pushes()[TOKEN], contacts(stack)
     stack.muster("device", "wake", SLEEPER)
-    wait_for(lambda: stack.rows("select from device_state where device = %s and presence = 'online'", SLEEPER), "contact")
+    wait_for(lambda: contacts(stack) > before, "contact")
     assert fcm.pushes()[TOKEN] == pushed + 1
     refused = stack.muster("device", "wake", "nobody-1", check=False)
     assert refused.returncode == 3, refused.stderr
@@ -259,7 +267,7 @@ def test_one_who_is_online_is_woken_only_when_it_does_not_answer(stack, fcm, asl
         command = order(stack, "dozer-1")
         wait_for(lambda: statuses(stack, command) == ["OK"], "a push")
         assert stack.value("select extract(epoch from d.started_at - c.sent_at)::float8 from fcm_dispatch d join command c "
-                           "on c.id = d.command where c.id = %s", command) >= 1.0
+                           "on c.id = d.command where c.id = %s", command) >= PATIENCE_S
         device.publish("result", device.next(command=command, state="succeeded", output={}))
         wait_done(stack, command)
         assert stack.value("select delay_count from device_wake where device = 'dozer-1'") >= 1, "an answer is contact too"
@@ -293,7 +301,7 @@ def test_a_failure_is_tried_again(stack, fcm, asleep, answer):
     assert (rows[0][0], rows[0][1]) == RETRIED[answer]
     assert rows[-1][0] == "OK" and len(rows) == 2
     waited = fcm.sends[first + 1][0] - fcm.sends[first][0]
-    assert waited >= (3.0 if answer == "busy" else 1.0), "Retry-After, or the backoff"
+    assert waited >= (fcm.retry_after_s if answer == "busy" else 1.0), "Retry-After, or the backoff"
     assert done_once(stack, command)
 
 
@@ -364,7 +372,7 @@ def test_a_service_that_is_away_opens_the_breaker(stack, fcm, asleep):
     try:
         command = order(stack)
         wait_for(lambda: "UNREACHABLE" in statuses(stack, command), "a push that reaches nobody")
-        wait_for(lambda: health(stack)["wake"]["breaker"] == "open", "the breaker to open", 60)
+        wait_for(lambda: health(stack)["wake"]["breaker"] == "open", "the breaker to open")
         assert health(stack)["status"] == "ok", "all else works"
         assert len(statuses(stack, command)) >= 3
     finally:
@@ -403,13 +411,13 @@ def test_two_commanders_push_once(stack, fcm, asleep):
         stack.rows("insert into command (device, action, requested_by) select unnest(%s::text[]), 'ping', 'test' returning 1", names)
         wait_for(lambda: stack.value("select count(*) from fcm_dispatch where device like 'twin-%%' and fcm_status = 'OK'") >= 12,
                  "a push for each")
-        rows = stack.rows("select device, count(*) from fcm_dispatch where device like 'twin-%%' and started_at < (select "
-                          "min(started_at) from fcm_dispatch where device like 'twin-%%') + interval '2 seconds' group by device")
+        rows = stack.rows("select device, count(*) from fcm_dispatch d where device like 'twin-%%' and started_at < (select "
+                          "min(started_at) from fcm_dispatch o where o.device = d.device) + interval '2 seconds' group by device")
         assert sorted(rows) == sorted((name, 1) for name in names)
         assert stack.value("select count(*) from command where device like 'twin-%%' and woken_at is not null") == 12
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(180)
 
 
 # ---- the agent's door ----
@@ -429,8 +437,8 @@ def test_a_flood_of_wakes_is_one_a_second(stack, asleep):
     before, start = len(asleep.events("agent.woken")), time.monotonic()
     for _ in range(20):
         asleep.command("wake")
-    took = time.monotonic() - start
-    assert 1 <= len(asleep.events("agent.woken")) - before <= took + 2
+    wait_for(lambda: len(asleep.events("agent.woken")) > before, "one of them to count")
+    assert len(asleep.events("agent.woken")) - before <= time.monotonic() - start + 2
     asleep.wait_asleep()
 
 

@@ -32,7 +32,7 @@ def folder(stack, tmp_path):
     return tmp_path
 
 
-def heard(stack, device, seconds=60):
+def heard(stack, device, seconds=180):
     wait_for(lambda: stack.rows("select 1 from telemetry where device = %s", device), f"a heartbeat of {device}", seconds)
 
 

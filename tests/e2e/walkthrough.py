@@ -32,7 +32,7 @@ class Walk:
             self.process = subprocess.Popen(["bash", "-ec", commands(self.road)], cwd=self.folder, env=self.environment,
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
             try:
-                code = self.process.wait(120)
+                code = self.process.wait(600)
             except BaseException:
                 self.__exit__()
                 raise
@@ -47,4 +47,4 @@ class Walk:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self.process.wait(30)
+        self.process.wait(180)

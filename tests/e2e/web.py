@@ -13,7 +13,7 @@ class Browser:
 
     def send(self, method, path, body=None, headers=None):
         """(status, parsed body or text); headers of the answer are in .headers."""
-        connection = http.client.HTTPSConnection(self.host, self.port, context=self.tls, timeout=30)
+        connection = http.client.HTTPSConnection(self.host, self.port, context=self.tls, timeout=180)
         sent = {"User-Agent": self.agent, "Accept": "application/json"}
         if self.key:
             sent["Authorization"] = f"Bearer {self.key}"

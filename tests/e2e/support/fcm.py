@@ -13,19 +13,13 @@ import threading
 import time
 import urllib.parse
 
-from stack import run, wait_for
+from stack import free_port, run, wait_for
 
 PROJECT = "muster-test"
 EMAIL = f"waker@{PROJECT}.iam.gserviceaccount.com"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 UNREGISTERED = {"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND", "details": [
     {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "UNREGISTERED"}]}}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def decode(part):
@@ -100,7 +94,7 @@ class Fcm:
         self.released.set()
         if self.proxy:
             self.proxy.send_signal(signal.SIGKILL)
-            self.proxy.wait(10)
+            self.proxy.wait(180)
         self.proxy = None
 
     def close(self):
@@ -177,7 +171,7 @@ class Fcm:
         if bearer not in self.good:
             handler.answer(401, {}, {"error": {"code": 401, "message": "Expired.", "status": "UNAUTHENTICATED"}})
         elif planned == "hang":
-            self.released.wait(60)
+            self.released.wait(180)
         elif planned == "taken":
             token = body["message"]["token"]
             handler.answer(200, {}, {"name": f"projects/{PROJECT}/messages/0:{len(self.sends)}"})

@@ -1,22 +1,15 @@
 """A mail server that we did not write (aiosmtpd): STARTTLS with a certificate of the stack's CA, AUTH, and scripted troubles."""
 import email
 import email.policy
-import socket
 import ssl
 import threading
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from stack import run, wait_for
+from stack import free_port, run, wait_for
 
 USER, PASSWORD = "muster", "s3cret-\"with quotes\""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def certificate(folder):
@@ -48,7 +41,7 @@ class Mailbox:
 
     def start(self):
         self.controller = Controller(self, hostname="127.0.0.1", port=self.port, tls_context=self.tls, require_starttls=True,
-                                     auth_required=True, authenticator=self.authenticate)
+                                     auth_required=True, authenticator=self.authenticate, ready_timeout=180)
         self.controller.start()
 
     def stop(self):
@@ -89,5 +82,5 @@ class Mailbox:
         with self.lock:
             return [message for envelope, message in self.messages if envelope.rcpt_tos == [address]]
 
-    def wait(self, address, count=1, seconds=30):
+    def wait(self, address, count=1, seconds=180):
         return wait_for(lambda: len(self.to(address)) >= count and self.to(address), f"{count} mails to {address}", seconds)
