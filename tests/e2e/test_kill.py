@@ -12,7 +12,7 @@ import subprocess
 from stack import wait_for
 
 STACK_ARGS = ["--sims", "0"]
-COUNT, LIMIT, INTERVAL_MS = 20, 150, 100  # LIMIT: readings of each device at the least
+COUNT, LIMIT, INTERVAL_MS = 20, 75, 200  # LIMIT: readings of each device at the least
 DRAIN_S = 300
 
 

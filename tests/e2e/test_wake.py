@@ -112,6 +112,7 @@ def asleep(stack, fcm, woken):
              "open commands to end")
     stack.rows("update device_wake set failures = 0, unanswered = 0, not_before = null, due_at = null, pushed_at = null "
                "returning 1")
+    woken.wait_asleep()
     before = contacts(stack)
     woken.command("wake")
     wait_for(lambda: contacts(stack) > before, "the device")
@@ -123,8 +124,8 @@ def asleep(stack, fcm, woken):
 
 
 def contacts(stack):
-    """How often it has come: it stays for a second, in which nobody may look."""
-    return stack.value("select count(*) from event where device = %s and type = 'presence.online'", SLEEPER)
+    """The number of its latest connection: it stays for a second, in which nobody may look."""
+    return stack.value("select coalesce(max(session), 0) from device_state where device = %s", SLEEPER)
 
 
 def logged(stack, event):
