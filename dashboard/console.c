@@ -15,8 +15,10 @@
 #define NAMES_MAX_BYTES 8192
 #define CLIENTS_MAX_BYTES ((size_t)CONSOLE_PLACES_MAX * (CONSOLE_CLIENT_BYTES + 1) + 2)
 
-// Written before it is looked at what may be seen: whoever takes rights away from then on finds the credentials.
-static const char OPEN_SQL[] = "select tenant, groups from open_console($1, $2, $3, to_timestamp($4::bigint))";
+// Written before it is looked at what may be seen: whoever takes rights or a device away from then on finds the
+// credentials.
+static const char OPEN_SQL[] = "select tenant, groups from open_console($1, $2, $3, to_timestamp($4::bigint),"
+			       " $5)";
 // What there is of $1 for whoever asks, and at which broker: where it was last heard to come online, or where it
 // belongs.
 static const char DEVICES_SQL[] = "select x.device, d.device is not null, coalesce(s.cell, d.cell)"
@@ -148,23 +150,36 @@ static void prepare(const struct dashboard *dashboard, const struct auth *auth, 
 
 // ---- whether it may be ----
 
-// From here on whatever ends the login or changes its rights ends these credentials. False: the request is answered.
+static void add_names(struct buf *out, const struct opening *opening)
+{
+	buf_add_str(out, "{");
+	for (size_t i = 0; i < opening->count; i++)
+		buf_addf(out, "%s%s", i == 0 ? "" : ",", opening->devices[i]);
+	buf_add_str(out, "}");
+}
+
+// From here on whatever ends the login, changes its rights or takes one of the devices away ends these credentials.
+// False: the request is answered.
 static bool note(struct dashboard *dashboard, struct http_request *request, const struct opening *opening)
 {
 	const struct auth *auth = auth_of(request);
 	auto_pg_result struct pg_result *rows = NULL;
 	char clients[CLIENTS_MAX_BYTES] = "", ends[24];
+	auto_buf struct buf names;
 	size_t used = 0;
 
+	buf_init(&names, NAMES_MAX_BYTES);
+	add_names(&names, opening);
 	for (size_t i = 0; i < dashboard->console_places->count; i++)
 		used += (size_t)snprintf(clients + used, sizeof(clients) - used, "%c%s", i == 0 ? '{' : ',',
 					 opening->grants[i].client_id);
 	(void)snprintf(clients + used, sizeof(clients) - used, "}");
 	(void)snprintf(ends, sizeof(ends), "%lld", (long long)opening->grants[0].expires_s);
 
-	const char *const params[] = {auth->token_hash, auth->by_cookie ? "session" : "api", clients, ends};
+	const char *const params[] = {auth->token_hash, auth->by_cookie ? "session" : "api", clients, ends,
+				      buf_str(&names)};
 
-	if (!api_query(dashboard, request, &rows, OPEN_SQL, 4, params))
+	if (!api_query(dashboard, request, &rows, OPEN_SQL, 5, params))
 		return false;
 	if (pg_rows(rows) > 0 && strcmp(pg_text(rows, 0, 0), auth->scope.tenant) == 0 &&
 	    strcmp(pg_text(rows, 0, 1), auth->scope.groups) == 0)
@@ -180,9 +195,7 @@ static bool find_devices(struct dashboard *dashboard, struct http_request *reque
 	char detail[160];
 
 	buf_init(&names, NAMES_MAX_BYTES);
-	for (size_t i = 0; i < opening->count; i++)
-		buf_addf(&names, "%c%s", i == 0 ? '{' : ',', opening->devices[i]);
-	buf_add_str(&names, "}");
+	add_names(&names, opening);
 
 	const char *const params[] = {buf_str(&names)};
 

@@ -246,8 +246,19 @@ def give(stack, name, kind, token):
                " now() + interval '1 hour') returning 1", hashlib.sha256(token.encode()).digest(), kind, name)
 
 
-def asked(browser):
-    status, answer = browser.post("console", {"device": "con-1"})
+def make_group(admin, name, *members):
+    assert admin.post("groups", {"name": name})[0] == 201
+    assert admin.post(f"groups/{name}/devices", {"add": members})[1]["changed"] == len(members)
+
+
+def entitle(stack, name, *groups):
+    for group in groups:
+        stack.rows("insert into user_right (user_name, tenant, group_name, role, given_by) values (%s, 'default', %s, 'viewer',"
+                   " 'test') returning 1", name, group)
+
+
+def asked(browser, device="con-1"):
+    status, answer = browser.post("console", {"device": device})
     assert status == 201, answer
     return answer["connections"][0]
 
@@ -275,6 +286,7 @@ ENDS = {
     "is-promoted": lambda stack, admin, name, browser: admin.patch(f"users/{name}", {"role": "operator"})[0],
     "gets-rights": lambda stack, admin, name, browser: admin.send(
         "PUT", f"users/{name}/rights", {"rights": [{"group": "con-group", "role": "viewer"}]})[0],
+    "loses-rights": lambda stack, admin, name, browser: admin.send("PUT", f"users/{name}/rights", {"rights": []})[0],
     "forgot": reset,
     "is-deleted": lambda stack, admin, name, browser: admin.delete(f"users/{name}")[0],
 }
@@ -284,13 +296,15 @@ def test_it_ends_with_the_login(stack, devices, record_property):
     """However that ends: the socket is cut at once, nobody else's is, and the credential counts no more, nor after the broker
     was started anew. Nor does one that was never shown."""
     admin = Browser(stack, key=token_of(stack))
-    assert admin.post("groups", {"name": "con-group", "description": "", "devices": ["con-1"]})[0] == 201
+    make_group(admin, "con-group", "con-1")
     bystander = asked(reader(stack, "bystander"))
     shown = []
     with Console(stack, bystander) as other:
         assert other.code == 0 and other.subscribe("fleet/v1/con-1/#") == 0
         for name, end in ENDS.items():
-            browser = reader(stack, name, "default" if name == "gets-rights" else None)
+            browser = reader(stack, name, "default" if name.endswith("-rights") else None)
+            if name == "loses-rights":
+                entitle(stack, name, "con-group")
             in_use, in_hand = asked(browser), asked(browser)
             shown += [in_use, in_hand]
             with Console(stack, in_use) as console:
@@ -334,6 +348,86 @@ def test_a_login_that_ends_meanwhile_gets_no_credential(stack, devices):
                                      " and query like '%%open_console%%'"), "the dashboard to wait for the logout")
         connection.commit()
         assert answer.result(180)[0] == 401
+
+
+# ---- its end with a device ----
+
+@pytest.fixture
+def groups(stack, devices):
+    """con-a has both devices, con-b the first, con-q whatever has a tag; and somebody who administers all."""
+    admin = Browser(stack, key=token_of(stack))
+    for name, members in (("con-a", ["con-1", "con-2"]), ("con-b", ["con-1"])):
+        make_group(admin, name, *members)
+    assert admin.post("devices/con-1/tags", {"add": ["con-tag"]})[0] == 200
+    assert admin.post("groups", {"name": "con-q", "query": "tag:con-tag"})[0] == 201
+    yield admin
+    stack.rows("delete from user_right where group_name in ('con-a', 'con-b') returning 1")
+    stack.rows("delete from device_group where name in ('con-a', 'con-b', 'con-q') returning 1")
+
+
+class Readers:
+    """Open consoles by name, each of which reads."""
+
+    def __init__(self, stack, devices, **credentials):
+        self.devices = {device.name: device for device in devices}
+        self.open = {name: Console(stack, shown) for name, shown in credentials.items()}
+        for name, console in self.open.items():
+            assert console.code == 0 and console.subscribe("fleet/v1/#") == 0, name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for console in self.open.values():
+            console.__exit__()
+
+    def are_cut(self, *names):
+        """These and no others: what their devices say afterwards comes."""
+        for name in names:
+            assert self.open.pop(name).gone.wait(30), f"the console of {name}"
+        note = secrets.token_hex(8)
+        for device in self.devices.values():
+            device.publish("event", device.next(type="app.crashed", app=note))
+        for name, console in self.open.items():
+            wait_for(lambda: any(note.encode() in payload for _, payload in console.messages), f"what {name} reads", 30)
+            assert not console.gone.is_set(), name
+
+
+def test_it_ends_when_its_device_leaves(stack, devices, groups, record_property):
+    """A group or the tenant, for those alone who see the device no more; what a device reports of itself ends nothing."""
+    stack.rows("insert into tenant (name) values ('con-west') returning 1")
+    tied, twice, whole = (reader(stack, name, "default") for name in ("tied", "twice", "whole"))
+    entitle(stack, "tied", "con-a")
+    entitle(stack, "twice", "con-a", "con-b")
+    shown = {"tied": asked(tied), "tied_to_another": asked(tied, "con-2"), "twice": asked(twice), "whole": asked(whole),
+             "everywhere": asked(reader(stack, "everywhere"))}
+    with Readers(stack, devices, **shown) as readers:
+        assert groups.post("devices/con-1/tags", {"remove": ["con-tag"]})[0] == 200  # con-q has lost it
+        since = time.monotonic()
+        assert groups.post("groups/con-a/devices", {"remove": ["con-1"]})[0] == 200
+        readers.are_cut("tied")
+        record_property("group", round(time.monotonic() - since, 3))
+        assert (code(stack, shown["tied"]) == 0, tied.post("console", {"device": "con-1"})[0]) == (False, 404)
+        since = time.monotonic()
+        assert groups.post("devices/con-1/move", {"tenant": "con-west"})[0] == 200
+        readers.are_cut("twice", "whole")
+        record_property("tenant", round(time.monotonic() - since, 3))
+        assert groups.post("devices/con-1/move", {"tenant": "default"})[0] == 200
+        readers.are_cut()
+    assert code(stack, shown["whole"]) != 0, "what has ended stays so when the device is back"
+
+
+def test_a_device_that_leaves_meanwhile_is_not_given(stack, devices, groups):
+    browser = reader(stack, "leaving", "default")
+    entitle(stack, "leaving", "con-a")
+    with ThreadPoolExecutor(1) as pool, stack.connect() as connection:
+        connection.autocommit = False
+        connection.execute("delete from device_group_member where group_name = 'con-a' and device = 'con-2'")
+        answer = pool.submit(browser.post, "console", {"device": "con-2"})
+        wait_for(lambda: stack.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+                                     " and query like '%%open_console%%'"), "the dashboard to wait for the group")
+        connection.commit()
+        assert answer.result(30)[0] == 404
 
 
 def test_nobody_else_ends_a_console(stack, devices):
