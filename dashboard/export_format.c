@@ -33,29 +33,78 @@ const char *export_format_type(enum export_format format)
 	return formats[format].type;
 }
 
+// ---- CSV ----
+// A spreadsheet takes a cell that begins with one of these for a formula, whether it is in quotation marks or not.
+// Where lists are written with semicolons it also splits lines at these, and then marks within a line quote nothing: so
+// what follows a semicolon, a tab or a line end counts as the beginning of a cell, too.
+
+// The wide forms are U+FF0B, U+FF0D, U+FF1D and U+FF20. json: how JSON writes the same.
+static const struct sign {
+	const char *text, *json;
+} signs[] = {
+	{"=", "\\u003d"},
+	{"+", "\\u002b"},
+	{"-", "\\u002d"},
+	{"@", "\\u0040"},
+	{"\xef\xbc\x8b", "\\uff0b"},
+	{"\xef\xbc\x8d", "\\uff0d"},
+	{"\xef\xbc\x9d", "\\uff1d"},
+	{"\xef\xbc\xa0", "\\uff20"},
+};
+
+// The one that stands at this place; NULL: none.
+static const struct sign *sign_at(const char *at)
+{
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+		if (strncmp(at, signs[i].text, strlen(signs[i].text)) == 0)
+			return &signs[i];
+	}
+	return NULL;
+}
+
+static bool parts_cells(char c)
+{
+	return c == ';' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool needs_marks(const char *value, enum export_type type)
+{
+	return !value[0] || strpbrk(value, "\",;\t\r\n") || value[0] == ' ' || value[strlen(value) - 1] == ' ' ||
+	       (type == EXPORT_TEXT && sign_at(value));
+}
+
+// The apostrophe changes a text, which cannot be helped; data stays the same.
+static bool add_in_marks(struct buf *out, const char *value, enum export_type type)
+{
+	bool begins = type == EXPORT_TEXT; // within texts alone a semicolon of JSON can stand
+
+	(void)buf_add_str(out, begins && parts_cells(value[0]) ? "\"'" : "\"");
+	for (const char *at = value; *at;) {
+		const struct sign *sign = begins ? sign_at(at) : NULL;
+		size_t length = sign ? strlen(sign->text) : begins ? 1 : strcspn(at, "\";\t\r\n");
+
+		length += length == 0;
+		if (sign && type == EXPORT_DATA)
+			(void)buf_add_str(out, sign->json);
+		else
+			(void)buf_addf(out, "%s%.*s", sign ? "'" : *at == '"' ? "\"" : "", (int)length, at);
+		at += length;
+		begins = parts_cells(at[-1]) || (begins && at[-1] == ' ');
+	}
+	return buf_add_str(out, "\"");
+}
+
 bool export_add_csv(struct buf *out, const char *value, enum export_type type)
 {
 	if (!value)
 		return true;
 	if (type == EXPORT_BOOL)
 		return buf_add_str(out, value[0] == 't' ? "true" : "false");
-
-	bool formula = type == EXPORT_TEXT && value[0] && strchr("=+-@\t\r\n", value[0]);
-
 	// A cell that is empty in quotation marks is an empty text; without them it is nothing.
-	if (!formula && value[0] && !strpbrk(value, "\",\r\n") && value[0] != ' ' && value[strlen(value) - 1] != ' ')
-		return buf_add_str(out, value);
-	(void)buf_add_str(out, formula ? "\"'" : "\"");
-	for (const char *rest = value; *rest;) {
-		size_t plain = strcspn(rest, "\"");
-
-		(void)buf_add(out, rest, plain);
-		rest += plain;
-		if (*rest)
-			rest += buf_add_str(out, "\"\"") ? 1 : strlen(rest);
-	}
-	return buf_add_str(out, "\"");
+	return needs_marks(value, type) ? add_in_marks(out, value, type) : buf_add_str(out, value);
 }
+
+// ---- JSON ----
 
 bool export_add_json(struct buf *out, const char *value, enum export_type type)
 {

@@ -31,11 +31,33 @@ static void test_csv_defuses_formulas(void **state)
 	check_csv("+1", EXPORT_TEXT, "\"'+1\"");
 	check_csv("-1", EXPORT_TEXT, "\"'-1\"");
 	check_csv("@SUM(A1)", EXPORT_TEXT, "\"'@SUM(A1)\"");
-	check_csv("\t=1", EXPORT_TEXT, "\"'\t=1\"");
-	check_csv("\r=1", EXPORT_TEXT, "\"'\r=1\"");
-	check_csv("\n=1", EXPORT_TEXT, "\"'\n=1\"");
+	check_csv("\t=1", EXPORT_TEXT, "\"'\t'=1\"");
+	check_csv("\r=1", EXPORT_TEXT, "\"'\r'=1\"");
+	check_csv("\n=1", EXPORT_TEXT, "\"'\n'=1\"");
+	check_csv("\tplain", EXPORT_TEXT, "\"'\tplain\"");
+	check_csv("  =1", EXPORT_TEXT, "\"  '=1\"");
+	check_csv("\xef\xbc\x9d"
+		  "1",
+		  EXPORT_TEXT,
+		  "\"'\xef\xbc\x9d"
+		  "1\"");
 	check_csv("a=1", EXPORT_TEXT, "a=1");
 	check_csv("-70", EXPORT_NUMBER, "-70"); // a number stays one
+}
+
+// As where lists are written with semicolons: quotation marks within a line mean nothing there.
+static void test_csv_defuses_what_a_semicolon_would_begin(void **state)
+{
+	check_csv("a;b", EXPORT_TEXT, "\"a;b\"");
+	check_csv("a\tb", EXPORT_TEXT, "\"a\tb\"");
+	check_csv("a;=1", EXPORT_TEXT, "\"a;'=1\"");
+	check_csv("a; =1", EXPORT_TEXT, "\"a; '=1\"");
+	check_csv("a\t+1", EXPORT_TEXT, "\"a\t'+1\"");
+	check_csv("a\r\n@x", EXPORT_TEXT, "\"a\r\n'@x\"");
+	check_csv("a;;-1", EXPORT_TEXT, "\"a;;'-1\"");
+	check_csv("a; b - c, =d", EXPORT_TEXT, "\"a; b - c, =d\"");
+	check_csv("{\"a\": \"x; =1;-2\"}", EXPORT_DATA, "\"{\"\"a\"\": \"\"x; \\u003d1;\\u002d2\"\"}\"");
+	check_csv("-7", EXPORT_DATA, "-7");
 }
 
 static void check_json(const char *value, enum export_type type, const char *expected)
@@ -96,8 +118,11 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_csv_follows_rfc_4180), cmocka_unit_test(test_csv_defuses_formulas),
-		cmocka_unit_test(test_json_keeps_types),     cmocka_unit_test(test_files_are_whole),
+		cmocka_unit_test(test_csv_follows_rfc_4180),
+		cmocka_unit_test(test_csv_defuses_formulas),
+		cmocka_unit_test(test_csv_defuses_what_a_semicolon_would_begin),
+		cmocka_unit_test(test_json_keeps_types),
+		cmocka_unit_test(test_files_are_whole),
 		cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
