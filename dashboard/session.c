@@ -24,9 +24,13 @@ static const char LINK_SQL[] =
 	"update access_token t set revoked_at = now(), last_used = now() from user_account u"
 	" where t.token_hash = decode($1, 'hex') and t.kind = 'login' and t.revoked_at is null and t.expires_at > now()"
 	" and u.name = t.user_name and u.enabled returning u.name, u.role, u.totp_at is not null, u.password_hash";
+// For an account that still stands as it was when the proof was looked at: whoever chooses another password locks it
+// before they end its sessions, so this one is either among those, or is not made.
 static const char CREATE_SQL[] =
 	"insert into access_token (token_hash, kind, user_name, label, peer, last_used, expires_at)"
-	" values (decode($1, 'hex'), 'session', $2, left($3, 200), $4, now(), now() + $5::integer * interval '1 hour')"
+	" select decode($1, 'hex'), 'session', u.name, left($3, 200), $4, now(),"
+	" now() + $5::integer * interval '1 hour' from user_account u where u.name = $2 and u.enabled"
+	" and left(encode(sha256(convert_to(coalesce(u.password_hash, ''), 'UTF8')), 'hex'), 16) = $6 for share"
 	" returning (extract(epoch from expires_at) * 1000)::bigint";
 static const char PRUNE_SQL[] = "select prune_tokens()";
 static const char REVOKE_SQL[] = "update access_token set revoked_at = now() where token_hash = decode($1, 'hex')"
@@ -255,7 +259,7 @@ static bool by_code(struct dashboard *dashboard, struct http_request *request, c
 	return true;
 }
 
-// Makes the session and its audit row in one transaction.
+// Makes the session and its audit row in one transaction. No end: the account is another one by now.
 static bool store(struct dashboard *dashboard, struct http_request *request, const struct login *login,
 		  const char *token_hash, int64_t *expires_ms, struct error *error)
 {
@@ -268,14 +272,14 @@ static bool store(struct dashboard *dashboard, struct http_request *request, con
 	if (!pg_ready(dashboard->pg, error) || !pg_begin(dashboard->pg, error))
 		return false;
 	if (!PG_QUERY(dashboard->pg, &made, error, CREATE_SQL, token_hash, login->user, agent ? agent : "",
-		      http_peer(request), hours) ||
+		      http_peer(request), hours, login->mark) ||
 	    !pg_query(dashboard->pg, NULL, error, PRUNE_SQL, 0, NULL) ||
-	    !api_audit(dashboard, request, login->user, "login", login->user, detail, error) ||
+	    (pg_rows(made) > 0 && !api_audit(dashboard, request, login->user, "login", login->user, detail, error)) ||
 	    !pg_commit(dashboard->pg, error)) {
 		pg_rollback(dashboard->pg);
 		return false;
 	}
-	*expires_ms = pg_int(made, 0, 0);
+	*expires_ms = pg_rows(made) > 0 ? pg_int(made, 0, 0) : 0;
 	return true;
 }
 
@@ -289,6 +293,10 @@ static void begin(struct dashboard *dashboard, struct http_request *request, con
 	crypto_sha256_hex(token, strlen(token), hash);
 	if (!store(dashboard, request, login, hash, &expires_ms, &error)) {
 		api_reply_error(dashboard, request, &error);
+		return;
+	}
+	if (expires_ms == 0) {
+		http_reply_problem(request, 401, "The account has changed just now: log in again.");
 		return;
 	}
 	(void)snprintf(cookie, sizeof(cookie), AUTH_COOKIE "=%s; Max-Age=%ld" COOKIE_ATTRIBUTES, token,

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 
@@ -258,6 +259,24 @@ def test_an_address_cannot_take_all_connections(stack):
         metrics = run("curl", "-sSk", f"https://127.0.0.1:{port}/metrics").stdout
         assert re.search(r"^muster_http_crowded_total [1-9]", metrics, re.M), metrics
     assert "unknown_connections = 200" in run(stack.bin / "muster-dashboard", "--sample-config").stdout
+
+
+def test_a_login_under_way_does_not_outlive_the_old_password(stack):
+    """Somebody with the old password comes in just as its owner chooses another: that session ends with the others, or is none."""
+    person(stack, "owner", email="owner@example.org")
+    thief = Browser(stack)
+    with ThreadPoolExecutor(1) as pool, stack.connect() as connection:
+        connection.autocommit = False
+        # As finish_password_reset() and account/password do it, in the moment before the sessions are ended.
+        connection.execute("update user_account set password_hash = 'another' where name = 'owner'")
+        answer = pool.submit(thief.login, "owner", PASSWORD)
+        wait_for(lambda: stack.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+                                     " and query like '%%access_token%%'"), "the login to wait for the new password")
+        connection.execute("update access_token set revoked_at = now() where user_name = 'owner' and revoked_at is null")
+        connection.commit()
+        status, said = answer.result(30)
+    assert status == 401 and "changed" in said["detail"] and not thief.cookie, said
+    assert not stack.rows("select from access_token where user_name = 'owner' and kind = 'session' and revoked_at is null")
 
 
 def test_behind_a_proxy_its_client_is_who_asks(stack):
