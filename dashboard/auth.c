@@ -73,8 +73,9 @@ bool auth_check_origin(struct http_request *request, bool certain)
 	if (auth_same_origin(http_header(request, "Sec-Fetch-Site"), http_header(request, "Origin"),
 			     http_header(request, "Host"), certain))
 		return true;
-	http_reply_problem(request, 403, "This change did not come from the dashboard's own page; open the page and "
-					 "do it there, or use an API key (Authorization: Bearer).");
+	http_reply_problem(request, 403,
+			   "This change did not come from the dashboard's own page; open the page and "
+			   "do it there, or use an API key (Authorization: Bearer).");
 	return false;
 }
 
@@ -94,8 +95,7 @@ static const char *find_token(const struct http_request *request, char token[TOK
 	if (authorization) {
 		const char *text = authorization + sizeof(bearer) - 1;
 
-		if (strncasecmp(authorization, bearer, sizeof(bearer) - 1) != 0 ||
-		    strlen(text) != TOKEN_TEXT_BYTES - 1)
+		if (strncasecmp(authorization, bearer, sizeof(bearer) - 1) != 0 || strlen(text) != TOKEN_TEXT_BYTES - 1)
 			return NULL;
 		memcpy(token, text, TOKEN_TEXT_BYTES);
 		return "api";
@@ -110,8 +110,9 @@ static bool refuse_anonymous(struct dashboard *dashboard, struct http_request *r
 	if (!quota_take_address(dashboard, request))
 		return false;
 	http_reply_header(request, "WWW-Authenticate", "Bearer realm=\"muster\"");
-	http_reply_problem(request, 401, "Log in first: POST /api/v1/session, or send an API key as "
-					 "Authorization: Bearer.");
+	http_reply_problem(request, 401,
+			   "Log in first: POST /api/v1/session, or send an API key as "
+			   "Authorization: Bearer.");
 	return false;
 }
 
@@ -206,9 +207,12 @@ static const struct {
 	{"/api/v1/devices/{id}/wake", "commands"},
 	{"/api/v1/tokens", "enrolment"},
 	{"/api/v1/registrations", "enrolment"},
+	{"/api/v1/preapprovals", "enrolment"},
 	{"/api/v1/enrollment", "enrolment"},
 	{"/api/v1/certificates", "enrolment"},
 	{"/api/v1/alert", "alerts"},
+	{"/api/v1/silences", "alerts"},
+	{"/api/v1/channels", "alerts"},
 	{"/api/v1/users", "people"},
 	{"/api/v1/sessions", "people"},
 	{"/api/v1/session", "people"},

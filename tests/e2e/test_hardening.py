@@ -84,6 +84,35 @@ def test_no_other_site_changes_anything(stack):
     assert browser.get("session")[0] == 200
 
 
+# What comes below a resource: what a key must be for to change it; its first word, or more where that is not all.
+KEY_MUST_BE_FOR = {"commands": "commands", "campaigns": "commands", "devices/{id}/wake": "commands", "tokens": "enrolment",
+                   "registrations": "enrolment", "preapprovals": "enrolment", "enrollment": "enrolment", "alerts": "alerts",
+                   "alert-rules": "alerts", "silences": "alerts", "channels": "alerts", "users": "people", "session": "people",
+                   "sessions": "people", "api-keys": "people", "account": "people", "admin-keys": "people", "tenants": "people",
+                   "devices": "devices", "groups": "devices", "tags": "devices", "filters": "devices", "bulk": "devices",
+                   "exports": "devices", "console": "devices"}
+
+
+def test_a_key_that_reads_changes_nothing(stack):
+    """The key of an administrator of everything, but for "read" alone: each route that changes something says what it takes."""
+    boss = admin(stack)
+    reads = Browser(stack, key=boss.post("api-keys", {"label": "reads", "expires_in_days": 1, "scopes": ["read"]})[1]["key"])
+    before, tried = stack.value("select max(id) from audit"), 0
+    for method, pattern, _, tag in table_of_routes():
+        if method == "GET" or "PUBLIC" in tag or "SIGNED" in tag:
+            continue
+        status, answer = reads.send(method, re.sub(r"\{\w+\}", "1", pattern), {})
+        if "ROUTE_CHANGES_NOTHING" in tag:
+            assert status != 403, (method, pattern, answer)
+            continue
+        path = pattern.removeprefix("/api/v1/")
+        wanted = KEY_MUST_BE_FOR.get(path) or KEY_MUST_BE_FOR[path.split("/")[0]]
+        assert status == 403 and f'for read; this request needs "{wanted}"' in answer["detail"], (method, pattern, answer)
+        tried += 1
+    assert tried > 70 and stack.value("select max(id) from audit") == before
+    assert reads.get("devices")[0] == 200, "the key itself is good"
+
+
 def test_every_answer_says_what_a_page_may(stack):
     """Whatever is asked, however wrongly: no answer is without the headers that keep a browser from harm."""
     boss, seen = admin(stack), {}
