@@ -5,6 +5,7 @@
 #include "common/command_request.h"
 #include "dashboard/auth.h"
 #include "dashboard/openapi_notes.h"
+#include "dashboard/openapi_schemas.h"
 #include "dashboard/routes.h"
 
 #include <ctype.h>
@@ -225,13 +226,62 @@ static struct json *problem_response(const char *words)
 	return problem;
 }
 
+// ---- good answers ----
+
+static const struct shape good_shapes[] = {
+	{"200", "Done"},
+	{"201", "Made"},
+	{"202", "Taken on"},
+	{"204", "Done; no body"},
+	{"206", "The part that was asked for"},
+};
+
+// Of one status, of which there may be several media types.
+static struct json *good_response(const char *answers, const char *status)
+{
+	struct json *response = NULL, *content = json_new_object();
+	struct entry entry;
+
+	for (size_t i = 0; i < sizeof(good_shapes) / sizeof(good_shapes[0]); i++) {
+		if (!response && strcmp(good_shapes[i].status, status) == 0)
+			response = described(good_shapes[i].words);
+	}
+	while (next_entry(&answers, &entry)) {
+		if (strcmp(entry.name, status) != 0 || !entry.words[0])
+			continue;
+		if (strchr(entry.words, '/'))
+			json_set(content, entry.words, json_new_object());
+		else
+			json_set(content, "application/json", object_of("schema", openapi_type(entry.words)));
+	}
+	if (response)
+		json_set(response, "content", content);
+	else
+		json_free(content);
+	return response;
+}
+
+static void add_lists(struct json *schemas)
+{
+	for (size_t i = 0; i < openapi_notes_count; i++) {
+		const char *answers = openapi_notes[i].answers;
+		struct entry entry;
+
+		while (next_entry(&answers, &entry))
+			openapi_add_list(schemas, entry.words);
+	}
+}
+
 static struct json *responses_of(const struct http_route *route, const struct openapi_note *note)
 {
 	struct json *responses = json_new_object();
-	const char *own = note ? note->errors : NULL;
+	const char *own = note ? note->errors : NULL, *good = note ? note->answers : NULL;
 	struct entry entry;
 
-	json_set(responses, "2XX", described("Done, or taken on; docs/protocol.md says what the body holds"));
+	while (next_entry(&good, &entry)) {
+		if (!json_member(responses, entry.name))
+			json_set(responses, entry.name, good_response(note->answers, entry.name));
+	}
 	if (route->tag & ROUTE_KEPT)
 		json_set(responses, "304", described("The answer named in If-None-Match still holds: no body"));
 	for (size_t i = 0; i < SHAPES; i++) {
@@ -463,6 +513,8 @@ struct json *openapi_document(void)
 	json_set(document, "paths", paths());
 	json_set(schemas, "Problem", problem_schema());
 	json_set(schemas, "CommandRequest", command_request());
+	openapi_add_schemas(schemas);
+	add_lists(schemas);
 	json_set(components, "schemas", schemas);
 	json_set(components, "responses", shared_responses());
 	json_set(schemes, "bearer", scheme("http", NULL, NULL, "bearer"));

@@ -1,5 +1,5 @@
-// What the routes' table does not say of a route: a sentence, the parameters of its query, the members of its body, and
-// the errors that are its own. tests/unit/dashboard/openapi_test.c holds it against the table.
+// What the routes' table does not say of a route: a sentence, the parameters of its query, the members of its body,
+// the errors that are its own, and what it answers. tests/unit/dashboard/openapi_test.c holds it against the table.
 #pragma once
 
 #include <stddef.h>
@@ -10,6 +10,9 @@ struct openapi_note {
 	const char *query;  // "name: what it does|name: ..."; NULL: none
 	const char *body;   // likewise, the members of the JSON body; NULL: none
 	const char *errors; // "409: when"; beside those that follow from the route itself; NULL: none
+	// "200: page Device|202: Bulk": the statuses of good answers, each with the type of its JSON
+	// (openapi_schemas.h) or another media type, or several; "204:" has no body.
+	const char *answers;
 };
 
 // NULL: there is none.

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from contract import Contract
 from page import login_link
 from stack import free_port, run, wait_for
 from web import Browser
@@ -102,6 +103,15 @@ def table_of_routes():
 
 
 CHANGES = set()  # (route, whether the audit has it) of all changes made in this module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def contract(stack):
+    """Every good answer that a browser of this module gets is as the document says."""
+    document = Browser(stack, key=(stack.state / "api-token").read_text().strip()).get("openapi.json")[1]
+    Browser.contract = Contract(document)
+    yield Browser.contract
+    Browser.contract = None
 
 
 @pytest.fixture(autouse=True)

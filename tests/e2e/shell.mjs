@@ -145,7 +145,10 @@ async function readsTheApi(page) {
 	await page.keyboard.press('Enter')
 	await route.getByText('For operator, administrator.').waitFor()
 	assert.match(await route.locator('.curl code').innerText(), /^curl -sS -X POST .*Bearer .*\/api\/v1\/devices\/\{id\}\/revoke'$/s)
-	for (const status of ['2XX', '401', '403', '404', '422', '429', '503'])
+	await route.locator('.schema').getByText('RevocationEffect[]', { exact: true }).waitFor()
+	await route.locator('.schema summary').getByText('RevocationEffect', { exact: true }).click()
+	await route.locator('.schema').getByText('applied_at', { exact: true }).waitFor()
+	for (const status of ['200', '401', '403', '404', '422', '429', '503'])
 		await route.getByText(status, { exact: true }).waitFor()
 	await looks(page, 'api')
 }

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import jsonschema
 
 from page import login_link
-from people import PASSWORD, admin, another_dashboard, fresh_dashboard, open_stream, person, set_up_factor, table_of_routes
+from people import PASSWORD, admin, another_dashboard, contract, fresh_dashboard, open_stream, person, set_up_factor, table_of_routes
 from stack import run, wait_for
 from web import Browser
 
-__all__ = ["fresh_dashboard"]  # for each test
+__all__ = ["contract", "fresh_dashboard"]  # for each test
 
 
 # ---- logging in ----

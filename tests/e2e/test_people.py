@@ -6,11 +6,11 @@ import time
 
 from page import browse, login_link
 from people import (
-    CHANGES, PASSWORD, SOURCES, admin, another_dashboard, codes_of, fresh_code, fresh_dashboard, open_stream, person, set_up_factor, table_of_routes)
+    CHANGES, PASSWORD, SOURCES, admin, another_dashboard, codes_of, contract, fresh_code, fresh_dashboard, open_stream, person, set_up_factor, table_of_routes)
 from stack import run, wait_for
 from web import Browser
 
-__all__ = ["fresh_dashboard"]  # for each test
+__all__ = ["contract", "fresh_dashboard"]  # for each test
 ROLES = ("viewer", "operator", "administrator", "auditor")
 
 

@@ -5,6 +5,8 @@ import ssl
 
 
 class Browser:
+    contract = None  # what good answers are held against, where a module says so
+
     def __init__(self, stack, port=None, agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", key=None):
         self.host, self.port = "localhost", port or stack.ports["dashboard"]
         self.tls = ssl.create_default_context(cafile=str(stack.state / "ca/service.crt"))
@@ -32,6 +34,10 @@ class Browser:
             self.headers = dict(answer.getheaders())
         finally:
             connection.close()
+        if self.contract and answer.status < 300:
+            fault = self.contract.hold(method, path if path.startswith("/") else f"/api/v1/{path}", answer.status,
+                                       answer.getheader("Content-Type", ""), text)
+            assert not fault, fault
         self.set_cookie = self.headers.get("Set-Cookie")
         if self.set_cookie and answer.status < 300:
             self.cookie = self.set_cookie.split(";")[0].split("=", 1)[1] or None

@@ -1,5 +1,5 @@
 // The HTTP API, readable: made from /api/v1/openapi.json, which is made from the server's own table of routes.
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { get, type Json } from "./api";
 import { useLoad } from "./hooks";
 import { Empty, Fault, Filter, Short } from "./parts";
@@ -15,7 +15,11 @@ interface Parameter {
 
 interface Schema {
   $ref?: string;
-  type?: string;
+  type?: string | string[];
+  allOf?: Schema[];
+  anyOf?: Schema[];
+  items?: Schema;
+  additionalProperties?: Schema | boolean;
   description?: string;
   properties?: { [name: string]: Schema };
   required?: string[];
@@ -27,6 +31,7 @@ interface Schema {
 interface Response {
   $ref?: string;
   description?: string;
+  content?: { [type: string]: { schema?: Schema } };
 }
 
 interface Operation {
@@ -115,8 +120,9 @@ function Introduction() {
 }
 
 function Route({ entry: { method, path, operation }, document }: { entry: Entry; document: Document }) {
+  const [open, setOpen] = useState(false);
   return (
-    <details class="route" data-route={`${method} ${path}`}>
+    <details class="route" data-route={`${method} ${path}`} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>
         <span class={`method ${method.toLowerCase()}`}>{method}</span>
         <code>{path}</code>
@@ -126,6 +132,7 @@ function Route({ entry: { method, path, operation }, document }: { entry: Entry;
         <p class="muted">{access(operation)}</p>
         <Parameters items={operation.parameters} />
         <Body operation={operation} document={document} />
+        {open && <Answer operation={operation} document={document} />}
         <Errors operation={operation} document={document} />
         <div class="curl">
           <h3>With curl</h3>
@@ -162,6 +169,39 @@ function resolve(schema: Schema, document: Document): Schema {
   return schema.$ref ? (document.components.schemas[schema.$ref.split("/").pop()!] ?? schema) : schema;
 }
 
+const nameOf = (schema: Schema): string => schema.$ref?.split("/").pop() ?? "";
+
+// "Device[]", "string or null": as one would say it.
+function wordOf(schema: Schema): string {
+  if (schema.$ref) return nameOf(schema);
+  if (schema.anyOf) return schema.anyOf.map(wordOf).join(" or ");
+  if (schema.items) return `${wordOf(schema.items).replace(" or ", "|")}[]${Array.isArray(schema.type) ? " or null" : ""}`;
+  if (typeof schema.additionalProperties === "object") return `{name: ${wordOf(schema.additionalProperties)}}`;
+  return Array.isArray(schema.type) ? schema.type.join(" or ") : (schema.type ?? "any");
+}
+
+// With those of what it is made from, which come first.
+function membersOf(schema: Schema, document: Document): Schema {
+  const all = resolve(schema, document);
+  if (!all.allOf) return all;
+  const parts = all.allOf.map((part) => membersOf(part, document));
+  return {
+    properties: Object.assign({}, ...parts.map(({ properties }) => properties)) as { [name: string]: Schema },
+    required: parts.flatMap(({ required }) => required ?? []),
+  };
+}
+
+// The names of all that stands in it, itself first, each once.
+function namesIn(schema: Schema, document: Document, met: string[] = []): string[] {
+  const name = nameOf(schema);
+  if (name && met.includes(name)) return met;
+  if (name) met.push(name);
+  const inner = name ? membersOf(schema, document) : schema;
+  const parts = [...Object.values(inner.properties ?? {}), ...(inner.anyOf ?? []), inner.items, inner.additionalProperties];
+  for (const part of parts) if (typeof part === "object") namesIn(part, document, met);
+  return met;
+}
+
 function bodyOf(operation: Operation, document: Document): Schema | null {
   const content = operation.requestBody?.content["application/json"];
   return content ? resolve(content.schema, document) : null;
@@ -177,7 +217,7 @@ function Body({ operation, document }: { operation: Operation; document: Documen
         {Object.entries(schema.properties).map(([name, member]) => (
           <div key={name}>
             <dt>
-              <code>{name}</code> {member.type && <span class="tag">{member.type}</span>}
+              <code>{name}</code> {member.type && <span class="tag">{wordOf(member)}</span>}
               {schema.required?.includes(name) && <span class="tag">required</span>}
             </dt>
             <dd>
@@ -188,6 +228,38 @@ function Body({ operation, document }: { operation: Operation; document: Documen
         ))}
       </dl>
     </>
+  );
+}
+
+// What a good answer holds: its members, and those of whatever has a name in it, folded.
+function Answer({ operation, document }: { operation: Operation; document: Document }) {
+  const good = Object.entries(operation.responses).filter(([status]) => status.startsWith("2"));
+  const schemas = good.flatMap(([, { content }]) => content?.["application/json"]?.schema ?? []);
+  const names = [...new Set(schemas.flatMap((schema) => namesIn(schema, document)))];
+  if (names.length === 0) return null;
+  return (
+    <>
+      <h3>Answer, JSON</h3>
+      {names.map((name, i) => (
+        <details key={name} class="schema" open={i === 0}>
+          <summary><code>{name}</code></summary>
+          <Members schema={membersOf({ $ref: `#/components/schemas/${name}` }, document)} />
+        </details>
+      ))}
+    </>
+  );
+}
+
+function Members({ schema: { properties, required } }: { schema: Schema }) {
+  return (
+    <dl class="rows members">
+      {Object.entries(properties ?? {}).map(([name, member]) => (
+        <div key={name}>
+          <dt><code>{name}</code></dt>
+          <dd>{wordOf(member)}{!required?.includes(name) && <span class="muted">, may be left out</span>}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 
