@@ -384,12 +384,12 @@ class Readers:
     def are_cut(self, *names):
         """These and no others: what their devices say afterwards comes."""
         for name in names:
-            assert self.open.pop(name).gone.wait(30), f"the console of {name}"
+            assert self.open.pop(name).gone.wait(180), f"the console of {name}"
         note = secrets.token_hex(8)
         for device in self.devices.values():
             device.publish("event", device.next(type="app.crashed", app=note))
         for name, console in self.open.items():
-            wait_for(lambda: any(note.encode() in payload for _, payload in console.messages), f"what {name} reads", 30)
+            wait_for(lambda: any(note.encode() in payload for _, payload in console.messages), f"what {name} reads", 180)
             assert not console.gone.is_set(), name
 
 
@@ -427,7 +427,7 @@ def test_a_device_that_leaves_meanwhile_is_not_given(stack, devices, groups):
         wait_for(lambda: stack.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
                                      " and query like '%%open_console%%'"), "the dashboard to wait for the group")
         connection.commit()
-        assert answer.result(30)[0] == 404
+        assert answer.result(180)[0] == 404
 
 
 def test_nobody_else_ends_a_console(stack, devices):

@@ -303,7 +303,7 @@ def test_a_login_under_way_does_not_outlive_the_old_password(stack):
                                      " and query like '%%access_token%%'"), "the login to wait for the new password")
         connection.execute("update access_token set revoked_at = now() where user_name = 'owner' and revoked_at is null")
         connection.commit()
-        status, said = answer.result(30)
+        status, said = answer.result(180)
     assert status == 401 and "changed" in said["detail"] and not thief.cookie, said
     assert not stack.rows("select from access_token where user_name = 'owner' and kind = 'session' and revoked_at is null")
 
