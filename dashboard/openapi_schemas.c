@@ -242,7 +242,7 @@ const struct openapi_schema openapi_schemas[] = {
 	{"RegistrationDetail", "Registration", "events: EnrolmentEvent[]"},
 	{"EnrolmentEvent", NULL,
 	 "at: string|type: string|device: string?|peer: string?|reason: string?|request_id: string"},
-	{"Decided", NULL, "id: string|done: boolean|detail: string"},
+	{"Decided", NULL, "id: string|done: boolean|detail?: string"},
 	{"Preapproval", NULL,
 	 "serial: string|device: string?|tags: string[]|cell?: integer?|created_by: string|created_at: string|"
 	 "used_at: string?"},
