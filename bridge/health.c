@@ -23,10 +23,11 @@ static void answer(struct server *server, struct http_request *request, bool ok,
 {
 	struct json *json = json_new_object();
 
-	bool broker = link_ready(server->link);
+	bool ready = link_ready(server->link), broker = ready && !link_trouble(server->link);
+
 	json_set_string(json, "status", ok && broker ? "ok" : "degraded");
 	json_set_string(json, "database", ok ? "ok" : "unreachable");
-	json_set_string(json, "broker", broker ? "ok" : "unreachable");
+	json_set_string(json, "broker", broker ? "ok" : ready ? "silent" : "unreachable");
 	json_set_string(json, "version", MUSTER_VERSION);
 	json_set_int(json, "uptime_s", (clock_mono_ms() - server->started_ms) / 1000);
 	http_reply_json(request, status, json);

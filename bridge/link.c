@@ -45,8 +45,8 @@ struct link {
 
 	uint32_t *unacked; // by mid: 1 and the bytes of its payload; 0: none on its way
 	size_t queued, queued_bytes;
-	struct metric *published, *received, *refused, *queue, *up;
-	struct log_fault away_fault, refused_fault;
+	struct metric *published, *received, *refused, *queue, *up, *silent;
+	struct log_fault away_fault, silence_fault, refused_fault;
 };
 
 static void take_turn(struct link *link);
@@ -187,6 +187,19 @@ static void watch_socket(struct link *link)
 		log_error("loop.watch", "error", error.what);
 }
 
+static void watch_silence(struct link *link)
+{
+	struct error error = {.kind = ERROR_NONE};
+
+	metric_set(link->silent, mqtt_silent(link->mqtt));
+	if (mqtt_silent(link->mqtt)) {
+		error_set(&error, ERROR_TIMEOUT, MQTT_SILENT_WHY);
+		log_fault(&link->silence_fault, "broker.silent", &error);
+	} else {
+		log_fault_over(&link->silence_fault, "broker.silent");
+	}
+}
+
 static void take_turn(struct link *link)
 {
 	link->in_turn = true;
@@ -196,6 +209,7 @@ static void take_turn(struct link *link)
 	link->in_turn = false;
 	link->due = false;
 	metric_set(link->queue, (double)link->queued);
+	watch_silence(link);
 	watch_socket(link);
 	int timeout_ms = mqtt_timeout_ms(link->mqtt);
 	loop_timer_once(link->tick, timeout_ms < 0 || timeout_ms > TICK_MAX_MS ? TICK_MAX_MS : timeout_ms);
@@ -262,6 +276,14 @@ bool link_ready(const struct link *link)
 	return link->subscribed && mqtt_connected(link->mqtt);
 }
 
+const char *link_trouble(const struct link *link)
+{
+	if (!link_ready(link))
+		return "no session with the broker: devices that speak HTTP are answered 503; look whether it runs "
+		       "and lets svc.bridge in";
+	return mqtt_silent(link->mqtt) ? MQTT_SILENT_WHY : NULL;
+}
+
 const char *link_response_topic(const struct link *link)
 {
 	return link->response_topic;
@@ -288,6 +310,7 @@ static bool make_session(struct link *link, const struct options *options, struc
 		.receive_maximum = MQTT_RECEIVE_MAXIMUM,
 		.inflight_maximum = MQTT_RECEIVE_MAXIMUM,
 		.backoff_max_ms = MQTT_BACKOFF_SERVICE_MAX_MS,
+		.silent_ms = (int)options->broker_silent_s * 1000,
 	};
 
 	link->mqtt = mqtt_new(&session, &handlers, link, error);
@@ -300,6 +323,7 @@ static void make_metrics(struct link *link, struct metrics *metrics)
 	link->received = metrics_counter(metrics, "muster_mqtt_received_total", NULL, "Messages taken from the broker");
 	link->refused = metrics_counter(metrics, "muster_mqtt_refused_total", NULL, "Messages that the broker refused");
 	link->queue = metrics_gauge(metrics, "muster_mqtt_queued", NULL, "Messages that wait for their PUBACK");
+	link->silent = metrics_gauge(metrics, "muster_broker_silent", NULL, MQTT_SILENT_HELP);
 	link->up = metrics_gauge(metrics, "muster_broker_up", NULL, "1 while the session with the broker stands");
 }
 

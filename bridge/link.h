@@ -39,6 +39,8 @@ void link_on_puback(struct link *link, link_puback_fn *fn, void *user);
 
 // Connected and subscribed.
 bool link_ready(const struct link *link);
+// What is not well with it, and what to do about it; NULL: nothing.
+const char *link_trouble(const struct link *link);
 // The MQTT 5 response topic of this process: "svc/v1/svc.bridge/<random>".
 const char *link_response_topic(const struct link *link);
 // Queues a message; *mid may be NULL. ERROR_UNREACHABLE while the session is away: nothing is kept then.

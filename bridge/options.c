@@ -1,6 +1,7 @@
 #include "bridge/options.h"
 
 #include "common/log.h"
+#include "common/mqtt.h"
 
 #include <stddef.h>
 
@@ -39,6 +40,7 @@ static const struct config_option rows[] = {
 	OPTION("broker.key_file", CONFIG_STRING, broker_key_file, NULL, 0, 0, false, "its private key, PEM, mode 0600"),
 	OPTION("broker.client_id", CONFIG_STRING, client_id, "svc.bridge", 0, 128, false,
 	       "MQTT client id; a second bridge adds a dot and a suffix"),
+	OPTION("broker.silent_s", CONFIG_INT, broker_silent_s, MQTT_SILENT_S, 1, 3600, false, MQTT_SILENT_S_HELP),
 	OPTION("http.stored_timeout_s", CONFIG_INT, stored_timeout_s, "5", 1, 60, false,
 	       "seconds that a report of an HTTP-only device may wait for its COMMIT before it is answered 503"),
 	OPTION("http.credential_days", CONFIG_INT, credential_days, "365", 1, 3650, false,

@@ -22,6 +22,7 @@ struct options {
 	char *broker_ca_file;
 	char *broker_cert_file;
 	char *broker_key_file;
+	long broker_silent_s;
 	char *client_id;
 	long stored_timeout_s; // HTTP-only devices, as far as polls_max
 	long credential_days;

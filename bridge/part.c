@@ -16,11 +16,8 @@ void part_init(struct part *part, const char *address, long port)
 static bool run(struct worker_job *job, struct pg *pg, struct error *error)
 {
 	struct part *part = (struct part *)job;
-	const char *why = part->broker ? NULL
-				       : "no session with the broker: devices that speak HTTP are answered 503; look "
-					 "whether it runs and lets svc.bridge in";
 
-	return part_state_tell(&part->state, pg, why, NULL, error);
+	return part_state_tell(&part->state, pg, part->why, NULL, error);
 }
 
 static void done(struct worker_job *job, bool ok, const struct error *error)
@@ -34,11 +31,11 @@ static void done(struct worker_job *job, bool ok, const struct error *error)
 		log_fault(&part->fault, "state.untold", error);
 }
 
-void part_tell(struct part *part, struct worker *worker, bool broker)
+void part_tell(struct part *part, struct worker *worker, const char *why)
 {
-	if (part->busy || worker_silent(worker) || !part_state_due(&part->state, broker, clock_mono_ms()))
+	if (part->busy || worker_silent(worker) || !part_state_due(&part->state, !why, clock_mono_ms()))
 		return;
-	part->broker = broker;
+	part->why = why;
 	part->job = (struct worker_job){.run = run, .done = done};
 	part->busy = worker_submit(worker, &part->job);
 }

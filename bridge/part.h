@@ -10,11 +10,12 @@
 struct part {
 	struct worker_job job;
 	struct part_state state;
-	bool busy;   // job is under way
-	bool broker; // what it is to say
+	bool busy;	 // job is under way
+	const char *why; // what it is to say
 	struct log_fault fault;
 };
 
 void part_init(struct part *part, const char *address, long port);
-// When it is time; nothing while the database is silent. part must live until the worker is freed.
-void part_tell(struct part *part, struct worker *worker, bool broker);
+// When it is time; nothing while the database is silent. why: what is not well, NULL: nothing; a literal. part must
+// live until the worker is freed.
+void part_tell(struct part *part, struct worker *worker, const char *why);

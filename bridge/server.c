@@ -251,7 +251,7 @@ static void on_tick(void *user)
 		authority_forget(&server->authority);
 	trust_tick(&server->trust, clock_mono_ms());
 	watch_database(server);
-	part_tell(&server->part, server->enroller, link_ready(server->link));
+	part_tell(&server->part, server->enroller, link_trouble(server->link));
 }
 
 static bool start_ticking(struct server *server, struct loop *loop, struct error *error)

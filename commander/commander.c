@@ -341,6 +341,7 @@ static bool make_broker(struct commander *commander, struct error *error)
 		.keepalive_s = MQTT_KEEPALIVE_S,
 		.session_expiry_s = UINT32_MAX, // operators' requests wait in it while we are away
 		.receive_maximum = MQTT_RECEIVE_MAXIMUM,
+		.silent_ms = (int)options->broker_silent_s * 1000,
 	};
 
 	commander->mqtt = mqtt_new(&session, &handlers, commander, error);

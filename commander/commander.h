@@ -88,7 +88,8 @@ struct commander {
 	int mqtt_fd;	 // that mqtt_watch watches; -1 for none
 	bool pg_changed; // a new database connection: pg_watch is stale
 	struct loop_timer *tick, *retry, *expiry, *resend;
-	struct log_fault database_fault, broker_fault, work_fault, refused_fault, revocation_fault, part_fault;
+	struct log_fault database_fault, broker_fault, silence_fault, work_fault, refused_fault;
+	struct log_fault revocation_fault, part_fault;
 
 	bool subscribed; // to operators' requests, once
 	bool ready;	 // the supervisor was told

@@ -1,6 +1,7 @@
 #include "commander/options.h"
 
 #include "common/log.h"
+#include "common/mqtt.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ static const struct config_option rows[] = {
 	OPTION("broker.key_file", CONFIG_STRING, broker_key_file, NULL, 0, 0, false, "its private key, PEM, mode 0600"),
 	OPTION("broker.client_id", CONFIG_STRING, client_id, "svc.commander", 0, 128, false,
 	       "MQTT client id; a second commander adds a dot and a suffix"),
+	OPTION("broker.silent_s", CONFIG_INT, broker_silent_s, MQTT_SILENT_S, 1, 3600, false, MQTT_SILENT_S_HELP),
 	OPTION("database.conninfo", CONFIG_STRING, conninfo, "dbname=muster user=muster_commander", 0, 0, false,
 	       "libpq connection string"),
 	OPTION("cell", CONFIG_INT, cell, "0", 0, INT32_MAX, false,

@@ -9,6 +9,7 @@ struct options {
 	char *broker_ca_file; // NULL: plain TCP
 	char *broker_cert_file;
 	char *broker_key_file;
+	long broker_silent_s;
 	char *client_id;
 	char *conninfo;
 	long cell; // 0: all

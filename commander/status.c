@@ -12,18 +12,20 @@ static void get_health(struct http_request *request, void *user)
 {
 	struct commander *commander = user;
 	bool database = pg_connected(commander->pg) && !commander->failed;
-	bool broker = mqtt_connected(commander->mqtt);
+	bool silent = mqtt_silent(commander->mqtt), broker = mqtt_connected(commander->mqtt);
+	bool well = database && broker && !silent;
 	struct json *body = json_new_object();
 
-	json_set_string(body, "status", database && broker ? "ok" : "degraded");
+	json_set_string(body, "status", well ? "ok" : "degraded");
 	json_set_bool(body, "database", database);
 	json_set_bool(body, "broker", broker);
+	json_set_bool(body, "broker_silent", silent);
 	json_set_bool(body, "revocations", commander->revocation.told && commander->revocation.readable &&
 						   commander->revocation.waiting == 0 && !commander->revocation.record);
 	json_set(body, "wake", wake_health(&commander->wake));
 	json_set(body, "mail", mail_health(&commander->mail));
 	json_set_string(body, "version", MUSTER_VERSION);
-	http_reply_json(request, database && broker ? 200 : 503, body);
+	http_reply_json(request, well ? 200 : 503, body);
 }
 
 // What is not well, and what to do; NULL: all is.
@@ -33,9 +35,23 @@ static const char *trouble(const struct commander *commander)
 
 	if (!mqtt_connected(commander->mqtt))
 		return "no session with the broker: commands wait; look whether it runs and lets svc.commander in";
+	if (mqtt_silent(commander->mqtt))
+		return MQTT_SILENT_WHY;
 	if (revocation->told && !revocation->readable)
 		return "the broker cannot read its list of revocations and lets nobody in: see the broker's log";
 	return NULL;
+}
+
+static void watch_silence(struct commander *commander)
+{
+	struct error error = {0};
+
+	if (mqtt_silent(commander->mqtt)) {
+		(void)error_set(&error, ERROR_TIMEOUT, MQTT_SILENT_WHY);
+		log_fault(&commander->silence_fault, "broker.silent", &error);
+	} else {
+		log_fault_over(&commander->silence_fault, "broker.silent");
+	}
 }
 
 void status_tell(struct commander *commander)
@@ -44,6 +60,7 @@ void status_tell(struct commander *commander)
 	struct error error = {0};
 	struct json *detail;
 
+	watch_silence(commander);
 	if (commander->failed || !pg_connected(commander->pg) ||
 	    !part_state_due(&commander->part, !why, clock_mono_ms()))
 		return;
@@ -64,6 +81,8 @@ static void get_metrics(struct http_request *request, void *user)
 
 	metric_set(metrics_gauge(commander->metrics, "muster_broker_connected", NULL, "1 while the MQTT session is up"),
 		   mqtt_connected(commander->mqtt));
+	metric_set(metrics_gauge(commander->metrics, "muster_broker_silent", NULL, MQTT_SILENT_HELP),
+		   mqtt_silent(commander->mqtt));
 	metric_set(metrics_gauge(commander->metrics, "muster_database_connected", NULL, "1 while the database answers"),
 		   pg_connected(commander->pg) && !commander->failed);
 	metric_set(metrics_gauge(commander->metrics, "muster_messages_waiting", NULL,

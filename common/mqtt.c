@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/mqtt_error.h"
+#include "common/mqtt_silence.h"
 #include "common/socket.h"
 #include "common/tls.h"
 
@@ -71,6 +72,8 @@ struct mqtt {
 	enum family family;   // of the next try
 	bool second;	      // of the two tries of one round
 
+	struct mqtt_silence silence;
+
 	bool reading;	     // inside mosquitto_loop_read
 	bool blocked;	     // the socket did not take all of the last write
 	bool rest;	     // dropped in this turn: mqtt_fd shows -1 for one turn before the next connect
@@ -102,6 +105,7 @@ static void on_connect(struct mosquitto *mosq, void *user, int reason_code, int 
 		mqtt->state = CONNECTED;
 		mosquitto_log_callback_set(mosq, NULL);
 		mqtt->connected_ms = mqtt->spoke_ms = clock_mono_ms();
+		mqtt_silence_begin(&mqtt->silence, mqtt->connected_ms);
 		uint16_t keepalive_s = (uint16_t)mqtt->keepalive_s;
 		(void)mosquitto_property_read_int16(properties, MQTT_PROP_SERVER_KEEP_ALIVE, &keepalive_s, false);
 		mqtt->agreed_keepalive_s = keepalive_s;
@@ -153,24 +157,6 @@ static void free_user_properties(struct user_properties *properties)
 {
 	for (size_t i = 0; i < properties->count; i++)
 		free_property(&properties->items[i]);
-}
-
-const char *mqtt_property(const struct mqtt_message *message, const char *name)
-{
-	for (size_t i = 0; i < message->property_count; i++)
-		if (strcmp(message->properties[i].name, name) == 0)
-			return message->properties[i].value;
-	return NULL;
-}
-
-const char *mqtt_last_property(const struct mqtt_message *message, const char *name)
-{
-	const struct mqtt_property *last;
-
-	if (message->property_count == 0)
-		return NULL;
-	last = &message->properties[message->property_count - 1];
-	return strcmp(last->name, name) == 0 ? last->value : NULL;
 }
 
 static void on_message(struct mosquitto *mosq, void *user, const struct mosquitto_message *message,
@@ -347,6 +333,7 @@ struct mqtt *mqtt_new(const struct mqtt_options *options, const struct mqtt_hand
 		mqtt->connect_timeout_ms =
 			options->connect_timeout_ms > 0 ? options->connect_timeout_ms : MQTT_CONNECT_TIMEOUT_S * 1000;
 		mqtt->backoff_max_ms = options->backoff_max_ms > 0 ? options->backoff_max_ms : MQTT_BACKOFF_MAX_MS;
+		mqtt->silence.limit_ms = options->silent_ms;
 		mqtt->host = strdup(options->host);
 		mqtt->mosq = new_session(options->client_id, options->clean_start, mqtt);
 	}
@@ -518,6 +505,8 @@ int mqtt_timeout_ms(const struct mqtt *mqtt)
 	case CONNECTED:
 		if (mqtt->more)
 			return 0;
+		if (mqtt->silence.limit_ms > 0)
+			return MQTT_LOOK_MS;
 		// PINGREQ may be late by a quarter: the broker waits for one and a half.
 		return mqtt->agreed_keepalive_s == 0
 			       ? CHECK_MAX_MS
@@ -530,6 +519,19 @@ int mqtt_timeout_ms(const struct mqtt *mqtt)
 bool mqtt_connected(const struct mqtt *mqtt)
 {
 	return mqtt->state == CONNECTED;
+}
+
+bool mqtt_silent(const struct mqtt *mqtt)
+{
+	return mqtt->state == CONNECTED && mqtt->silence.silent;
+}
+
+// What waits to be read was heard, also where the caller may not read it yet.
+static void listen_now(struct mqtt *mqtt)
+{
+	struct pollfd watch = {.fd = mosquitto_socket(mqtt->mosq), .events = POLLIN};
+	if (mqtt->silence.limit_ms > 0 && poll(&watch, 1, 0) > 0)
+		mqtt_silence_heard(&mqtt->silence, clock_mono_ms());
 }
 
 // One call of the library. False when the connection is gone or nothing more is readable.
@@ -568,6 +570,7 @@ size_t mqtt_read(struct mqtt *mqtt, size_t max_messages)
 	if (mqtt->state != CONNECTED)
 		return mqtt->received;
 
+	listen_now(mqtt);
 	mqtt->more = true;
 	while (mqtt->state == CONNECTED && mqtt->received < max_messages) {
 		if (!read_once(mqtt)) {
@@ -597,23 +600,27 @@ void mqtt_write(struct mqtt *mqtt)
 }
 
 // The library would send all that is queued before it. By hand it may stand between two packets: not behind one of
-// which the socket took a part only.
-void mqtt_ping(struct mqtt *mqtt)
+// which the socket took a part only. False when two bytes cannot leave now: the broker does not read, or is gone.
+static bool send_ping(struct mqtt *mqtt)
 {
 	static const uint8_t pingreq[] = {0xc0, 0x00}; // MQTT 5 section 3.12
-	int64_t now_ms = clock_mono_ms();
-	if (mqtt->state != CONNECTED || mqtt->blocked || mqtt->agreed_keepalive_s == 0 ||
-	    now_ms - mqtt->spoke_ms < (int64_t)mqtt->agreed_keepalive_s * 500)
-		return;
 	struct pollfd watch = {.fd = mosquitto_socket(mqtt->mosq), .events = POLLOUT};
-	if (poll(&watch, 1, 0) <= 0 || watch.revents != POLLOUT)
-		return; // two bytes would fit: the broker does not read, or is gone
+	if (mqtt->blocked || poll(&watch, 1, 0) <= 0 || watch.revents != POLLOUT)
+		return false;
 	void *ssl = mosquitto_ssl_get(mqtt->mosq);
 	bool sent = ssl ? tls_write(ssl, pingreq, sizeof(pingreq))
 			: send(watch.fd, pingreq, sizeof(pingreq), MSG_NOSIGNAL) == (ssize_t)sizeof(pingreq);
-	mqtt->spoke_ms = now_ms;
+	mqtt->spoke_ms = clock_mono_ms();
 	if (!sent)
 		(void)shutdown(watch.fd, SHUT_RDWR); // found out by the next read
+	return sent;
+}
+
+void mqtt_ping(struct mqtt *mqtt)
+{
+	if (mqtt->state == CONNECTED && mqtt->agreed_keepalive_s > 0 &&
+	    clock_mono_ms() - mqtt->spoke_ms >= (int64_t)mqtt->agreed_keepalive_s * 500)
+		(void)send_ping(mqtt);
 }
 
 bool mqtt_unsent(const struct mqtt *mqtt)
@@ -638,7 +645,11 @@ void mqtt_tick(struct mqtt *mqtt)
 		break;
 	case CONNECTED:
 		begin_call(mqtt);
-		(void)end_call(mqtt, mosquitto_loop_misc(mqtt->mosq));
+		if (!end_call(mqtt, mosquitto_loop_misc(mqtt->mosq)) || mqtt->silence.limit_ms == 0)
+			break;
+		listen_now(mqtt);
+		if (mqtt_silence_look(&mqtt->silence, now_ms) && send_ping(mqtt))
+			mqtt_silence_asked(&mqtt->silence);
 		break;
 	default:
 		break;

@@ -84,6 +84,7 @@ struct mqtt_options {
 	// Longest wait between two tries; 0: MQTT_BACKOFF_MAX_MS, which many devices need. For a service, which is one
 	// and for which all devices wait, it is short.
 	int backoff_max_ms;
+	int silent_ms; // for mqtt_silent: without an answer, on top of MQTT_ASK_AFTER_MS without a word; 0: nobody asks
 };
 
 // Strings are copied. Does not connect yet: the first mqtt_tick does.
@@ -97,6 +98,19 @@ int mqtt_fd(const struct mqtt *mqtt);
 int mqtt_poll_events(const struct mqtt *mqtt); // POLLIN, and POLLOUT while something waits to be sent
 int mqtt_timeout_ms(const struct mqtt *mqtt);  // until mqtt_tick has something to do
 bool mqtt_connected(const struct mqtt *mqtt);
+// The session stands, but the broker has not answered for silent_ms (common/mqtt_silence.h). It is left alone: where
+// the broker goes on, the session does, too; where it does not, the keepalive ends it.
+bool mqtt_silent(const struct mqtt *mqtt);
+#define MQTT_SILENT_WHY                                                                                                \
+	"the broker does not answer, although the connection stands: look whether its process is stopped or its "      \
+	"machine overloaded"
+// The option of services, in seconds, and what it is.
+#define MQTT_SILENT_S "7"
+#define MQTT_SILENT_S_HELP                                                                                             \
+	"seconds that a broker whose connection stands may leave a question unanswered before people are told; the "   \
+	"session is kept"
+// Of muster_broker_silent.
+#define MQTT_SILENT_HELP "1 while the session with the broker stands, but nothing is answered"
 
 // Reads packets until nothing is readable or max_messages were handed to on_message; sends nothing. Returns how
 // many messages were read, a few more than max_messages where the library hands over a whole TLS record. A lost

@@ -2,6 +2,7 @@
 
 #include "common/http.h"
 #include "common/limits.h"
+#include "common/mqtt.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,16 +14,17 @@ struct health {
 	struct http_server *server;
 	struct metrics *metrics;
 	const struct health_facts *facts;
-	struct metric *broker, *database;
+	struct metric *broker, *silent, *database;
 };
 
 static void get_health(struct http_request *request, void *user)
 {
 	const struct health_facts *facts = ((const struct health *)user)->facts;
-	bool well = facts->broker && facts->database && !facts->waiting;
+	bool well = facts->broker && !facts->silent && facts->database && !facts->waiting;
 	struct json *json = json_new_object();
 	json_set_string(json, "status", well ? "ok" : "degraded");
 	json_set_bool(json, "broker", facts->broker);
+	json_set_bool(json, "broker_silent", facts->silent);
 	json_set_bool(json, "database", facts->database);
 	json_set_bool(json, "waiting", facts->waiting);
 	http_reply_json(request, well ? 200 : 503, json);
@@ -34,6 +36,7 @@ static void get_metrics(struct http_request *request, void *user)
 	struct buf text auto_buf;
 	buf_init(&text, METRICS_MAX_BYTES);
 	metric_set(health->broker, health->facts->broker);
+	metric_set(health->silent, health->facts->silent);
 	metric_set(health->database, health->facts->database);
 	metrics_write(health->metrics, &text);
 	http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text), text.len_bytes);
@@ -55,6 +58,7 @@ struct health *health_new(const struct options *options, struct metrics *metrics
 	health->metrics = metrics;
 	health->facts = facts;
 	health->broker = metrics_gauge(metrics, "muster_ingest_broker_connected", NULL, "1 with a broker session.");
+	health->silent = metrics_gauge(metrics, "muster_broker_silent", NULL, MQTT_SILENT_HELP);
 	health->database =
 		metrics_gauge(metrics, "muster_ingest_database_connected", NULL, "1 when connected.");
 	health->loop = loop_new(error);

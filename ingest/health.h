@@ -12,6 +12,7 @@ struct health;
 // What /health tells; written by the owner.
 struct health_facts {
 	bool broker; // connected, and every subscription granted
+	bool silent; // connected, but it does not answer
 	bool database;
 	bool waiting; // a batch is held until the database is back
 };

@@ -57,7 +57,7 @@ struct ingest {
 	int64_t gaps_ms;
 	int64_t clock_offset_ms; // of the wall clock to the monotonic one, at the last look
 	bool clock_unknown;      // it may have been set back since last_seen was written
-	struct log_fault database_fault, connect_fault, broker_fault, sweep_fault;
+	struct log_fault database_fault, connect_fault, broker_fault, silence_fault, sweep_fault;
 };
 
 // In a group, status goes to every member all the same: retained messages reach no shared subscription (MQTT 5 section
@@ -194,6 +194,7 @@ static bool make_parts(struct ingest *ingest, struct error *error)
 		.session_expiry_s = options->subscription_group ? (uint32_t)options->session_expiry_s : UINT32_MAX,
 		.receive_maximum = MQTT_RECEIVE_MAXIMUM,
 		.backoff_max_ms = MQTT_BACKOFF_SERVICE_MAX_MS,
+		.silent_ms = (int)options->broker_silent_s * 1000,
 	};
 	presence_init(&ingest->presence, options->broker_client_id, options->cell, options->offline_grace_s * 1000);
 	sight_init(&ingest->sight, options->broker_client_id, options->cell);
@@ -313,15 +314,29 @@ static void watch_clock(struct ingest *ingest)
 	ingest->clock_offset_ms = offset_ms;
 }
 
+static void watch_silence(struct ingest *ingest)
+{
+	struct error error = {0};
+	ingest->facts.silent = mqtt_silent(ingest->mqtt);
+	if (ingest->facts.silent) {
+		error_set(&error, ERROR_TIMEOUT, MQTT_SILENT_WHY);
+		log_fault(&ingest->silence_fault, "broker.silent", &error);
+	} else {
+		log_fault_over(&ingest->silence_fault, "broker.silent");
+	}
+}
+
 // Where the store is away nobody hears; the silence tells then.
 static bool tell_part(struct ingest *ingest, int64_t now_ms, struct error *error)
 {
-	bool well = ingest->facts.broker;
-	if (!store_connected(ingest->store) || !part_state_due(&ingest->part, well, now_ms))
+	const char *why = NULL;
+	if (!ingest->facts.broker)
+		why = "no session with the broker: look whether it runs and lets svc.ingest in";
+	else if (ingest->facts.silent)
+		why = MQTT_SILENT_WHY;
+	if (!store_connected(ingest->store) || !part_state_due(&ingest->part, !why, now_ms))
 		return true;
-	return store_tell_part(ingest->store, &ingest->part,
-			       well ? NULL : "no session with the broker: look whether it runs and lets svc.ingest in",
-			       error);
+	return store_tell_part(ingest->store, &ingest->part, why, error);
 }
 
 // What time alone brings about. all: everything that came was read and committed.
@@ -413,7 +428,8 @@ static void turn(struct ingest *ingest, bool cut)
 		try_commit(ingest);
 	if (ingest->held)
 		return;
-	sweep(ingest, clock_mono_ms(), all);
+	watch_silence(ingest);
+	sweep(ingest, clock_mono_ms(), all && !ingest->facts.silent); // who could not be heard is not silent
 	answers_due(ingest->answers, clock_mono_ms());
 	mqtt_write(ingest->mqtt);
 	mqtt_tick(ingest->mqtt);

@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/mqtt.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ static const struct config_option rows[] = {
 	{"broker.keepalive_s", CONFIG_INT, AT(broker_keepalive_s), "60", 5, 65535, false,
 	 "MQTT keepalive, in seconds: broker and ingest notice within one and a half times this that the other is "
 	 "gone"},
+	{"broker.silent_s", CONFIG_INT, AT(broker_silent_s), MQTT_SILENT_S, 1, 3600, false, MQTT_SILENT_S_HELP},
 	{"cell", CONFIG_INT, AT(cell), "1", 1, INT32_MAX, false,
 	 "which cell's broker this is; devices of another cell that report here are taken in, and noted"},
 	{"subscription.group", CONFIG_STRING, AT(subscription_group), NULL, 0, 63, false,

@@ -10,7 +10,7 @@ struct options {
 	long cell;
 	char *subscription_group; // NULL: alone
 	long session_expiry_s;    // in a group
-	long broker_port, broker_keepalive_s;
+	long broker_port, broker_keepalive_s, broker_silent_s;
 	char *conninfo;
 	bool auto_register;
 	long mismatch_max;

@@ -74,6 +74,39 @@ static const char *port_of(const char *part, const struct json *ports, char out[
 	return out;
 }
 
+// Those that are not well, as each said, or as its silence does; together where they say the same.
+static const char sql_troubled[] =
+	"select coalesce(json_agg(json_build_object('parts', parts, 'why', why) order by parts), '[]') from (select"
+	" string_agg(distinct part, ', ') as parts, why from (select part, case when seen_at < now() - interval"
+	" '30 seconds' then 'has not spoken for half a minute: look whether it runs, and at its log' else why end as "
+	"why"
+	" from part_state where seen_at > now() - interval '1 day' and (state <> 'ok' or seen_at < now() - interval"
+	" '30 seconds')) s group by why) p";
+
+// Into the facts, as "troubled"; null while the database does not answer, which error says.
+static void add_troubled(struct cli *cli, struct json *facts, struct error *error)
+{
+	auto_pg_result struct pg_result *row = NULL;
+	struct pg *pg cleanup(pg_free_cleanup) = cli_open(cli, error) ? cli_database(cli, "muster_admin", error) : NULL;
+	bool known = pg && pg_query(pg, &row, error, sql_troubled, 0, NULL);
+
+	if (known)
+		json_set(facts, "troubled", json_parse(pg_text(row, 0, 0), strlen(pg_text(row, 0, 0)), error));
+	else
+		json_set_string(facts, "troubled", NULL);
+}
+
+static void print_troubled(const struct json *troubled, const struct error *error)
+{
+	if (error->kind != ERROR_NONE)
+		(void)printf("\nhow the parts are is not known: %s\n", error->what);
+	for (size_t i = 0; i < json_array_length(troubled); i++) {
+		const struct json *item = json_array_at(troubled, i);
+
+		(void)printf("\nnot well: %s: %s\n", text_member(item, "parts"), text_member(item, "why"));
+	}
+}
+
 static void print_status(const struct cli *cli, const struct json *facts)
 {
 	static const struct table_column columns[] = {{.name = "part"},
@@ -116,14 +149,17 @@ static void print_status(const struct cli *cli, const struct json *facts)
 
 static int status_run(struct cli *cli)
 {
-	struct error error;
+	struct error error = {0};
 	auto_json struct json *facts = running(cli, &error);
 	if (!facts)
 		return cli_fail(cli, &error, NULL);
-	if (cli->json)
+	add_troubled(cli, facts, &error);
+	if (cli->json) {
 		cli_print_json(facts);
-	else
+	} else {
 		print_status(cli, facts);
+		print_troubled(json_member(facts, "troubled"), &error);
+	}
 	return CLI_OK;
 }
 

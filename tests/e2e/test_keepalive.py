@@ -1,26 +1,33 @@
 """A database that is away for longer than the broker's patience with a silent client: ingest says nothing that would acknowledge
-anything, and yet its session holds."""
+anything, and yet its session holds. And a broker that stands still, which everybody says, and nobody leaves."""
 import contextlib
+import json
 import os
 import pathlib
 import signal
+import time
 
 import paho.mqtt.client as paho
 import pytest
 
 from stack import Device, Stack, run, wait_for
 
+PARTS = ("bridge", "commander", "ingest")
 KEEPALIVE_S = 10  # the broker cuts after 15 s of silence: ingest may be held up for 5 s
 
 
 @pytest.fixture(scope="module")
 def stack():
     os.environ["MUSTER_INGEST_BROKER_KEEPALIVE_S"] = str(KEEPALIVE_S)
+    for part in PARTS:
+        os.environ[f"MUSTER_{part.upper()}_BROKER_SILENT_S"] = "1"
     try:
         with Stack("test_keepalive", ["--sims", "0", "--no-agent"]) as running:
             yield running
     finally:
         del os.environ["MUSTER_INGEST_BROKER_KEEPALIVE_S"]
+        for part in PARTS:
+            del os.environ[f"MUSTER_{part.upper()}_BROKER_SILENT_S"]
 
 
 def children(pid):
@@ -91,3 +98,38 @@ def test_the_session_outlasts_the_database(stack):
     # A session that was cut would have had its batch delivered again.
     assert stack.rows("select received, duplicates, contiguous from ledger where device = 'patient-1'") == [(4, 0, 4)]
     assert stack.value("select count(*) from telemetry where device = 'patient-1'") == 4
+
+
+def troubled(stack):
+    """On the overview: which part says what."""
+    key = (stack.state / "api-token").read_text().strip()
+    answer = run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", "-H", f"Authorization: Bearer {key}",
+                 f"https://localhost:{stack.ports['dashboard']}/api/v1/overview").stdout
+    return {part["part"]: part["why"] for part in json.loads(answer).get("system", {"troubled": [{"part": "", "why": ""}]})["troubled"]}
+
+
+def silent(stack, part):
+    port = stack.ports["bridge"] if part == "bridge" else stack.ports[f"{part}_metrics"]
+    scheme = "https" if part == "bridge" else "http"
+    text = run("curl", "-sS", "--cacert", stack.state / "ca/service.crt", f"{scheme}://localhost:{port}/metrics").stdout
+    return next(line.split()[1] for line in text.splitlines() if line.startswith("muster_broker_silent ")) == "1"
+
+
+def test_a_broker_that_stands_still_is_said_and_not_left(stack):
+    wait_for(lambda: troubled(stack) == {}, "all to be well")
+    before = {part: log(stack, part).count("broker.away") for part in ("bridge", "commander")}
+    seen = stack.value("select max(seen_at) from ingest_sight")
+    began = time.monotonic()
+    with stopped([stack.pid("broker")]):
+        wait_for(lambda: [why for why in troubled(stack).values() if "does not answer" in why] and set(troubled(stack)) >= set(PARTS),
+                 "every part to say that the broker does not answer")
+        assert silent(stack, "commander") and silent(stack, "bridge")
+        said = stack.muster("status").stdout
+        assert "not well: bridge, commander" in said and "the broker does not answer" in said
+    took_s = time.monotonic() - began
+    wait_for(lambda: troubled(stack) == {}, "all to be well again")
+    assert not any(silent(stack, part) for part in PARTS)
+    assert stack.muster_json("status")["troubled"] == [] and "not well" not in stack.muster("status").stdout
+    # Their keepalive is a minute: they stayed, unless all this took that long. Ingest, here with a shorter one, may have had to go.
+    assert took_s > 30 or before == {part: log(stack, part).count("broker.away") for part in ("bridge", "commander")}
+    wait_for(lambda: stack.value("select max(seen_at) from ingest_sight") > seen, "devices to be seen again")

@@ -24,6 +24,19 @@ function useAlerts(counts: AlertCounts | null): Alert[] {
   return list.data ?? [];
 }
 
+// Parts that say the same, as all do of a broker that does not answer, are one line.
+function together(troubled: Overview["system"]["troubled"]): { parts: string[]; silent: boolean; why: string }[] {
+  const lines: { parts: string[]; silent: boolean; why: string }[] = [];
+  for (const { part, state, why: said } of troubled) {
+    const silent = state === "silent";
+    const why = silent ? "look whether it runs, and at its log" : said;
+    const same = lines.find((line) => line.why === why);
+    if (!same) lines.push({ parts: [part], silent, why });
+    else if (!same.parts.includes(part)) same.parts.push(part);
+  }
+  return lines;
+}
+
 export function Attention({ data }: { data: Overview }) {
   const { alerts: counts } = useOverview();
   const open = useAlerts(counts);
@@ -38,11 +51,11 @@ export function Attention({ data }: { data: Overview }) {
     );
   return (
     <ul class="attention" data-testid="attention">
-      {troubled.map(({ part, state, why }) => (
-        <li key={part}>
+      {together(troubled).map(({ parts, silent, why }) => (
+        <li key={why}>
           <span class="status offline"><Icon name="alert" /></span>
-          <a href="/system">{part} {state === "silent" ? "is silent" : "is not well"}</a>
-          <span class="muted">{state === "silent" ? "look whether it runs, and at its log" : why}</span>
+          <a href="/system">{parts.join(", ")} {parts.length > 1 ? "are" : "is"} {silent ? "silent" : "not well"}</a>
+          <span class="muted">{why}</span>
         </li>
       ))}
       {severities.map((severity) => {

@@ -189,6 +189,34 @@ static void test_ping_past_the_queue(void **state)
 	peer_close(&peer);
 }
 
+// As of a process that was stopped: TCP takes what is sent, and nobody answers. The session is left alone.
+static void test_a_broker_that_does_not_answer_is_silent(void **state)
+{
+	static const unsigned char pingresp[] = {0xd0, 0x00};
+	struct peer peer = peer_listen();
+	struct client client = {0};
+	unsigned char bytes[256];
+	struct mqtt_options options = plain("watched", peer.port);
+	options.silent_ms = 500;
+	client_open(&client, &options);
+	peer_greet(&peer, &client, bytes, sizeof(bytes));
+	assert_false(mqtt_silent(client.mqtt));
+	UNTIL(&client, mqtt_silent(client.mqtt));
+	assert_int_equal(recv(peer.fd, bytes, sizeof(bytes), MSG_DONTWAIT), 2); // it was asked, once
+	assert_int_equal(bytes[0], 0xc0);
+	assert_int_equal(client.disconnects, 0);
+	// What has come is heard, also by a caller that may not read it yet.
+	assert_int_equal(send(peer.fd, pingresp, sizeof(pingresp), 0), 2);
+	struct pollfd watch = {.fd = mqtt_fd(client.mqtt), .events = POLLIN};
+	assert_int_equal(poll(&watch, 1, PROCESS_DEADLINE_MS), 1);
+	mqtt_tick(client.mqtt);
+	assert_false(mqtt_silent(client.mqtt));
+	turn(&client, 10, true);
+	assert_int_equal(client.disconnects, 0);
+	client_close(&client);
+	peer_close(&peer);
+}
+
 static void test_refused_connection_backs_off(void **state)
 {
 	struct client client = {0};
@@ -707,6 +735,7 @@ int main(void)
 		cmocka_unit_test(test_silent_peer_times_out),
 		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_ping_past_the_queue),
+		cmocka_unit_test(test_a_broker_that_does_not_answer_is_silent),
 		cmocka_unit_test(test_refused_connection_backs_off),
 		cmocka_unit_test(test_name_with_two_families),
 		cmocka_unit_test(test_message_and_properties),
