@@ -10,53 +10,60 @@ static const char *const goodbyes[] = {"counts", "ignored", NULL};
 
 #define FOR_S(fallback)                                                                                                \
 	{                                                                                                              \
-		"for_s", JSON_INT, 0, YEAR_S, fallback, "s", "for at least so long, as far as it could be seen", NULL  \
+		"for_s", "For at least", JSON_INT, 0, YEAR_S, fallback, "s",                                           \
+			"for at least so long, as far as it could be seen", NULL                                       \
 	}
 #define MARGIN(fallback, unit)                                                                                         \
 	{                                                                                                              \
-		"margin", JSON_DOUBLE, 0, 1e12, fallback, unit, "so far beyond the threshold it counts as over", NULL  \
+		"margin", "Over again when back by", JSON_DOUBLE, 0, 1e12, fallback, unit,                             \
+			"so far beyond the threshold it counts as over", NULL                                          \
 	}
 
 static const struct alert_param offline[] = {
 	FOR_S("1800"),
-	{"goodbye", JSON_STRING, 0, 0, "\"counts\"", "", "whether a device that said goodbye counts", goodbyes},
+	{"goodbye", "A device that said goodbye", JSON_STRING, 0, 0, "\"counts\"", "",
+	 "whether a device that said goodbye counts", goodbyes},
 };
 static const struct alert_param metric[] = {
-	{"metric", JSON_STRING, 1, 64, NULL, "", "its name, as in telemetry; also mem_used_pct and disk_used_pct",
-	 NULL},
-	{"when", JSON_STRING, 0, 0, "\"above\"", "", "on which side of the value", sides},
-	{"value", JSON_DOUBLE, -1e15, 1e15, NULL, "", "the threshold", NULL},
+	{"metric", "Metric", JSON_STRING, 1, 64, NULL, "",
+	 "its name, as in telemetry; also mem_used_pct and disk_used_pct", NULL},
+	{"when", "Which is", JSON_STRING, 0, 0, "\"above\"", "", "on which side of the value", sides},
+	{"value", "This value", JSON_DOUBLE, -1e15, 1e15, NULL, "", "the threshold", NULL},
 	FOR_S("300"),
 	MARGIN("0", ""),
 };
 static const struct alert_param disk[] = {
-	{"above", JSON_DOUBLE, 0, 100, "90", "%", "used", NULL},
+	{"above", "Used, more than", JSON_DOUBLE, 0, 100, "90", "%", "used", NULL},
 	FOR_S("600"),
 	MARGIN("2", "%"),
 };
 static const struct alert_param battery[] = {
-	{"below", JSON_DOUBLE, 0, 100, "10", "%", "left, while it is not charged", NULL},
+	{"below", "Left, less than", JSON_DOUBLE, 0, 100, "10", "%", "left, while it is not charged", NULL},
 	FOR_S("300"),
 	MARGIN("5", "%"),
 };
 static const struct alert_param fingerprint[] = {
-	{"count", JSON_INT, 1, 1000, "1", "", "connections that said another fingerprint than the bound one", NULL},
+	{"count", "At least so many connections", JSON_INT, 1, 1000, "1", "",
+	 "connections that said another fingerprint than the bound one", NULL},
 };
 static const struct alert_param certificate[] = {
-	{"days", JSON_INT, 0, 3650, "14", "d", "left until the device's newest certificate ends", NULL},
+	{"days", "Before it ends", JSON_INT, 0, 3650, "14", "d", "left until the device's newest certificate ends",
+	 NULL},
 };
 static const struct alert_param command[] = {
-	{"count", JSON_INT, 1, 100000, "5", "", "of one device's commands that failed, expired or were rejected", NULL},
-	{"window_s", JSON_INT, 60, 604800, "3600", "s", "within", NULL},
+	{"count", "At least so many commands", JSON_INT, 1, 100000, "5", "",
+	 "of one device's commands that failed, expired or were rejected", NULL},
+	{"window_s", "Within", JSON_INT, 60, 604800, "3600", "s", "within", NULL},
 };
 static const struct alert_param campaign[] = {
-	{"error_pct", JSON_DOUBLE, 0, 100, "50", "%",
+	{"error_pct", "Failed, more than", JSON_DOUBLE, 0, 100, "50", "%",
 	 "of its commands that ended failed or were rejected; one that stopped itself counts anyway", NULL},
-	{"ended", JSON_INT, 1, 1000000, "10", "", "when so many have ended", NULL},
+	{"ended", "Of at least so many that ended", JSON_INT, 1, 1000000, "10", "", "when so many have ended", NULL},
 };
 static const struct alert_param quarantine[] = {
-	{"count", JSON_INT, 1, 1000000, "100", "", "messages that could not be stored", NULL},
-	{"window_s", JSON_INT, 60, 604800, "3600", "s", "within", NULL},
+	{"count", "At least so many messages", JSON_INT, 1, 1000000, "100", "", "messages that could not be stored",
+	 NULL},
+	{"window_s", "Within", JSON_INT, 60, 604800, "3600", "s", "within", NULL},
 };
 static const struct alert_param ingest[] = {FOR_S("120")};
 static const struct alert_param push[] = {FOR_S("300")};
@@ -65,22 +72,32 @@ static const struct alert_param push[] = {FOR_S("300")};
 
 static const struct alert_kind kinds[] = {
 	{"offline", "Offline", ALERT_DEVICE, false, PARAMS(offline),
-	 "the device is offline, or silent for three of its intervals"},
+	 "the device is offline, or silent for three of its intervals",
+	 "offline[for_s: for {for_s}][goodbye=ignored:, unless it said goodbye]"},
 	{"metric", "Metric", ALERT_DEVICE, false, PARAMS(metric),
-	 "a metric that the device reports is above or below a value"},
-	{"disk", "Disk", ALERT_DEVICE, false, PARAMS(disk), "the device's disk is almost full"},
-	{"battery", "Battery", ALERT_DEVICE, false, PARAMS(battery), "the device's battery is almost empty"},
+	 "a metric that the device reports is above or below a value",
+	 "{metric} {when} {value}[for_s: for {for_s}][margin: (over again at {back})]"},
+	{"disk", "Disk", ALERT_DEVICE, false, PARAMS(disk), "the device's disk is almost full",
+	 "disk more than {above} full[for_s: for {for_s}][margin: (over again at {back})]"},
+	{"battery", "Battery", ALERT_DEVICE, false, PARAMS(battery), "the device's battery is almost empty",
+	 "battery below {below} and not charging[for_s: for {for_s}][margin: (over again at {back})]"},
 	{"fingerprint", "Fingerprint mismatch", ALERT_DEVICE, true, PARAMS(fingerprint),
-	 "another machine uses the device's credential, or its hardware was exchanged"},
+	 "another machine uses the device's credential, or its hardware was exchanged",
+	 "at least {count|connection|connections} with another fingerprint"},
 	{"certificate", "Certificate", ALERT_DEVICE, false, PARAMS(certificate),
-	 "the device's certificate ends soon and was not renewed"},
-	{"command", "Commands", ALERT_DEVICE, true, PARAMS(command), "the device's commands fail"},
-	{"campaign", "Campaign", ALERT_CAMPAIGN, true, PARAMS(campaign), "a campaign stopped itself, or fails"},
-	{"quarantine", "Quarantine", ALERT_TENANT, true, PARAMS(quarantine), "messages of devices could not be stored"},
+	 "the device's certificate ends soon and was not renewed", "certificate not renewed {days} before it ends"},
+	{"command", "Commands", ALERT_DEVICE, true, PARAMS(command), "the device's commands fail",
+	 "at least {count|command|commands} failed, expired or rejected within {window_s}"},
+	{"campaign", "Campaign", ALERT_CAMPAIGN, true, PARAMS(campaign), "a campaign stopped itself, or fails",
+	 "stopped itself, or more than {error_pct} failed of at least {ended|command|commands} that ended"},
+	{"quarantine", "Quarantine", ALERT_TENANT, true, PARAMS(quarantine), "messages of devices could not be stored",
+	 "at least {count|message|messages} not stored within {window_s}"},
 	{"ingest", "Ingest", ALERT_INSTALLATION, false, PARAMS(ingest),
-	 "nothing is taken in from a cell's broker, or not as fast as it comes"},
+	 "nothing is taken in from a cell's broker, or not as fast as it comes",
+	 "nothing taken in[for_s: for {for_s}]"},
 	{"push", "Pushes", ALERT_INSTALLATION, false, PARAMS(push),
-	 "the push service (FCM) is away, and devices that sleep are not woken"},
+	 "the push service (FCM) is away, and devices that sleep are not woken",
+	 "push service away[for_s: for {for_s}]"},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -196,6 +213,7 @@ static struct json *describe_param(const struct alert_param *param)
 	struct json *schema = json_new_object();
 	bool text = param->type == JSON_STRING;
 
+	json_set_string(schema, "title", param->label);
 	json_set_string(schema, "type", text ? "string" : param->type == JSON_INT ? "integer" : "number");
 	if (param->choices) {
 		struct json *choices = json_new_array();

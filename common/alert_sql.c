@@ -1,5 +1,6 @@
 #include "common/alert_sql.h"
 
+#include "common/alert_words.h"
 #include "common/device_sql.h"
 
 #include <string.h>
@@ -43,8 +44,8 @@ static const struct alert_sql kinds[] = {
 		    "case r.params ->> 'when' when 'above' then METRIC > " NUMBER("value") " - " NUMBER(
 			    "margin") " else METRIC < " NUMBER("value") " + " NUMBER("margin") " end",
 		    "now()", "METRIC",
-		    "(r.params ->> 'metric') || ' is ' || round((METRIC)::numeric, 2)::float8 || ', ' ||"
-		    " (r.params ->> 'when') || ' ' || (r.params ->> 'value')"},
+		    "LABEL || ' is ' || round(((METRIC) / SCALE)::numeric, 2)::float8 || UNIT || ', ' ||"
+		    " (r.params ->> 'when') || ' ' || (" NUMBER("value") " / SCALE) || UNIT"},
 	 .confirms = true},
 	{.kind = "disk",
 	 .device = {DISK_PCT " > " NUMBER("above"), DISK_PCT " > " NUMBER("above") " - " NUMBER("margin"), "now()",
@@ -175,13 +176,43 @@ static const char *metric_sql(const char *metric)
 	return CUSTOM;
 }
 
+// As people say it: bytes in GB, seconds in hours.
+static const char *scale_sql(const char *unit)
+{
+	return strcmp(unit, "B") == 0 ? "1e9::float8" : strcmp(unit, "s") == 0 ? "3600::float8" : "1::float8";
+}
+
+static const char *scaled(const char *unit)
+{
+	return strcmp(unit, "B") == 0 ? "GB" : strcmp(unit, "s") == 0 ? "h" : unit;
+}
+
+// METRIC is its value, in SQL; LABEL, UNIT and SCALE are what people call it, its unit, and what it is divided by.
 static void add(struct buf *out, const char *text, const char *metric)
 {
-	for (const char *found; (found = strstr(text, "METRIC")); text = found + strlen("METRIC")) {
-		(void)buf_add(out, text, (size_t)(found - text));
-		(void)buf_add_str(out, metric_sql(metric));
+	static const char *const tokens[] = {"METRIC", "LABEL", "UNIT", "SCALE"};
+	const struct alert_metric *known = metric ? alert_metric_find(metric) : NULL;
+	const char *unit = known ? known->unit : "";
+
+	while (*text) {
+		size_t token = 0;
+
+		while (token < 4 && strncmp(text, tokens[token], strlen(tokens[token])) != 0)
+			token++;
+		if (token == 0)
+			(void)buf_add_str(out, metric_sql(metric));
+		else if (token == 1 && known)
+			(void)buf_addf(out, "'%s'", known->label);
+		else if (token == 1)
+			(void)buf_add_str(out, "(r.params ->> 'metric')");
+		else if (token == 2)
+			(void)buf_addf(out, "'%s%s'", *unit ? " " : "", scaled(unit));
+		else if (token == 3)
+			(void)buf_add_str(out, scale_sql(unit));
+		else
+			(void)buf_add(out, text, 1);
+		text += token < 4 ? strlen(tokens[token]) : 1;
 	}
-	(void)buf_add_str(out, text);
 }
 
 #define RULE_SQL "with r as materialized (select * from alert_rule where id = $1), "

@@ -2,6 +2,7 @@
 
 #include "common/alert_kind.h"
 #include "common/alert_sql.h"
+#include "common/alert_words.h"
 #include "dashboard/auth.h"
 #include "dashboard/change.h"
 #include "dashboard/targets.h"
@@ -13,6 +14,7 @@
 #define NAME_MAX_BYTES 100
 #define CLEAR_MAX_S 86400
 #define STATEMENT_MAX_BYTES 131072
+#define WORDS_MAX_BYTES 1024
 
 #define RULE                                                                                                           \
 	"jsonb_build_object('id', r.id, 'name', r.name, 'kind', r.kind, 'params', r.params, 'query', r.query,"         \
@@ -50,6 +52,32 @@ static void rule_body_done(struct rule_body *body)
 	json_free(body->params);
 }
 
+// ---- answering ----
+
+// The rule of a row, with what it looks for in words.
+static struct json *with_words(const char *row)
+{
+	struct json *rule = json_parse(row, strlen(row), NULL);
+	const char *name = "";
+	const struct alert_kind *kind = json_member_string(rule, "kind", &name) ? alert_kind_find(name) : NULL;
+	auto_buf struct buf words;
+
+	buf_init(&words, WORDS_MAX_BYTES);
+	if (kind) {
+		alert_words(kind, json_member(rule, "params"), &words);
+		json_set_string(rule, "looks_for", buf_str(&words));
+	}
+	return rule;
+}
+
+static void reply_rule(struct http_request *request, int status, const struct pg_result *rows)
+{
+	if (pg_rows(rows) == 0)
+		http_reply_problem(request, 404, missing);
+	else
+		http_reply_json(request, status, with_words(pg_text(rows, 0, 0)));
+}
+
 // ---- reading ----
 
 void alert_rules_kinds(struct http_request *request, void *user)
@@ -77,8 +105,16 @@ void alert_rules_list(struct http_request *request, void *user)
 
 	const char *const params[] = {after, limit_text};
 
-	if (api_query_again(user, request, &rows, LIST_SQL, 2, params))
-		api_reply_page(request, rows, limit);
+	if (!api_query_again(user, request, &rows, LIST_SQL, 2, params))
+		return;
+	size_t count = pg_rows(rows), shown = count > (size_t)limit ? (size_t)limit : count;
+	struct json *answer = json_new_object(), *items = json_new_array();
+
+	for (size_t i = 0; i < shown; i++)
+		json_append(items, with_words(pg_text(rows, i, 0)));
+	json_set(answer, "items", items);
+	json_set_string(answer, "next", count > shown ? pg_text(rows, shown - 1, 1) : NULL);
+	http_reply_json(request, 200, answer);
 }
 
 void alert_rules_get(struct http_request *request, void *user)
@@ -87,7 +123,7 @@ void alert_rules_get(struct http_request *request, void *user)
 	const char *const params[] = {api_number_of_path(request, missing)};
 
 	if (params[0] && api_query_again(user, request, &rows, GET_SQL, 1, params))
-		api_reply_row(request, rows, missing);
+		reply_rule(request, 200, rows);
 }
 
 // ---- the body ----
@@ -163,7 +199,7 @@ static void reply(struct dashboard *dashboard, struct http_request *request, con
 	auto_pg_result struct pg_result *rows = NULL;
 
 	if (change_make(dashboard, request, change, &rows))
-		api_reply_text(request, status, pg_text(rows, 0, 0));
+		reply_rule(request, status, rows);
 }
 
 // ---- what a rule would hit ----
@@ -173,18 +209,24 @@ static void reply_preview(struct dashboard *dashboard, struct http_request *requ
 {
 	auto_pg_result struct pg_result *rows = NULL;
 	auto_query struct query query = {0};
-	auto_buf struct buf sql;
+	auto_buf struct buf sql, words;
 	const char *metric = NULL, *params[ALERT_PREVIEW_PARAMS + QUERY_PARAMS_MAX] = {json_text(rule)};
 
 	(void)json_member_string(rule, "metric", &metric);
 	buf_init(&sql, STATEMENT_MAX_BYTES);
+	buf_init(&words, WORDS_MAX_BYTES);
 	if (!targets_compile(dashboard, request, text, ALERT_PREVIEW_PARAMS + 1, &query))
 		return;
 	alert_sql_preview(alert_sql_find(kind->name), metric, &query, &sql);
 	for (size_t i = 0; i < query.count; i++)
 		params[ALERT_PREVIEW_PARAMS + i] = query.params[i];
-	if (api_query(dashboard, request, &rows, buf_str(&sql), ALERT_PREVIEW_PARAMS + query.count, params))
-		api_reply_row(request, rows, missing);
+	if (!api_query(dashboard, request, &rows, buf_str(&sql), ALERT_PREVIEW_PARAMS + query.count, params))
+		return;
+	struct json *answer = json_parse(pg_text(rows, 0, 0), strlen(pg_text(rows, 0, 0)), NULL);
+
+	alert_words(kind, rule, &words);
+	json_set_string(answer, "looks_for", buf_str(&words));
+	http_reply_json(request, 200, answer);
 }
 
 // {"kind","params","query"} of a rule that need not be there.

@@ -52,6 +52,7 @@ static void tell_rules(const struct json *items)
 						      {.name = "enabled"},
 						      {.name = "kind"},
 						      {.name = "name"},
+						      {.name = "looks_for"},
 						      {.name = "query"},
 						      {.name = "active", .number = true}};
 	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
@@ -61,8 +62,8 @@ static void tell_rules(const struct json *items)
 		char id[24], active[24];
 		(void)json_member_bool(item, "enabled", &enabled);
 		TABLE_ROW(table, number_of(item, "id", id), text_member(item, "severity"), enabled ? "yes" : "no",
-			  text_member(item, "kind"), text_member(item, "name"), text_member(item, "query"),
-			  number_of(item, "active", active));
+			  text_member(item, "kind"), text_member(item, "name"), text_member(item, "looks_for"),
+			  text_member(item, "query"), number_of(item, "active", active));
 	}
 	table_print(table, false);
 }

@@ -34,6 +34,7 @@ export interface Alert {
 }
 
 export interface AlertParam {
+  title: string;
   type: "string" | "integer" | "number";
   enum?: string[];
   minimum?: number;
@@ -57,6 +58,7 @@ export interface AlertRule {
   name: string;
   kind: string;
   params: { [name: string]: Json };
+  looks_for?: string; // in words; not of a kind that this version does not know
   query: string;
   severity: Severity;
   enabled: boolean;

@@ -5,6 +5,7 @@ import { SeverityBadge } from "./alerts";
 import { ApiError, del, get, type Json, type Page, patch, post } from "./api";
 import { count } from "./format";
 import { useLoad } from "./hooks";
+import { Length, secondsOf } from "./length";
 import { Empty, Fault, Pairs } from "./parts";
 
 export function Rules({ admin }: { admin: boolean }) {
@@ -43,7 +44,7 @@ export function Rules({ admin }: { admin: boolean }) {
                   <td class="state"><SeverityBadge severity={rule.severity} /></td>
                   <td class="device">{rule.name} {!rule.enabled && <span class="tag">off</span>}</td>
                   <td class="result">
-                    {rule.query && <code>{rule.query}</code>} <Pairs value={rule.params} />
+                    {rule.looks_for ?? <Pairs value={rule.params} />} {rule.query && <code>{rule.query}</code>}
                     {rule.error && <p class="fault">{rule.error}</p>}
                   </td>
                   <td class="at">{rule.active}</td>
@@ -74,12 +75,14 @@ function condition(kind: AlertKind, form: HTMLFormElement): { query: string; par
   const params: { [name: string]: Json } = {};
   for (const [key, schema] of Object.entries(kind.params.properties)) {
     const text = String(values.get(`p.${key}`) ?? "");
-    if (text !== "") params[key] = schema.type === "string" ? text : Number(text);
+    if (schema["x-unit"] === "s") params[key] = secondsOf(values, `p.${key}`);
+    else if (text !== "") params[key] = schema.type === "string" ? text : Number(text);
   }
   return { query: String(values.get("query") ?? ""), params };
 }
 
 interface Hits {
+  looks_for: string;
   devices: number;
   hits: number;
   examples: string[];
@@ -104,7 +107,7 @@ function Preview({ kind, form, typed }: { kind: AlertKind; form: { current: HTML
     <p class="hint" role="status" data-testid="rule-preview">
       {hits ? (
         <>
-          Now it holds for <strong>{count(hits.hits)}</strong> of {count(hits.devices)} {hits.devices === 1 ? "device" : "devices"}
+          Looks for: {hits.looks_for}. Now it holds for <strong>{count(hits.hits)}</strong> of {count(hits.devices)} {hits.devices === 1 ? "device" : "devices"}
           {hits.examples.length > 0 && <>: {hits.examples.map((name, index) => (
             <>{index > 0 && ", "}<a key={name} href={`/devices/${encodeURIComponent(name)}`}>{name}</a></>
           ))}{hits.hits > hits.examples.length && " …"}</>}.
@@ -125,7 +128,7 @@ function Editor({ kinds, rule, onDone }: { kinds: AlertKind[]; rule: AlertRule |
     const values = new FormData(form.current!);
     const body = {
       name: String(values.get("name")), severity: String(values.get("severity")) as Severity,
-      clear_s: Number(values.get("clear_s")), ...condition(kind, form.current!),
+      clear_s: secondsOf(values, "clear_s"), ...condition(kind, form.current!),
     };
     const sent = rule ? patch(`alert-rules/${rule.id}`, body) : post("alert-rules", { ...body, kind: name });
     sent.then(() => onDone(true), (error: ApiError) => setFault(error));
@@ -153,7 +156,7 @@ function Editor({ kinds, rule, onDone }: { kinds: AlertKind[]; rule: AlertRule |
         {Object.entries(kind.params.properties).map(([key, schema]) => (
           <Param key={`${name}.${key}`} name={key} schema={schema} required={kind.params.required.includes(key)} value={rule?.params[key]} />
         ))}
-        <label>Over for, before it is cleared (s)<input name="clear_s" type="number" min={0} max={86400} required defaultValue={String(rule?.clear_s ?? 60)} /></label>
+        <Length label="Over for, before it is cleared" name="clear_s" seconds={rule?.clear_s ?? 60} min={0} max={86_400} />
       </div>
       {kind.object === "device" && <Preview key={name} kind={kind} form={form} typed={typed} />}
       <div class="buttons">
@@ -164,12 +167,16 @@ function Editor({ kinds, rule, onDone }: { kinds: AlertKind[]; rule: AlertRule |
   );
 }
 
+const unitWords: { [unit: string]: string } = { d: "days" };
+
 function Param({ name, schema, required, value }: { name: string; schema: AlertParam; required: boolean; value: Json | undefined }) {
   const given = value ?? schema.default;
   const text = given === undefined || given === null ? "" : String(given);
-  const unit = schema["x-unit"] ? ` (${schema["x-unit"]})` : "";
+  const unit = schema["x-unit"];
+  if (unit === "s")
+    return <Length label={schema.title} name={`p.${name}`} seconds={Number(text)} min={schema.minimum ?? 0} max={schema.maximum ?? 0} hint={schema.description} />;
   return (
-    <label>{name.replace(/_s$/, "").replaceAll("_", " ")}{unit}
+    <label>{schema.title}{unit && ` (${unitWords[unit] ?? unit})`}
       {schema.enum ? (
         <select name={`p.${name}`} defaultValue={text}>{schema.enum.map((one) => <option key={one}>{one}</option>)}</select>
       ) : schema.type === "string" ? (
