@@ -40,6 +40,21 @@ static const char *gravest(const struct digest *digest)
 	return "info";
 }
 
+// "5,000"
+static const char *grouped(int64_t number, char out[32])
+{
+	char digits[24];
+	int length = snprintf(digits, sizeof(digits), "%" PRId64, number), used = 0;
+
+	for (int i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-')
+			out[used++] = ',';
+		out[used++] = digits[i];
+	}
+	out[used] = '\0';
+	return out;
+}
+
 static void add_counts(const struct digest *digest, char *out, size_t out_bytes)
 {
 	const int64_t counts[] = {digest->raised, digest->still, digest->cleared};
@@ -47,14 +62,39 @@ static void add_counts(const struct digest *digest, char *out, size_t out_bytes)
 	bool first = true;
 
 	for (size_t i = 0; i < 3; i++) {
-		char text[64];
+		char text[64], number[32];
 
 		if (counts[i] == 0)
 			continue;
-		(void)snprintf(text, sizeof(text), "%s%" PRId64 " %s", first ? "" : ", ", counts[i], names[i]);
+		(void)snprintf(text, sizeof(text), "%s%s %s", first ? "" : ", ", grouped(counts[i], number), names[i]);
 		add_line(out, out_bytes, text);
 		first = false;
 	}
+}
+
+static bool of_same_rule(const struct digest_item *one, const struct digest_item *other)
+{
+	return one->what == other->what && strcmp(one->rule, other->rule) == 0 &&
+	       strcmp(one->severity, other->severity) == 0;
+}
+
+// The rule that all of them are of; NULL when there are several. Each rule has at least one among the items, or there
+// are more than are listed.
+static const char *only_rule(const struct digest *digest)
+{
+	int64_t listed = 0;
+
+	for (size_t i = 0; i < digest->count; i++) {
+		bool known = false;
+
+		if (strcmp(digest->items[i].rule, digest->items[0].rule) != 0)
+			return NULL;
+		for (size_t k = 0; k < i; k++)
+			known = known || of_same_rule(&digest->items[k], &digest->items[i]);
+		listed += known ? 0 : digest->items[i].of_rule;
+	}
+	return digest->count > 0 && listed == digest->raised + digest->cleared + digest->still ? digest->items[0].rule
+											       : NULL;
 }
 
 void digest_subject(const struct digest *digest, char out[DIGEST_SUBJECT_BYTES])
@@ -80,7 +120,8 @@ void digest_subject(const struct digest *digest, char out[DIGEST_SUBJECT_BYTES])
 		add_line(out, DIGEST_SUBJECT_BYTES, digest->items[0].title);
 		return;
 	}
-	add_line(out, DIGEST_SUBJECT_BYTES, "alerts: ");
+	add_line(out, DIGEST_SUBJECT_BYTES, only_rule(digest) ? only_rule(digest) : "alerts");
+	add_line(out, DIGEST_SUBJECT_BYTES, ": ");
 	add_counts(digest, out, DIGEST_SUBJECT_BYTES);
 }
 
@@ -92,38 +133,80 @@ static void add_clean(struct buf *out, const char *text)
 		(void)buf_add(out, (unsigned char)*text < ' ' || *text == 0x7f ? " " : text, 1);
 }
 
+// "2026-01-05T12:00:00Z" as "2026-01-05 12:00 UTC".
+static void add_time(const char *rfc3339, struct buf *out)
+{
+	if (strlen(rfc3339) < 16)
+		add_clean(out, rfc3339);
+	else
+		(void)buf_addf(out, "%.10s %.5s UTC", rfc3339, rfc3339 + 11);
+}
+
 static void add_item(const struct digest *digest, const struct digest_item *item, struct buf *out)
 {
-	(void)buf_addf(out, "  %-8s ", item->severity);
+	(void)buf_add_str(out, "    ");
 	add_clean(out, item->object);
 	(void)buf_add_str(out, ": ");
 	add_clean(out, item->title);
-	(void)buf_addf(out, "\n           ");
-	add_clean(out, item->rule);
-	(void)buf_addf(out, ", since %s", item->raised_at);
-	if (item->cleared_at)
-		(void)buf_addf(out, " until %s", item->cleared_at);
-	if (digest->public_url)
-		(void)buf_addf(out, "\n           %s/alerts/%s", digest->public_url, item->id);
+	if (item->cleared_at) {
+		(void)buf_add_str(out, "; over at ");
+		add_time(item->cleared_at, out);
+	} else if (item->what == DIGEST_STILL) {
+		(void)buf_add_str(out, "; told before, raised at ");
+		add_time(item->raised_at, out);
+	}
 	(void)buf_add_str(out, "\n");
+	if (digest->public_url && item->of_rule <= DIGEST_LINKED_MAX)
+		(void)buf_addf(out, "      %s/alerts/%s\n", digest->public_url, item->id);
+}
+
+// All of one rule, its name and what it looks for said once.
+static void add_rule(const struct digest *digest, size_t first, struct buf *out)
+{
+	const struct digest_item *head = &digest->items[first];
+	int64_t shown = 0;
+	char number[32];
+
+	(void)buf_addf(out, "\n  %s: ", head->severity);
+	add_clean(out, head->rule);
+	if (head->looks_for && head->looks_for[0]) {
+		(void)buf_add_str(out, " (");
+		add_clean(out, head->looks_for);
+		(void)buf_add_str(out, ")");
+	}
+	(void)buf_add_str(out, "\n");
+	for (size_t i = first;
+	     i < digest->count && shown < DIGEST_LISTED_MAX && out->len_bytes < DIGEST_TEXT_MAX_BYTES - 4096; i++) {
+		if (!of_same_rule(&digest->items[i], head))
+			continue;
+		add_item(digest, &digest->items[i], out);
+		shown++;
+	}
+	if (shown < head->of_rule)
+		(void)buf_addf(out, "    and %s more\n", grouped(head->of_rule - shown, number));
 }
 
 static void add_section(const struct digest *digest, enum digest_what what, const char *title, int64_t all,
 			struct buf *out)
 {
-	int64_t shown = 0;
+	int64_t told = 0;
+	char number[32];
 
 	if (all == 0)
 		return;
-	(void)buf_addf(out, "%s (%" PRId64 ")\n", title, all);
+	(void)buf_addf(out, "%s (%s)\n", title, grouped(all, number));
 	for (size_t i = 0; i < digest->count && out->len_bytes < DIGEST_TEXT_MAX_BYTES - 4096; i++) {
-		if (digest->items[i].what != what)
+		bool known = digest->items[i].what != what;
+
+		for (size_t k = 0; k < i && !known; k++)
+			known = of_same_rule(&digest->items[k], &digest->items[i]);
+		if (known)
 			continue;
-		add_item(digest, &digest->items[i], out);
-		shown++;
+		add_rule(digest, i, out);
+		told += digest->items[i].of_rule;
 	}
-	if (shown < all)
-		(void)buf_addf(out, "  and %" PRId64 " more\n", all - shown);
+	if (told < all)
+		(void)buf_addf(out, "\n  and %s of other rules\n", grouped(all - told, number));
 	(void)buf_add_str(out, "\n");
 }
 
@@ -153,6 +236,7 @@ static struct json *event_item(const struct digest *digest, const struct digest_
 	json_set_string(json, "what", words[item->what]);
 	json_set_string(json, "severity", item->severity);
 	json_set_string(json, "rule", item->rule);
+	json_set_string(json, "looks_for", item->looks_for);
 	json_set_string(json, "kind", item->kind);
 	json_set_string(json, "object", item->object);
 	json_set_string(json, "device", item->device);

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #define DIGEST_ITEMS_MAX 100 // listed; the others are counted
+#define DIGEST_LISTED_MAX 20 // of one rule in a mail, which somebody reads
+#define DIGEST_LINKED_MAX 5  // of so many each has its own link
 #define DIGEST_SUBJECT_BYTES 200
 #define DIGEST_TEXT_MAX_BYTES 60000 // a mail has at most 64 kB
 
@@ -17,7 +19,9 @@ enum digest_what { DIGEST_RAISED, DIGEST_CLEARED, DIGEST_STILL };
 struct digest_item {
 	enum digest_what what;
 	const char *id, *severity, *rule, *kind, *object, *device, *title; // device NULL: it is none
+	const char *looks_for;						   // the rule in words; NULL: it is no more
 	const char *raised_at, *cleared_at;				   // RFC 3339; cleared_at NULL: it is not
+	int64_t of_rule; // how many there are of the same rule and what
 };
 
 struct digest {

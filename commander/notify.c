@@ -3,6 +3,7 @@
 #include "commander/commander.h"
 #include "commander/digest.h"
 
+#include "common/alert_words.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/query_pg.h"
@@ -16,6 +17,8 @@
 #define SILENCE_PARAMS 3
 #define EVENT_MAX_BYTES 262144
 #define ITEMS "100" // DIGEST_ITEMS_MAX
+#define LISTED "20" // DIGEST_LISTED_MAX
+#define WORDS_MAX_BYTES 400
 
 // ---- silences ----
 
@@ -65,7 +68,8 @@ static const char ready_sql[] =
 	" or exists (select from alert_told t join alert_channel c on c.id = t.channel join alert a on a.id = t.alert"
 	" where t.channel = $1 and t.told = 'active' and t.told_at <= now() - make_interval(secs => c.repeat_s)"
 	" and a.state = 'active' and a.acknowledged_at is null and a.silence is null)";
-// All that is to be told is marked as told; the gravest of it is listed.
+// All that is to be told is marked as told; the gravest of each rule is listed, so that thousands of one do not hide
+// another.
 static const char take_sql[] =
 	"with w as materialized (select t.alert, case when a.state = 'cleared' then case when t.told = 'active' then 1 "
 	"end"
@@ -82,9 +86,11 @@ static const char take_sql[] =
 	" count(*) filter (where w.what = 2) over (), a.id, a.severity, a.rule_name, a.kind, a.object, a.device, "
 	"a.title,"
 	" to_char(a.raised_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
-	" to_char(a.cleared_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-	" from w join alert a on a.id = w.alert where w.what is not null"
-	" order by w.what = 1, severity_rank(a.severity) desc, a.id limit " ITEMS;
+	" to_char(a.cleared_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), r.params,"
+	" count(*) over (partition by w.what, a.rule_name, a.severity)"
+	" from w join alert a on a.id = w.alert left join alert_rule r on r.id = a.rule where w.what is not null"
+	" order by row_number() over (partition by w.what, a.rule_name, a.severity order by a.id) > " LISTED ","
+	" w.what = 1, severity_rank(a.severity) desc, a.id limit " ITEMS;
 enum item_column {
 	WHAT,
 	RAISED,
@@ -99,6 +105,8 @@ enum item_column {
 	TITLE,
 	RAISED_AT,
 	CLEARED_AT,
+	PARAMS,
+	ALL_OF_RULE,
 };
 static const char mails_sql[] =
 	"insert into mail (recipient, subject, body, about) select address, $2, $3, 'alert' from alert_channel c,"
@@ -174,11 +182,33 @@ static bool apply_silences(struct commander *commander, struct error *error)
 
 // ---- one message ----
 
-static void fill_items(const struct pg_result *rows, struct digest_item items[DIGEST_ITEMS_MAX], struct digest *digest)
+// What the rule looks for now; "" where it is no more, or of a kind of another version.
+static void say_rule(const struct pg_result *rows, size_t row, char out[WORDS_MAX_BYTES])
 {
+	const char *params = pg_text(rows, row, PARAMS);
+	auto_json struct json *parsed = params ? json_parse(params, strlen(params), NULL) : NULL;
+	const struct alert_kind *kind = alert_kind_find(pg_text(rows, row, ALERT_KIND));
+	auto_buf struct buf words;
+
+	buf_init(&words, WORDS_MAX_BYTES);
+	if (parsed && kind)
+		alert_words(kind, parsed, &words);
+	(void)snprintf(out, WORDS_MAX_BYTES, "%s", words.overflowed ? "" : buf_str(&words));
+}
+
+struct items {
+	struct digest_item items[DIGEST_ITEMS_MAX];
+	char words[DIGEST_ITEMS_MAX][WORDS_MAX_BYTES];
+};
+
+static void fill_items(const struct pg_result *rows, struct items *store, struct digest *digest)
+{
+	struct digest_item *items = store->items;
+
 	digest->count = pg_rows(rows) < DIGEST_ITEMS_MAX ? pg_rows(rows) : DIGEST_ITEMS_MAX;
 	digest->items = items;
-	for (size_t i = 0; i < digest->count; i++)
+	for (size_t i = 0; i < digest->count; i++) {
+		say_rule(rows, i, store->words[i]);
 		items[i] = (struct digest_item){
 			.what = (enum digest_what)pg_int(rows, i, WHAT),
 			.id = pg_text(rows, i, ID),
@@ -190,7 +220,10 @@ static void fill_items(const struct pg_result *rows, struct digest_item items[DI
 			.title = pg_text(rows, i, TITLE),
 			.raised_at = pg_text(rows, i, RAISED_AT),
 			.cleared_at = pg_text(rows, i, CLEARED_AT),
+			.looks_for = store->words[i],
+			.of_rule = pg_int(rows, i, ALL_OF_RULE),
 		};
+	}
 	if (digest->count == 0)
 		return;
 	digest->raised = pg_int(rows, 0, RAISED);
@@ -249,7 +282,7 @@ static bool tell(struct commander *commander, const struct pg_result *channel, b
 		 struct error *error)
 {
 	auto_pg_result struct pg_result *rows = NULL;
-	struct digest_item items[DIGEST_ITEMS_MAX];
+	struct items items;
 	char id[UUID_TEXT_BYTES], now[CLOCK_RFC3339_BYTES];
 	struct digest digest = {
 		.id = id,
@@ -265,7 +298,7 @@ static bool tell(struct commander *commander, const struct pg_result *channel, b
 	if (!test) {
 		if (!PG_QUERY(commander->pg, &rows, error, take_sql, pg_text(channel, 0, CHANNEL), digest.channel))
 			return false;
-		fill_items(rows, items, &digest);
+		fill_items(rows, &items, &digest);
 	}
 	*told = test || digest.count > 0;
 	return !*told || store(commander, pg_text(channel, 0, CHANNEL), strcmp(pg_text(channel, 0, KIND), "email") == 0,
