@@ -26,8 +26,10 @@ static const char claim_sql[] =
 	" limit $2 for update of g skip locked)"
 	" update alert_digest g set attempts = g.attempts + 1, next_at = now() + make_interval(secs => $3) from due,"
 	" alert_channel c where g.id = due.id and c.id = g.channel"
-	" returning g.id, c.id, c.url, c.secret_salt, g.body, g.attempts";
-enum column { DIGEST, CHANNEL, URL, SALT, BODY, ATTEMPTS };
+	" returning g.id, c.id, c.url, c.secret_salt, g.body, g.attempts, c.bearer,"
+	" case when c.old_until > now() then c.old_salt else '' end";
+enum column { DIGEST, CHANNEL, URL, SALT, BODY, ATTEMPTS, BEARER, OLD_SALT };
+static const char forget_sql[] = "update alert_channel set old_salt = '', old_until = null where old_until <= now()";
 static const char sent_sql[] =
 	"update alert_digest set state = 'sent', sent_at = now(), status = $2, error = '' where id = $1";
 static const char refused_sql[] =
@@ -43,7 +45,8 @@ struct hook_call {
 	char digest[UUID_TEXT_BYTES];
 	int64_t channel, attempts;
 	char *url, *body;
-	char secret[TOKEN_TEXT_BYTES];
+	char secret[TOKEN_TEXT_BYTES], old_secret[TOKEN_TEXT_BYTES]; // "": there is none that counts any more
+	char sealed[WEBHOOK_SEALED_BYTES];			     // the bearer secret; "": none
 	enum hook_verdict verdict;
 	int status;
 	int64_t wait_s;
@@ -55,6 +58,7 @@ static void call_free(struct hook_call *call)
 	if (!call)
 		return;
 	crypto_wipe(call->secret, sizeof(call->secret));
+	crypto_wipe(call->old_secret, sizeof(call->old_secret));
 	free(call->url);
 	free(call->body);
 	free(call);
@@ -212,6 +216,9 @@ static bool claim_one(struct commander *commander, const struct pg_result *rows,
 	call->url = strdup(pg_text(rows, row, URL));
 	call->body = strdup(pg_text(rows, row, BODY));
 	webhook_secret(&hook->key, pg_text(rows, row, SALT), call->secret);
+	if (pg_text(rows, row, OLD_SALT)[0])
+		webhook_secret(&hook->key, pg_text(rows, row, OLD_SALT), call->old_secret);
+	(void)snprintf(call->sealed, sizeof(call->sealed), "%s", pg_text(rows, row, BEARER));
 	return (call->url && call->body) || error_set(error, ERROR_FAILED, "no memory for a webhook");
 }
 
@@ -238,13 +245,26 @@ static bool claim(struct commander *commander, struct error *error)
 	return true;
 }
 
+#define SIGNATURE_LINE_BYTES (SHA256_HEX_BYTES + 32)
+
+static void sign(const struct hook_call *call, const char *secret, const char *name, const char *now,
+		 char out[SIGNATURE_LINE_BYTES])
+{
+	char signature[SHA256_HEX_BYTES];
+
+	webhook_sign(secret, now, call->body, strlen(call->body), signature);
+	(void)snprintf(out, SIGNATURE_LINE_BYTES, "%s: %s", name, signature);
+}
+
+// As long as the secret before counts, it makes the signature that everybody looks at.
 static bool start(struct commander *commander, struct hook_call *call, struct error *error)
 {
 	struct hook_channel *channel = channel_of(commander, call->channel);
-	char now[24], signature[SHA256_HEX_BYTES], timestamp_line[64], signature_line[SHA256_HEX_BYTES + 32],
-		id_line[UUID_TEXT_BYTES + 16];
-	const char *const headers[] = {timestamp_line, signature_line, id_line, NULL};
-	const struct http_call asked = {
+	bool both = call->old_secret[0];
+	char now[24], timestamp_line[64], signature_line[SIGNATURE_LINE_BYTES], new_line[SIGNATURE_LINE_BYTES],
+		id_line[UUID_TEXT_BYTES + 16], bearer[WEBHOOK_BEARER_MAX + 1];
+	const char *const headers[] = {timestamp_line, id_line, signature_line, both ? new_line : NULL, NULL};
+	struct http_call asked = {
 		.method = "POST",
 		.url = call->url,
 		.content_type = "application/cloudevents+json; charset=utf-8",
@@ -254,13 +274,20 @@ static bool start(struct commander *commander, struct hook_call *call, struct er
 	};
 
 	(void)snprintf(now, sizeof(now), "%" PRId64, clock_wall_ms());
-	webhook_sign(call->secret, now, call->body, strlen(call->body), signature);
+	sign(call, both ? call->old_secret : call->secret, "Muster-Signature", now, signature_line);
+	sign(call, call->secret, "Muster-Signature-New", now, new_line);
 	(void)snprintf(timestamp_line, sizeof(timestamp_line), "Muster-Timestamp: %s", now);
-	(void)snprintf(signature_line, sizeof(signature_line), "Muster-Signature: %s", signature);
 	(void)snprintf(id_line, sizeof(id_line), "Muster-Id: %s", call->digest);
 	channel->used_ms = clock_mono_ms();
 	breaker_asks(&channel->breaker, channel->used_ms);
-	return http_multi_start(commander->hook.http, &asked, on_answer, call, error);
+	if (call->sealed[0] && !webhook_open(&commander->hook.key, call->url, call->sealed, bearer, error))
+		return false;
+	asked.bearer_token = call->sealed[0] ? bearer : NULL;
+
+	bool started = http_multi_start(commander->hook.http, &asked, on_answer, call, error);
+
+	crypto_wipe(bearer, sizeof(bearer));
+	return started;
 }
 
 // ---- the step ----
@@ -281,7 +308,8 @@ bool hook_run(struct commander *commander, struct error *error)
 
 	if (!hook_is_due(hook))
 		return true;
-	if (!store_outcomes(commander, error) || !pg_exec(commander->pg, expire_sql, error) || !claim(commander, error))
+	if (!store_outcomes(commander, error) || !pg_exec(commander->pg, expire_sql, error) ||
+	    !pg_exec(commander->pg, forget_sql, error) || !claim(commander, error))
 		return false;
 	hook->look = false;
 	return true;

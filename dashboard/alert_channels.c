@@ -14,13 +14,16 @@
 #define ADDRESS_MAX 254
 #define ROUTES_MAX 50
 #define LIST_MAX_BYTES 32768
+#define OVERLAP_MAX_H 720
 #define SALT_BYTES 33 // 32 hex digits and the terminator
 
 // The secret is nowhere: it is said once, when it is made.
 #define CHANNEL                                                                                                        \
-	"jsonb_build_object('id', c.id, 'name', c.name, 'kind', c.kind, 'addresses', c.addresses, 'url', c.url,"       \
+	"jsonb_build_object('id', c.id, 'name', c.name, 'kind', c.kind, 'addresses', c.addresses, 'url', c.url, "      \
+	"'bearer', c.bearer <> '',"                                                                                    \
 	" 'wait_s', c.wait_s, 'interval_s', c.interval_s, 'repeat_s', c.repeat_s, 'enabled', c.enabled,"               \
-	" 'created_by', c.created_by, 'created_at', c.created_at, 'changed_at', c.changed_at)"
+	" 'created_by', c.created_by, 'created_at', c.created_at, 'changed_at', c.changed_at, 'old_secret_until',"     \
+	" case when c.old_until > now() then c.old_until end)"
 #define ROUTES                                                                                                         \
 	" || jsonb_build_object('routes', (select coalesce(jsonb_agg(jsonb_build_object('rule', o.rule, 'severity',"   \
 	" o.severity) order by o.id), '[]') from alert_route o where o.channel = c.id))"
@@ -34,7 +37,8 @@
 
 static const char LIST_SQL[] = "select " CHANNEL ROUTES LAST ", c.id from alert_channel c"
 			       " where ($1::bigint is null or c.id > $1) order by c.id limit $2::integer + 1";
-static const char GET_SQL[] = "select " CHANNEL ROUTES LAST ", c.kind from alert_channel c where c.id = $1";
+static const char GET_SQL[] =
+	"select " CHANNEL ROUTES LAST ", c.kind, c.url, c.bearer <> '' from alert_channel c where c.id = $1";
 // $12: routes as JSON. Routes of rules that are not the asker's do not come about.
 #define ROUTE_IN                                                                                                       \
 	"insert into alert_route (channel, rule, severity) select c.id, (o ->> 'rule')::bigint,"                       \
@@ -42,23 +46,27 @@ static const char GET_SQL[] = "select " CHANNEL ROUTES LAST ", c.kind from alert
 #define ROUTE_OK " where o ->> 'rule' is null or exists (select from alert_rule r where r.id = (o ->> 'rule')::bigint)"
 static const char CREATE_SQL[] =
 	"with c as (insert into alert_channel (name, kind, addresses, url, wait_s, interval_s, repeat_s, enabled,"
-	" created_by, secret_salt) values ($1, $2, array(select jsonb_array_elements_text($3::jsonb)), $4,"
+	" created_by, secret_salt, bearer) values ($1, $2, array(select jsonb_array_elements_text($3::jsonb)), $4,"
 	" coalesce($5::integer, 30), coalesce($6::integer, 300), coalesce($7::integer, 14400),"
-	" coalesce($8::boolean, true), $9, $10) returning *), o as (" ROUTE_IN "($11::jsonb) o" ROUTE_OK ")"
+	" coalesce($8::boolean, true), $9, $10, $12) returning *), o as (" ROUTE_IN "($11::jsonb) o" ROUTE_OK ")"
 	" select " CHANNEL ", c.id from c";
 static const char CHANGE_SQL[] =
 	"with c as (update alert_channel set name = coalesce($2, name), addresses = coalesce(case when $3::jsonb is not"
 	" null then array(select jsonb_array_elements_text($3::jsonb)) end, addresses), url = coalesce($4, url),"
 	" wait_s = coalesce($5::integer, wait_s), interval_s = coalesce($6::integer, interval_s),"
-	" repeat_s = coalesce($7::integer, repeat_s), enabled = coalesce($8::boolean, enabled), changed_at = now()"
+	" repeat_s = coalesce($7::integer, repeat_s), enabled = coalesce($8::boolean, enabled), bearer = coalesce($10, "
+	"bearer), changed_at = now()"
 	" where id = $1 returning *), gone as (delete from alert_route where $9::jsonb is not null and"
 	" channel = (select id from c)), o as (" ROUTE_IN "(coalesce($9::jsonb, '[]')) o" ROUTE_OK ")"
 	" select " CHANNEL ", c.id from c";
 static const char DELETE_SQL[] = "delete from alert_channel c where id = $1 returning " CHANNEL;
 static const char TEST_SQL[] =
 	"update alert_channel c set test_at = now() where id = $1 and enabled returning " CHANNEL;
-static const char SECRET_SQL[] = "update alert_channel c set secret_salt = $2, changed_at = now() where id = $1 and"
-				 " kind = 'webhook' returning " CHANNEL;
+// $3 hours that the one before counts, too.
+static const char SECRET_SQL[] =
+	"update alert_channel c set old_salt = case when $3::integer > 0 then secret_salt else '' end, old_until ="
+	" case when $3::integer > 0 then now() + make_interval(hours => $3::integer) end, secret_salt = $2,"
+	" changed_at = now() where id = $1 and kind = 'webhook' returning " CHANNEL;
 static const char DELIVERIES_SQL[] =
 	"select " DELIVERY " || jsonb_build_object('mails', (select coalesce(jsonb_agg(jsonb_build_object('sent_at',"
 	" m.sent_at, 'attempts', m.attempts, 'error', m.error)), '[]') from mail m where m.id = any (g.mails))),"
@@ -73,6 +81,8 @@ struct channel_body {
 	const char *times[3]; // wait_s, interval_s, repeat_s
 	char numbers[3][24];
 	struct buf addresses, routes; // JSON; empty: not given
+	const char *bearer;	      // sealed: not given, or "" to take it away
+	char sealed[WEBHOOK_SEALED_BYTES];
 };
 
 static void channel_body_done(struct channel_body *body)
@@ -180,11 +190,39 @@ static bool read_body(const struct json *json, bool email, bool whole, struct ch
 	if (!email && (whole || json_member(json, "url")) &&
 	    (!json_member_string(json, "url", &body->url) || !webhook_url_ok(body->url)))
 		return error_set(error, ERROR_INVALID, "\"url\" must be https://.. without a user or a fragment.");
+	if (email && json_member(json, "bearer"))
+		return error_set(error, ERROR_INVALID, "\"bearer\" is of webhooks.");
 	if (email && (whole || addresses) && !read_addresses(addresses, &body->addresses, error))
 		return false;
 	if (routes ? !read_routes(routes, &body->routes, error) : whole && !buf_add_str(&body->routes, "[{}]"))
 		return false;
 	return read_times(json, body, error);
+}
+
+// url: where it goes. From here on the body, which the audit keeps, says no more than that there is one. False:
+// answered.
+static bool seal_bearer(struct dashboard *dashboard, struct http_request *request, struct json *json, const char *url,
+			struct channel_body *body)
+{
+	const struct json *member = json_member(json, "bearer");
+	const char *bearer = "";
+	struct error error = {0};
+
+	if (!member)
+		return true;
+	if (json_type(member) != JSON_NULL && (!json_as_string(member, &bearer) || !webhook_bearer_ok(bearer))) {
+		http_reply_problem(
+			request, 422,
+			"\"bearer\" must be 1 to 512 letters, digits and -._~+/ with = at the end, or null.");
+		return false;
+	}
+	body->bearer = body->sealed;
+	if (*bearer && !webhook_seal(&dashboard->webhook_key, url, bearer, body->sealed, &error)) {
+		http_reply_problem(request, 500, error.what);
+		return false;
+	}
+	json_set_bool(json, "bearer", *bearer);
+	return true;
 }
 
 // ---- reading ----
@@ -283,7 +321,7 @@ void alert_channels_create(struct http_request *request, void *user)
 		http_reply_problem(request, 422, error.what);
 		return;
 	}
-	if (!email && !check_key(dashboard, request))
+	if (!email && (!check_key(dashboard, request) || !seal_bearer(dashboard, request, json, body.url, &body)))
 		return;
 	make_salt(salt);
 
@@ -297,9 +335,10 @@ void alert_channels_create(struct http_request *request, void *user)
 				      body.enabled,
 				      auth_of(request)->user,
 				      email ? "" : salt,
-				      buf_str(&body.routes)};
+				      buf_str(&body.routes),
+				      body.bearer ? body.bearer : ""};
 	const struct change change = {.sql = CREATE_SQL,
-				      .count = 11,
+				      .count = 12,
 				      .params = params,
 				      .action = "channel.create",
 				      .target = body.name,
@@ -352,13 +391,30 @@ void alert_channels_change(struct http_request *request, void *user)
 		http_reply_problem(request, 422, error.what);
 		return;
 	}
+	bool email = strcmp(pg_text(row, 0, 1), "email") == 0;
+
+	if (!email && body.url && strcmp(body.url, pg_text(row, 0, 2)) != 0 && pg_bool(row, 0, 3) &&
+	    !json_member(json, "bearer")) {
+		http_reply_problem(request, 422,
+				   "The bearer secret is for the URL it was set for: with another \"url\" give "
+				   "\"bearer\" again, or null.");
+		return;
+	}
+	if (!email && json_member(json, "bearer") &&
+	    (!check_key(user, request) ||
+	     !seal_bearer(user, request, json, body.url ? body.url : pg_text(row, 0, 2), &body)))
+		return;
 	const char *const params[] = {
 		id[0],	       body.name,     body.addresses.len_bytes > 0 ? buf_str(&body.addresses) : NULL,
 		body.url,      body.times[0], body.times[1],
-		body.times[2], body.enabled,  body.routes.len_bytes > 0 ? buf_str(&body.routes) : NULL};
+		body.times[2], body.enabled,  body.routes.len_bytes > 0 ? buf_str(&body.routes) : NULL,
+		body.bearer};
 
-	const struct change asked = {
-		.sql = CHANGE_SQL, .count = 9, .params = params, .action = "channel.change", .detail = json_text(json)};
+	const struct change asked = {.sql = CHANGE_SQL,
+				     .count = 10,
+				     .params = params,
+				     .action = "channel.change",
+				     .detail = json_text(json)};
 
 	if (change(user, request, &asked, &rows))
 		api_reply_row(request, rows, missing);
@@ -389,17 +445,29 @@ void alert_channels_test(struct http_request *request, void *user)
 		api_reply_text(request, 202, pg_text(rows, 0, 0));
 }
 
+// {"overlap_h"}: so long the one before counts, too. Without a body: not at all.
 void alert_channels_secret(struct http_request *request, void *user)
 {
 	struct dashboard *dashboard = user;
+	size_t body_bytes = 0;
+	const char *body = http_body(request, &body_bytes);
+	auto_json struct json *json = body && body_bytes > 0 ? http_body_json(request) : json_new_object();
 	auto_pg_result struct pg_result *rows = NULL;
-	char salt[SALT_BYTES];
+	int64_t overlap_h = 0;
+	char salt[SALT_BYTES], hours[24];
 
-	if (!check_key(dashboard, request))
+	if (!json || !check_key(dashboard, request))
 		return;
-	const char *const params[] = {api_number_of_path(request, missing), salt};
+	if (json_member(json, "overlap_h") &&
+	    (!json_member_int(json, "overlap_h", &overlap_h) || overlap_h < 0 || overlap_h > OVERLAP_MAX_H)) {
+		http_reply_problem(request, 422, "\"overlap_h\" must be an integer from 0 to 720.");
+		return;
+	}
+	(void)snprintf(hours, sizeof(hours), "%" PRId64, overlap_h);
+
+	const char *const params[] = {api_number_of_path(request, missing), salt, hours};
 	const struct change asked = {
-		.sql = SECRET_SQL, .count = 2, .params = params, .action = "channel.secret", .detail = "{}"};
+		.sql = SECRET_SQL, .count = 3, .params = params, .action = "channel.secret", .detail = json_text(json)};
 
 	make_salt(salt);
 	if (change(dashboard, request, &asked, &rows))

@@ -142,19 +142,21 @@ const struct openapi_note openapi_notes[] = {
 	{"DELETE", "/api/v1/silences/{id}", "End a silence", NULL, NULL, NULL, "200: Silence"},
 	{"GET", "/api/v1/channels", "Where alerts are told", PAGE, NULL, NULL, "200: page Channel"},
 	{"POST", "/api/v1/channels", "Make a channel; the secret of a webhook is told once", NULL,
-	 "kind: email or webhook|name: for people|addresses: of a channel of e-mail|url: of a webhook|routes: rules "
-	 "and severities that go there|wait_s: for more to come|interval_s: between two messages|repeat_s: until it is "
+	 "kind: email or webhook|name: for people|addresses: of a channel of e-mail|url: of a webhook|bearer: of a "
+	 "webhook, sent as Authorization: Bearer, and never shown|routes: rules and severities that go there|wait_s: "
+	 "for more to come|interval_s: between two messages|repeat_s: until it is "
 	 "said again|enabled: true or false",
 	 NULL, "201: Channel"},
 	{"PATCH", "/api/v1/channels/{id}", "Change a channel", NULL,
-	 "name: for people|addresses: of a channel of e-mail|url: of a webhook|routes: rules and severities that go "
-	 "there|wait_s: for more to come|interval_s: between two messages|repeat_s: until it is said again|enabled: "
+	 "name: for people|addresses: of a channel of e-mail|url: of a webhook|bearer: another one; null for "
+	 "none|routes: rules and severities that go there|wait_s: for more to come|interval_s: between two "
+	 "messages|repeat_s: until it is said again|enabled: "
 	 "true or false",
 	 NULL, "200: Channel"},
 	{"DELETE", "/api/v1/channels/{id}", "Remove a channel", NULL, NULL, NULL, "200: Channel"},
 	{"POST", "/api/v1/channels/{id}/test", "Send a test message", NULL, NULL, NULL, "202: Channel"},
-	{"POST", "/api/v1/channels/{id}/secret", "A new secret of a webhook, told once", NULL, NULL, NULL,
-	 "200: Channel"},
+	{"POST", "/api/v1/channels/{id}/secret", "A new secret of a webhook, told once", NULL,
+	 "overlap_h: hours for which the one before counts, too, up to 720; 0", NULL, "200: Channel"},
 	{"GET", "/api/v1/channels/{id}/deliveries", "What was sent there, the newest first", PAGE, NULL, NULL,
 	 "200: page Delivery"},
 

@@ -3,6 +3,7 @@ are CloudEvents that anybody can check. How states and times follow each other i
 notify_test.c, over days."""
 import http.server
 import json
+import pathlib
 import shutil
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from stack import Device, run, wait_for
 from support.mailbox import PASSWORD, USER, Mailbox
 
 SIMS = 20
+BEARER = "gateway.token-of_the~receiver+1/2="
 HOLDOFF_S = 4
 CONFIG = """
 smtp: {{ url = "smtp://localhost:{mail.port}"; from = "muster@example.org"; user = "{user}"; password_file = "{password}";
@@ -305,18 +307,29 @@ def test_a_fleet_that_goes_is_one_message_and_silence_is_kept(stack, api, sees, 
     rule = api.rule("offline", {"for_s": 1}, query="device:sim-*", severity="critical")
     quiet = api("POST", "silences", {"query": "device:sim-003", "for_s": 600, "reason": "it is in repair"})
     times = {"wait_s": 8, "interval_s": 1, "routes": [{"rule": rule, "severity": "warning"}]}
-    hook = api("POST", "channels", {"name": "pager", "kind": "webhook", "url": receiver.url, **times})
+    hook = api("POST", "channels", {"name": "pager", "kind": "webhook", "url": receiver.url, "bearer": BEARER, **times})
     assert len(hook["secret"]) == 43 and "secret" not in api("GET", "channels")["items"][0]
+    assert hook["bearer"] is True
+    elsewhere = receiver.url + "/elsewhere"
+    assert api.ask("PATCH", f"channels/{hook['id']}", {"url": elsewhere})[0] == 422, "it is not sent to where it was not meant for"
+    assert api.ask("PATCH", f"channels/{hook['id']}", {"bearer": "a b"})[0] == 422
     api("POST", "channels", {"name": "ops", "kind": "email", "addresses": ["ops@example.com", "ada@example.com"], **times})
     receiver.script = [500, 302]  # neither counts as taken, and no redirect is followed
     fleet.kill()
     message = mailbox.wait("ops@example.com", seconds=60)[0]
-    assert message["Subject"] == f"[Muster] critical: alerts: {SIMS - 1} new"
+    name = api("GET", f"alert-rules/{rule}")["name"]
+    assert message["Subject"] == f"[Muster] critical: {name}: {SIMS - 1} new"
+    assert f"  critical: {name} (offline for 1 s)\n    sim-" in message.get_content()
     assert len(mailbox.wait("ada@example.com")) == 1 and f"New ({SIMS - 1})" in message.get_content()
     assert len(api.alerts(rule)) == SIMS, "the silenced one is shown all the same"
     wait_for(lambda: len(receiver.requests) >= 3, "the webhook to be tried until it was taken")
     headers, body = receiver.requests[2]
     assert headers["Muster-Signature"] == signature(stack, hook["secret"], headers["Muster-Timestamp"], body)
+    is_from_muster = documented_receiver()
+    assert is_from_muster(headers, body, [hook["secret"]]) and is_from_muster(headers, body, [hook["secret"]], BEARER)
+    assert not is_from_muster(headers, body, [hook["secret"]], BEARER + "=")
+    assert not is_from_muster(headers, body + b" ", [hook["secret"]])
+    assert not is_from_muster(headers, body, [hook["secret"]], now=int(headers["Muster-Timestamp"]) / 1000 + 3600)
     assert abs(int(headers["Muster-Timestamp"]) - time.time() * 1000) < 60000
     assert headers["Content-Type"].startswith("application/cloudevents+json")
     events = receiver.events()
@@ -326,21 +339,58 @@ def test_a_fleet_that_goes_is_one_message_and_silence_is_kept(stack, api, sees, 
     delivery = wait_for(lambda: (lambda d: d if d["state"] == "sent" else None)(
         api("GET", f"channels/{hook['id']}/deliveries")["items"][0]), "the delivery to be listed")
     assert (delivery["attempts"], delivery["status"]) == (3, 204)
-    # With another secret, what was signed with the one before fits no more.
+    # With another secret, what was signed with the one before fits as long as both count.
+    assert api.ask("POST", f"channels/{hook['id']}/secret", {"overlap_h": 721})[0] == 422
+    both = api("POST", f"channels/{hook['id']}/secret", {"overlap_h": 1})
+    assert both["secret"] != hook["secret"] and both["old_secret_until"]
+    headers, body = tested(api, hook, receiver)
+    for secret in (hook["secret"], both["secret"]):
+        assert is_from_muster(headers, body, [secret], BEARER)
+    assert headers["Muster-Signature"] == signature(stack, hook["secret"], headers["Muster-Timestamp"], body), "as before"
+    stack.rows("update alert_channel set old_until = now() where id = %s returning 1", hook["id"])
+    headers, body = tested(api, hook, receiver)
+    assert is_from_muster(headers, body, [both["secret"]], BEARER) and not is_from_muster(headers, body, [hook["secret"]], BEARER)
+    assert "Muster-Signature-New" not in headers
+    assert stack.value("select old_salt from alert_channel where id = %s", hook["id"]) == "", "it is forgotten"
+    # At once, and without a bearer secret.
     renewed = api("POST", f"channels/{hook['id']}/secret")
-    assert renewed["secret"] != hook["secret"]
+    assert api("PATCH", f"channels/{hook['id']}", {"bearer": None})["bearer"] is False
+    seen = len(receiver.requests)
     fleet.start()
     # They come back: one message more. The one that was silenced was never mentioned.
     wait_for(lambda: sum(event["data"]["cleared"] for event in receiver.events()) == SIMS - 1, "all to be told as cleared")
     headers, body = receiver.requests[-1]
     assert headers["Muster-Signature"] == signature(stack, renewed["secret"], headers["Muster-Timestamp"], body)
-    assert headers["Muster-Signature"] != signature(stack, hook["secret"], headers["Muster-Timestamp"], body)
+    assert headers["Muster-Signature"] != signature(stack, both["secret"], headers["Muster-Timestamp"], body)
+    assert "Authorization" not in headers
     assert b"sim-003" not in b"".join(body for _, body in receiver.requests)
-    assert len(receiver.requests) <= 5
-    for said in (hook["secret"], renewed["secret"]):
+    assert len({event["id"] for event in receiver.events()[seen:]}) <= 2
+    for said in (hook["secret"], both["secret"], renewed["secret"], BEARER):
         secrets_are_nowhere(stack, api, said)
     api("DELETE", f"silences/{quiet['id']}")
     api("DELETE", f"alert-rules/{rule}")
+
+
+def documented_receiver():
+    """What docs/webhooks.md gives to copy; unless told otherwise, asked a moment after the message was made."""
+    text = (pathlib.Path(__file__).parents[2] / "docs/webhooks.md").read_text()
+    code = {}
+    exec(text.split("```python\n")[1].split("```")[0], code)
+    example = code["is_from_muster"]
+    return lambda headers, body, secrets, bearer=None, now=None: example(
+        headers, body, secrets, bearer, now or int(headers["Muster-Timestamp"]) / 1000 + 1)
+
+
+def tested(api, channel, receiver):
+    """The test message of a channel: its headers and body."""
+    before = {event["id"] for event in receiver.events()}
+    api("POST", f"channels/{channel['id']}/test")
+
+    def arrived():
+        return next((request for request in list(receiver.requests) if json.loads(request[1])["type"] == "muster.alerts.test"
+                     and json.loads(request[1])["id"] not in before), None)
+
+    return wait_for(arrived, "the test message")
 
 
 def signature(stack, secret, timestamp, body):

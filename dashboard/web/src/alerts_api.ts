@@ -102,6 +102,8 @@ export interface Channel {
   kind: "email" | "webhook";
   addresses: string[];
   url: string;
+  bearer: boolean; // there is one
+  old_secret_until: string | null; // the secret before counts, too
   enabled: boolean;
   wait_s: number;
   interval_s: number;

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import type { AlertRule, Channel, Delivery, Route, Severity } from "./alerts_api";
 import { ApiError, get, type Json, type Page, patch } from "./api";
 import { useLoad } from "./hooks";
+import { Length, secondsOf } from "./length";
 import { usePages } from "./pages";
 import { Card, Empty, Fault, Icon, Time } from "./parts";
 
@@ -14,9 +15,9 @@ const looks: Record<Delivery["state"], [tone: string, icon: string, word: string
   waiting: ["stale", "waiting", "Waiting"],
 };
 const times: [name: "wait_s" | "interval_s" | "repeat_s", text: string, min: number, max: number][] = [
-  ["wait_s", "Waits for more of the same (s)", 0, 3600],
-  ["interval_s", "Between two messages at least (s)", 1, 86400],
-  ["repeat_s", "Says again what nobody acknowledged, after (s)", 60, 2592000],
+  ["wait_s", "Waits for more of the same", 0, 3600],
+  ["interval_s", "Between two messages at least", 1, 86400],
+  ["repeat_s", "Says again what nobody acknowledged, after", 60, 2592000],
 ];
 
 export const wordsOf = (text: string): string[] => text.split(/[\s,;]+/).filter(Boolean);
@@ -47,7 +48,10 @@ export function ChannelEditor({ channel, onDone }: { channel: Channel; onDone: (
     };
     if (channel.kind === "email") body["addresses"] = wordsOf(String(values.get("addresses")));
     else body["url"] = String(values.get("url"));
-    for (const [name] of times) body[name] = Number(values.get(name));
+    const bearer = String(values.get("bearer") ?? "");
+    if (bearer) body["bearer"] = bearer;
+    else if (values.has("no-bearer")) body["bearer"] = null;
+    for (const [name] of times) body[name] = secondsOf(values, name);
     patch(`channels/${channel.id}`, body).then(() => onDone(true), (error: ApiError) => setFault(error));
   };
   return (
@@ -59,13 +63,20 @@ export function ChannelEditor({ channel, onDone }: { channel: Channel; onDone: (
         {channel.kind === "email" ? (
           <label>Addresses<input name="addresses" required defaultValue={channel.addresses.join(", ")} /></label>
         ) : (
-          <label>URL<input name="url" type="url" required defaultValue={channel.url} /></label>
+          <>
+            <label>URL<input name="url" type="url" required defaultValue={channel.url} /></label>
+            <label>Bearer secret
+              <input name="bearer" type="password" autocomplete="new-password" maxLength={512} placeholder={channel.bearer ? "set; empty keeps it" : "none"} />
+              <small class="muted">Sent in the header Authorization, to this URL only, and never shown again.</small>
+            </label>
+          </>
         )}
         {times.map(([name, text, min, max]) => (
-          <label key={name}>{text}<input name={name} type="number" required min={min} max={max} defaultValue={String(channel[name])} /></label>
+          <Length key={name} label={text} name={name} seconds={channel[name]} min={min} max={max} />
         ))}
       </div>
       <Routes routes={routes} change={setRoutes} />
+      {channel.bearer && <label class="check"><input type="checkbox" name="no-bearer" /> Send no bearer secret any more</label>}
       <label class="check"><input type="checkbox" name="enabled" defaultChecked={channel.enabled} /> Messages are sent</label>
       <div class="buttons">
         <button type="button" onClick={() => onDone(false)}>Cancel</button>

@@ -52,7 +52,7 @@ export function Channels({ admin }: { admin: boolean }) {
   const create = (form: FormData, kind: "email" | "webhook") => {
     const addresses = wordsOf(String(form.get("addresses") ?? ""));
     const body = { name: String(form.get("name")), kind, routes: [{ severity: String(form.get("severity")) }] };
-    change(post<Channel>("channels", kind === "email" ? { ...body, addresses } : { ...body, url: String(form.get("url")) })
+    change(post<Channel>("channels", kind === "email" ? { ...body, addresses } : { ...body, url: String(form.get("url")), bearer: String(form.get("bearer")) || null })
       .then((made) => setSecret(made.secret ?? "")));
   };
   const items = channels.data?.items;
@@ -79,6 +79,7 @@ export function Channels({ admin }: { admin: boolean }) {
           <Dialog button="New webhook" title="Tell a program" confirm="Make webhook" disabled={false} onConfirm={(form) => create(form, "webhook")}>
             <label>Name<input name="name" required maxLength={100} /></label>
             <label>URL<input name="url" type="url" required placeholder="https://example.org/hook" /></label>
+            <label>Bearer secret, if the program wants one<input name="bearer" type="password" autocomplete="new-password" maxLength={512} /></label>
             {from}
           </Dialog>
         </div>
@@ -96,7 +97,10 @@ export function Channels({ admin }: { admin: boolean }) {
                   <tr key={one.id}>
                     <td class="state">{one.kind === "email" ? "E-mail" : "Webhook"}</td>
                     <td class="device">{one.name} {!one.enabled && <span class="tag">off</span>}</td>
-                    <td class="result">{one.kind === "email" ? one.addresses.join(", ") : one.url}</td>
+                    <td class="result">
+                      {one.kind === "email" ? one.addresses.join(", ") : one.url}
+                      {one.old_secret_until && <> <span class="muted">both secrets until <Time at={one.old_secret_until} /></span></>}
+                    </td>
                     <td class="whom"><Last last={one.last} /></td>
                     <td class="decide">
                       <button type="button" class="plain" onClick={() => setOpened(String(one.id))}>Messages<span class="sr"> of {one.name}</span></button>
@@ -105,8 +109,9 @@ export function Channels({ admin }: { admin: boolean }) {
                         <button type="button" class="plain" onClick={() => test(one)}>Test<span class="sr"> {one.name}</span></button>
                         {one.kind === "webhook" && (
                           <Dialog button="New secret" id={`secret-of-${one.id}`} title={`A new secret for ${one.name}`} confirm="Make it" disabled={false}
-                            onConfirm={() => change(post<Channel>(`channels/${one.id}/secret`, {}).then((made) => setSecret(made.secret ?? "")))}>
-                            <p>Messages are signed with the new one from now on: whoever checks them with the one before refuses them.</p>
+                            onConfirm={(form) => change(post<Channel>(`channels/${one.id}/secret`, { overlap_h: Number(form.get("overlap")) }).then((made) => setSecret(made.secret ?? "")))}>
+                            <p>For so long messages are signed with both, so that the receiver can be changed meanwhile. With 0 the one before is worthless at once.</p>
+                            <label>Hours that both count<input name="overlap" type="number" min={0} max={720} step="1" required defaultValue="24" /></label>
                           </Dialog>
                         )}
                         <button type="button" class="plain" onClick={() => change(del(`channels/${one.id}`))}>Delete<span class="sr"> {one.name}</span></button>

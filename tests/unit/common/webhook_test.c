@@ -64,6 +64,33 @@ static void takes_https_only(void **state)
 		assert_false(webhook_url_ok(bad[i]));
 }
 
+static void a_bearer_secret_opens_for_its_address_only(void **state)
+{
+	static const char *const bad[] = {"", "a b", "a\r\nX: y", "=", "a=b", "\xc3\xa9"};
+	struct webhook_key key = {.known = true}, other = {.known = true, .master = {1}};
+	char longest[WEBHOOK_BEARER_MAX + 2] = "", sealed[WEBHOOK_SEALED_BYTES], again[WEBHOOK_SEALED_BYTES],
+					  out[WEBHOOK_BEARER_MAX + 1];
+	struct error error = {0};
+
+	memset(longest, 'x', WEBHOOK_BEARER_MAX);
+	assert_true(webhook_seal(&key, "https://example.org/", longest, sealed, &error));
+	assert_int_equal(strlen(sealed), WEBHOOK_SEALED_BYTES - 1);
+	assert_true(webhook_open(&key, "https://example.org/", sealed, out, &error));
+	assert_string_equal(out, longest);
+	assert_true(webhook_seal(&key, "https://example.org/", longest, again, &error));
+	assert_string_not_equal(sealed, again);
+	assert_false(webhook_open(&key, "https://example.net/", sealed, out, &error));
+	assert_false(webhook_open(&other, "https://example.org/", sealed, out, &error));
+	sealed[40] = sealed[40] == 'A' ? 'B' : 'A';
+	assert_false(webhook_open(&key, "https://example.org/", sealed, out, &error));
+	assert_false(webhook_open(&key, "https://example.org/", "", out, &error));
+	longest[WEBHOOK_BEARER_MAX] = 'x';
+	assert_false(webhook_seal(&key, "https://example.org/", longest, sealed, &error));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(webhook_bearer_ok(bad[i]));
+	assert_true(webhook_bearer_ok("aZ9-._~+/=="));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -71,6 +98,7 @@ int main(void)
 		cmocka_unit_test(another_salt_is_another_secret),
 		cmocka_unit_test(signs_as_openssl_does),
 		cmocka_unit_test(takes_https_only),
+		cmocka_unit_test(a_bearer_secret_opens_for_its_address_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
