@@ -201,6 +201,7 @@ def test_every_kind_about_devices_is_raised_and_cleared(stack, api, sees):
         for name, rule in rules.items():
             made = api("GET", f"alert-rules/{rule}")
             hits = api("POST", "alert-rules/preview", {member: made[member] for member in ("kind", "params", "query")})
+            assert hits.pop("looks_for") == made["looks_for"] and "_" not in made["looks_for"]
             expected = {"devices": 0, "hits": 0, "examples": []} if name == "elsewhere" else {"devices": 1, "hits": 1, "examples": ["probe"]}
             assert hits == expected, name
         assert api.ask("POST", "alert-rules/preview", {"kind": "ingest"})[0] == 422
