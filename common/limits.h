@@ -32,7 +32,7 @@
 #define PEER_MAX 64                         // an address: IPv6 with the name of an interface
 #define MQTT_KEEPALIVE_S 60                 // a broker or client that is gone is noticed in 1.5 times this
 #define MQTT_LOOK_MS 1000                   // how often a service looks whether its broker still answers
-#define MQTT_LOOK_MAX_MS 1500               // so much of the time between two looks counts: a late look is our own fault
+#define MQTT_LOOK_MAX_MS 1500               // of the time between two looks so much counts: lateness is our own
 #define MQTT_ASK_AFTER_MS 2000              // without a word, before it is asked
 #define MQTT_BACKOFF_BASE_MS 500
 #define MQTT_BACKOFF_MAX_MS 30000
