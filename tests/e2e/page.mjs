@@ -13,13 +13,13 @@ const require = createRequire(join(MUSTER_WEB, 'package.json'))
 const { chromium } = require('playwright-core')
 const axe = require.resolve('axe-core/axe.min.js')
 
-// Runs test(browser) in a browser of its own; says "seen" when it passed.
-export async function withBrowser(test) {
+// Runs test(browser) in a browser of its own, which may have further arguments; says "seen" when it passed.
+export async function withBrowser(test, args = []) {
 	const browser = await chromium.launch({
 		executablePath: '/usr/bin/chromium',
 		timeout: DEADLINE_MS,
 		args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-			'--disable-component-update', '--disable-sync'],
+			'--disable-component-update', '--disable-sync', ...args],
 	})
 	try {
 		await test(browser)
@@ -29,9 +29,9 @@ export async function withBrowser(test) {
 	}
 }
 
-// A page of its own context; faults gathers what its script and its console complain of.
-export async function open(browser, options = {}) {
-	const context = await browser.newContext({
+// A page of its own context, or of the given one; faults gathers what its script and its console complain of.
+export async function open(browser, options = {}, given = null) {
+	const context = given ?? await browser.newContext({
 		ignoreHTTPSErrors: true, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 }, ...options,
 	})
 	context.setDefaultTimeout(DEADLINE_MS)

@@ -28,7 +28,7 @@ interface Session {
 
 export default function AccountView({ who }: ViewProps) {
   const account = useLoad("account", (signal) => get<Account>("account", {}, signal));
-  if (!account.data) return account.error ? <Fault error={account.error} retry={account.reload} /> : <div class="card skeleton tall" />;
+  if (!account.data) return account.error ? <Fault error={account.error} retry={account.reload} /> : <div class="card skeleton tall" role="status" aria-label="Loading" />;
   return (
     <>
       <div class="heading">
@@ -129,7 +129,7 @@ function SecondFactor({ account, reload }: { account: Account; reload: () => voi
         {!on && !codes && (
           <>
             <p>With a code from an app on your phone, a password alone lets nobody in.</p>
-            {module ? <module.default done={reload} /> : <div class="skeleton" />}
+            {module ? <module.default done={reload} /> : <div class="skeleton" role="status" aria-label="Loading" />}
           </>
         )}
       </div>

@@ -132,7 +132,7 @@ function Part<T>({ loaded, children }: { loaded: Loaded<T>; children: (data: T) 
   return (
     <>
       {loaded.error && loaded.error.status !== 503 && <Fault error={loaded.error} retry={loaded.reload} />}
-      {loaded.data ? children(loaded.data) : !loaded.error && <div class="skeleton" aria-hidden="true" />}
+      {loaded.data ? children(loaded.data) : !loaded.error && <div class="skeleton" role="status" aria-label="Loading" />}
     </>
   );
 }
@@ -324,7 +324,10 @@ function UptimeCard({ span, query, setQuery }: { span: Span; query: string; setQ
   );
 }
 
+const SCOPES = 12; // shown at first
+
 function ScopeCard({ span: { from, to }, scope }: { span: Span; scope: string }) {
+  const [all, setAll] = useState(false);
   const rows = useLoad(`${from} ${to} ${scope}`, (signal) =>
     get<Page<ScopeUptime>>("analytics/uptime", { by: "scope", from, to: to || "", scope }, signal));
   return (
@@ -334,18 +337,23 @@ function ScopeCard({ span: { from, to }, scope }: { span: Span; scope: string })
           items.length === 0 ? (
             <Empty title="Nothing sampled yet">Who is online is sampled twice a minute while ingest runs.</Empty>
           ) : (
-            <div class="table-wrap">
-              <table data-testid="scopes">
-                <tbody>
-                  {items.map((row) => (
-                    <tr key={row.scope}>
-                      <th scope="row">{scopeName(row.scope)}</th>
-                      <td class="share"><Bar percent={row.online_pct} level={uptimeLevel(row.online_pct)} /></td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <>
+              <div class="table-wrap">
+                <table data-testid="scopes">
+                  <tbody>
+                    {(all ? items : items.slice(0, SCOPES)).map((row) => (
+                      <tr key={row.scope}>
+                        <th scope="row">{scopeName(row.scope)}</th>
+                        <td class="share"><Bar percent={row.online_pct} level={uptimeLevel(row.online_pct)} /></td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+              {items.length > SCOPES && !all && (
+                <p class="foot"><button type="button" onClick={() => setAll(true)}>Show all {count(items.length)}</button></p>
+              )}
+            </>
           )
         }
       </Part>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiError, type AuditRow as Row, get, type Json, type Page } from "./api";
 import { Chunks } from "./chunks";
 import { count } from "./format";
-import { useLoad } from "./hooks";
+import { usePages } from "./pages";
 import { Card, Empty, ExportLink, Fault, Filter, Icon, Pairs, Short, Time } from "./parts";
 import { useQuery } from "./router";
 
@@ -65,21 +65,10 @@ const words: { [name in keyof Filters]: { label: string; any: string } } = {
 
 function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
   const key = JSON.stringify(filters);
-  const [more, setMore] = useState<{ key: string; items: Row[]; next: string | null } | null>(null);
-  const [fault, setFault] = useState<ApiError | null>(null);
   const day = (text: string) => (text ? new Date(`${text}T00:00`).toISOString() : "");
   const query = { ...filters, from: day(filters.from), to: day(filters.to), limit: PAGE };
-  const first = useLoad(key, (signal) => get<Page<Row>>("audit", query, signal));
-  const extra = more?.key === key ? more : null;
-  const items = first.data && [...first.data.items, ...(extra?.items ?? [])];
-  const next = extra ? extra.next : (first.data?.next ?? null);
-  const load = () =>
-    get<Page<Row>>("audit", { ...query, after: next }).then(
-      (page) => setMore({ key, items: [...(extra?.items ?? []), ...page.items], next: page.next }),
-      setFault,
-    );
-  if (first.error ?? fault) return <Fault error={(first.error ?? fault)!} retry={first.reload} />;
-  if (!items) return <div class="card skeleton tall" />;
+  const { items, next, error, loading, more, reload } = usePages<Row>(key, (after, signal) => get<Page<Row>>("audit", { ...query, after }, signal));
+  if (!items) return error ? <Fault error={error} retry={reload} /> : <div class="card skeleton tall" role="status" aria-label="Loading" />;
   if (items.length === 0)
     return (
       <div class="card">
@@ -88,6 +77,7 @@ function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
     );
   return (
     <>
+      {error && error.status !== 503 && <Fault error={error} retry={reload} />}
       <div class="card table-wrap">
         <table class="audit labelled" data-testid="audit">
           <thead>
@@ -101,7 +91,7 @@ function Rows({ filters, clear }: { filters: Filters; clear: () => void }) {
       </div>
       <p class="foot">
         <span>{count(items.length)} shown</span>
-        {next && <button type="button" onClick={() => void load()}>Show {PAGE} more</button>}
+        {next && <button type="button" disabled={loading} onClick={more}>Show {PAGE} more</button>}
       </p>
     </>
   );

@@ -36,7 +36,7 @@ export default function CampaignsView({ who: { can_act: canAct } }: ViewProps) {
       <div class="toolbar"><Segments label="State" value={state} options={states} onChange={setState} /></div>
       {list.error && list.error.status !== 503 && <Fault error={list.error} retry={list.reload} />}
       {!list.items ? (
-        !list.error && <div class="card skeleton tall" />
+        !list.error && <div class="card skeleton tall" role="status" aria-label="Loading" />
       ) : list.items.length === 0 ? (
         <div class="card">
           {state ? (

@@ -126,7 +126,7 @@ function List({ q, state, clear }: { q: string; state: string; clear: () => void
   const [shown, setShown] = useState(PAGE);
   const list = useLoad(String(shown), (signal) => load(q, state, shown, signal));
   const items = list.data?.items;
-  if (!items) return list.error ? <Fault error={list.error} retry={list.reload} /> : <div class="card skeleton tall" />;
+  if (!items) return list.error ? <Fault error={list.error} retry={list.reload} /> : <div class="card skeleton tall" role="status" aria-label="Loading" />;
   if (items.length === 0)
     return (
       <div class="card">

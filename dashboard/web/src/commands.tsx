@@ -137,7 +137,7 @@ export default function CommandsView({ who: { can_act: canAct } }: ViewProps) {
       </div>
       {list.error && list.error.status !== 503 && <Fault error={list.error} retry={list.reload} />}
       {!list.items ? (
-        !list.error && <div class="card skeleton tall" />
+        !list.error && <div class="card skeleton tall" role="status" aria-label="Loading" />
       ) : list.items.length === 0 ? (
         <div class="card"><Nothing filtered={filtered} canAct={canAct} /></div>
       ) : (

@@ -96,7 +96,7 @@ function Chart({ devices, metric, from, to, zoom }: { devices: string; metric: s
   const { data, error, reload } = useLoad(`${devices} ${metric} ${from} ${to}`, (signal) =>
     get<Compared>("analytics/compare", { devices, metric, from, to: to || "", points: 300 }, signal));
   if (error && error.status !== 503) return <Fault error={error} retry={reload} />;
-  if (!data) return <div class="skeleton" aria-hidden="true" />;
+  if (!data) return <div class="skeleton" role="status" aria-label="Loading" />;
   if (data.devices.every((device) => device.points.length === 0))
     return <Empty title="No values in this time">None of them told {metric}; choose a longer range or another metric.</Empty>;
   const lines = data.devices.map(({ device, points }) => ({

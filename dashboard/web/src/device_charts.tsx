@@ -5,7 +5,7 @@ import { type DeviceDetail, get, type Latest, type Series } from "./api";
 import type { Chart } from "./chart";
 import { diskUsed, duration, memoryUsed, metricName, metricValue } from "./format";
 import { useLoad } from "./hooks";
-import { serverNow } from "./live";
+import { lasting, serverNow } from "./live";
 import { Card, Empty, Fault, Segments } from "./parts";
 import { changeQuery, useLocation } from "./router";
 import { useTheme } from "./theme";
@@ -251,7 +251,7 @@ function Plot({ series, summary, zoom, unzoom, setReadout }: {
   useEffect(() => {
     if (!ready) return;
     let gone = false;
-    void import("./chart").then(({ draw }) => {
+    void lasting(() => import("./chart")).then(({ draw }) => {
       if (gone || !place.current || !latest.current) return;
       chart.current = draw(place.current, latest.current, {
         readout: setReadout,

@@ -1,8 +1,8 @@
 // What runs and is installed on it, to search; and how that and the rest of its inventory changed.
 import { useEffect, useState } from "preact/hooks";
-import { type ApiError, type DeviceDetail, get, type InventoryChange, type Json, type Page } from "./api";
+import { type DeviceDetail, get, type InventoryChange, type Json, type Page } from "./api";
 import { count } from "./format";
-import { useLoad } from "./hooks";
+import { usePages } from "./pages";
 import { Card, Empty, Fault, Filter, Icon, Pairs, Segments, Time } from "./parts";
 import { useQuery } from "./router";
 
@@ -102,21 +102,12 @@ function ChangesCard({ device, words }: { device: DeviceDetail; words: string })
   const path = `devices/${encodeURIComponent(device.device)}/inventory/changes`;
   const reported = Object.values(device.inventory).map(({ received_at }) => received_at).sort().at(-1) ?? "";
   const key = `${device.device} ${words} ${reported}`;
-  const first = useLoad(key, (signal) => get<Page<InventoryChange>>(path, { q: words, limit: PAGE }, signal));
-  const [more, setMore] = useState<{ key: string; items: InventoryChange[]; next: string | null } | null>(null);
-  const [fault, setFault] = useState<ApiError | null>(null);
-  const extra = more?.key === key ? more : null;
-  const items = first.data && [...first.data.items, ...(extra?.items ?? [])];
-  const next = extra ? extra.next : (first.data?.next ?? null);
-  const load = () =>
-    get<Page<InventoryChange>>(path, { q: words, limit: PAGE, after: next }).then(
-      (page) => setMore({ key, items: [...(extra?.items ?? []), ...page.items], next: page.next }),
-      setFault,
-    );
-  const error = first.error ?? fault;
+  const { items, next, error, loading, more, reload } = usePages<InventoryChange>(key, (after, signal) =>
+    get<Page<InventoryChange>>(path, { q: words, limit: PAGE, after }, signal),
+  );
   return (
     <Card id="changes-title" title="Changes" aside={<span class="muted">of the whole inventory</span>}>
-      {error && error.status !== 503 && <Fault error={error} retry={first.reload} />}
+      {error && error.status !== 503 && <Fault error={error} retry={reload} />}
       {items && items.length === 0 && (
         <Empty title={words ? "No change of that name" : "No change yet"}>
           {words ? "The search above looks here, too." : "What comes, goes or becomes another version appears here."}
@@ -132,7 +123,7 @@ function ChangesCard({ device, words }: { device: DeviceDetail; words: string })
           {next && (
             <p class="foot">
               <span>{count(items.length)} shown</span>
-              <button type="button" onClick={() => void load()}>Show more</button>
+              <button type="button" disabled={loading} onClick={more}>Show more</button>
             </p>
           )}
         </>

@@ -122,7 +122,7 @@ function Introduction() {
 function Route({ entry: { method, path, operation }, document }: { entry: Entry; document: Document }) {
   const [open, setOpen] = useState(false);
   return (
-    <details class="route" data-route={`${method} ${path}`} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+    <details class="operation" data-route={`${method} ${path}`} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>
         <span class={`method ${method.toLowerCase()}`}>{method}</span>
         <code>{path}</code>

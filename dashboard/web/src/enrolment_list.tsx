@@ -73,7 +73,7 @@ export function Preapprovals() {
       </div>
       <div class="card">
         {!items ? (
-          !list.error && <div class="skeleton tall" />
+          !list.error && <div class="skeleton tall" role="status" aria-label="Loading" />
         ) : items.length === 0 ? (
           <Empty title={q || state ? "No serial number matches" : "The list is empty"}>
             {q || state ? (

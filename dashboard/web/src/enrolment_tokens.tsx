@@ -63,7 +63,7 @@ export function Tokens() {
       {made && <Ticket made={made} forget={() => setMade(null)} />}
       <Card id="tokens-title" title="Tokens" aside={<MakeToken make={make} />}>
         {!items ? (
-          !list.error && <div class="skeleton tall" />
+          !list.error && <div class="skeleton tall" role="status" aria-label="Loading" />
         ) : items.length === 0 ? (
           <Empty title="No tokens yet">One is given to a device, which takes its certificate for it: make one with New token.</Empty>
         ) : (
@@ -86,7 +86,7 @@ export function Tokens() {
                   <tr key={token.id} data-token={token.id}>
                     <th scope="row"><code>{token.id}</code></th>
                     <td data-label="State">{token.state}</td>
-                    <td data-label="For">{token.device ?? <span class="muted">any device</span>}</td>
+                    <td data-label="For" class="device">{token.device ?? <span class="muted">any device</span>}</td>
                     <td data-label="Tags">{token.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</td>
                     <td data-label="Uses left" class="number">{count(token.uses_left)}</td>
                     <td data-label="Made"><Time at={token.created_at} /> <span class="muted">by {token.created_by}</span></td>

@@ -63,7 +63,7 @@ export function Waiting({ mayDecide }: { mayDecide: boolean }) {
       {mayDecide && picked.length > 0 && <Together picked={picked} busy={progress} decide={decideAll} />}
       <div class="card">
         {!items ? (
-          !list.error && <div class="skeleton tall" />
+          !list.error && <div class="skeleton tall" role="status" aria-label="Loading" />
         ) : items.length === 0 ? (
           <Empty title={q || state ? "No registration matches" : "Nobody waits"}>
             {q || state ? (

@@ -41,7 +41,7 @@ export default function EventsView() {
       </div>
       {events.error && events.error.status !== 503 && <Fault error={events.error} retry={events.reload} />}
       {!items ? (
-        !events.error && <div class="card skeleton tall" />
+        !events.error && <div class="card skeleton tall" role="status" aria-label="Loading" />
       ) : items.length === 0 ? (
         <div class="card">
           {device || type ? (

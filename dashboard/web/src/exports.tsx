@@ -51,7 +51,7 @@ export default function ExportsView({ who }: ViewProps) {
       {list.error && list.error.status !== 503 && <Fault error={list.error} retry={list.reload} />}
       <Card id="exports-title" title="Your exports">
         {!list.data ? (
-          !list.error && <div class="skeleton" aria-hidden="true" />
+          !list.error && <div class="skeleton" role="status" aria-label="Loading" />
         ) : list.data.items.length === 0 ? (
           <Empty title="No export yet">Choose above what the file is to hold; it stays for a day.</Empty>
         ) : (

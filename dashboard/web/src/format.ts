@@ -47,6 +47,7 @@ export function duration(seconds: number): string {
   }
   const hours = Math.floor((seconds % 86400) / 3600);
   const days = Math.floor(seconds / 86400);
+  if (days >= YEARS_FROM_D) return years(days);
   return days < 10 && hours ? `${days} d ${hours} h` : `${days} d`;
 }
 
@@ -61,8 +62,12 @@ function short(seconds: number): string {
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} d`;
+  const days = Math.floor(seconds / 86400);
+  return days >= YEARS_FROM_D ? years(days) : `${days} d`;
 }
+
+const YEARS_FROM_D = 2 * 365;
+const years = (days: number): string => `${(days / 365.25).toFixed(1)} y`;
 
 export const absolute = (text: string): string => dateTime.format(new Date(text));
 

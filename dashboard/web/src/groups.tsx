@@ -23,7 +23,7 @@ export default function GroupsView({ who: { can_act: canAct } }: ViewProps) {
       <Card id="groups" title="Groups">
         {groups.error && <Fault error={groups.error} retry={groups.reload} />}
         {!groups.items ? (
-          !groups.error && <div class="skeleton" />
+          !groups.error && <div class="skeleton" role="status" aria-label="Loading" />
         ) : groups.items.length === 0 ? (
           <Empty title="No groups yet">
             A group has listed devices, or all those that match a query, such as <code>os:android tag:kiosk</code>.

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, onUnderway } from "./api";
-import { liveState, type LiveState, onLiveState, serverNow } from "./live";
+import { liveState, type LiveState, onLiveState, onReturn, serverNow } from "./live";
 
 const tickers = new Set<() => void>();
 setInterval(() => {
@@ -61,6 +61,14 @@ export function useRecovery(error: ApiError | null, reload: () => void): void {
   }, [well, error]);
 }
 
+const JUST_MS = 500; // what was asked for so lately has been asked for since the return
+
+// What is shown is asked for again when the server has been away, unless that was done already: who listens to the stream
+// does so at once.
+export function useReturn(begunAt: { current: number }, reload: () => void): void {
+  useEffect(() => onReturn(() => Date.now() - begunAt.current > JUST_MS && reload()), [reload]);
+}
+
 export interface Loaded<T> {
   data: T | null;
   error: ApiError | null;
@@ -78,6 +86,7 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
   const loadRef = useRef(load);
   const abortRef = useRef<AbortController | null>(null);
   const meanwhile = useRef<((data: T) => T)[] | null>(null); // null: nothing is on its way
+  const begunAt = useRef(0);
   loadRef.current = load;
 
   const reload = useCallback(() => {
@@ -85,6 +94,7 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
     const abort = new AbortController();
     abortRef.current = abort;
     meanwhile.current = [];
+    begunAt.current = Date.now();
     setLoading(true);
     loadRef.current(abort.signal).then(
       (loaded) => {
@@ -107,6 +117,7 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
     return () => abortRef.current?.abort();
   }, [key, reload]);
   useRecovery(error, reload);
+  useReturn(begunAt, reload);
   const change = useCallback((update: (data: T) => T) => {
     meanwhile.current?.push(update);
     setData((old) => (old === null ? old : update(old)));

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Zoom } from "./chart";
 import { metricValue } from "./format";
 import type { LinesData } from "./lines";
+import { lasting } from "./live";
 import { useTheme } from "./theme";
 
 function summary({ lines, unit }: LinesData): string {
@@ -24,7 +25,7 @@ export function LinePlot({ data, testid, zoom }: { data: LinesData; testid: stri
   useEffect(() => () => drawn.current?.(), []);
   useEffect(() => {
     let gone = false; // what was drawn before stays, with its keys, until this is drawn
-    void import("./lines").then(({ drawLines }) => {
+    void lasting(() => import("./lines")).then(({ drawLines }) => {
       if (gone || !place.current || !readout.current) return;
       const by: Zoom = { to: (from, to) => handlers.current?.to(from, to), back: () => handlers.current?.back() };
       drawn.current?.();

@@ -61,6 +61,7 @@ interface Subscriber {
 
 const subscribers = new Set<Subscriber>();
 const stateListeners = new Set<() => void>();
+const returnListeners = new Set<() => void>();
 const fresh: LiveState = { connected: false, lostAt: null, databaseUp: true, databaseLostAt: null };
 let state = fresh;
 let source: EventSource | null = null;
@@ -86,6 +87,21 @@ export function onLiveState(listener: () => void): () => void {
   stateListeners.add(listener);
   return () => stateListeners.delete(listener);
 }
+
+// Told when the server or its database is back: whatever is shown may have changed meanwhile.
+export function onReturn(listener: () => void): () => void {
+  returnListeners.add(listener);
+  return () => returnListeners.delete(listener);
+}
+
+// What load brings, tried again when the server is back: a part of the page may be wanted while it is away.
+export const lasting = <T>(load: () => Promise<T>): Promise<T> =>
+  load().catch(() => new Promise<T>((resolve) => {
+    const end = onReturn(() => {
+      end();
+      resolve(lasting(load));
+    });
+  }));
 
 function change(next: Partial<LiveState>): void {
   if (next.databaseUp !== undefined) next.databaseLostAt = next.databaseUp ? null : (state.databaseLostAt ?? Date.now());
@@ -165,6 +181,11 @@ function emit<K extends keyof Handlers>(name: K, ...args: Parameters<Handlers[K]
 
 // ---- the connection ----
 
+function back(): void {
+  emit("refresh");
+  setTimeout(() => returnListeners.forEach((listener) => listener()), SETTLE_MS);
+}
+
 function lost(): void {
   streamId = told = "";
   change({ connected: false, lostAt: state.lostAt ?? (heardAt || Date.now()) });
@@ -218,7 +239,7 @@ function connect(): void {
   on("resync", () => emit("refresh"));
   on<{ up: boolean }>("database", ({ up }) => {
     change({ databaseUp: up });
-    if (up) emit("refresh");
+    if (up) back();
   });
   on<{ replayed: boolean; stream: string }>("ready", ({ replayed, stream: id }) => {
     // What was asked for while the server or its database was away has failed: ask again.
@@ -226,7 +247,7 @@ function connect(): void {
     attempt = 0;
     streamId = id;
     change({ connected: true, lostAt: null, databaseUp: true });
-    if (missed) emit("refresh");
+    if (missed) back();
     tell(); // parts that came meanwhile
   });
   on("end", () => {

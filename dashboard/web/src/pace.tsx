@@ -39,7 +39,7 @@ export function PaceChart({ campaign }: { campaign: Campaign }) {
   return (
     <figure class="pace" data-testid="pace">
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img"
-        aria-label={`At most ${minute(most)} devices a minute; ${points.length} steps of ${step} seconds`}>
+        aria-label={`Peak ${minute(most)} devices a minute; ${points.length} steps of ${step} seconds`}>
         {points.map((point) => {
           const x = (Math.round((point[0] - first) / 1000 / step)) * width;
           const bars: [kind: string, value: number][] = [["succeeded", point[2]], ["failed", point[3]], ["expired", point[4]]];
@@ -61,7 +61,7 @@ export function PaceChart({ campaign }: { campaign: Campaign }) {
         <span><span class="state-key released" aria-hidden="true" /> sent</span>
         <span><span class="state-key succeeded" aria-hidden="true" /> succeeded</span>
         <span><span class="state-key failed" aria-hidden="true" /> failed</span>
-        <span>at most {minute(most)} a minute</span>
+        <span>peak {minute(most)} a minute</span>
       </figcaption>
     </figure>
   );

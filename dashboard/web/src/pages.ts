@@ -1,7 +1,7 @@
 // Lists in pages by cursor: each page is asked for once, and what changes comes in by the stream or by a reload.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, type Page } from "./api";
-import { useRecovery } from "./hooks";
+import { useRecovery, useReturn } from "./hooks";
 
 export interface Pages<T> {
   items: T[] | null; // null: not there yet
@@ -22,12 +22,14 @@ export function usePages<T>(key: string, load: Load<T>): Pages<T> {
   const [error, setError] = useState<ApiError | null>(null);
   const [loading, setLoading] = useState(true);
   const current = useRef({ load, abort: new AbortController(), count: 0 });
+  const begunAt = useRef(0);
   current.current.load = load;
 
   const run = useCallback(async (wanted: number, from: string | null, before: T[]) => {
     current.current.abort.abort();
     const abort = new AbortController();
     current.current.abort = abort;
+    begunAt.current = Date.now();
     setLoading(true);
     try {
       const gathered = [...before];
@@ -62,6 +64,7 @@ export function usePages<T>(key: string, load: Load<T>): Pages<T> {
   };
   const reload = useCallback(() => void run(Math.max(1, current.current.count), null, []), []);
   useRecovery(error, reload);
+  useReturn(begunAt, reload);
   const change = useCallback((update: (items: T[]) => T[]) => setItems((old) => (old === null ? old : update(old))), []);
   return { items, next, error, loading, more, reload, change };
 }

@@ -63,7 +63,7 @@ export default function UsersView({ who }: ViewProps) {
         </p>
       )}
       {!items ? (
-        <div class="card skeleton tall" />
+        <div class="card skeleton tall" role="status" aria-label="Loading" />
       ) : items.length === 0 ? (
         <div class="card"><Empty title="Nobody matches"><button type="button" onClick={() => setQ("")}>Show everybody</button></Empty></div>
       ) : (
