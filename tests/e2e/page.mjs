@@ -29,11 +29,13 @@ export async function withBrowser(test, args = []) {
 	}
 }
 
+export const newContext = (browser, options) => browser.newContext({
+	ignoreHTTPSErrors: true, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 }, ...options,
+})
+
 // A page of its own context, or of the given one; faults gathers what its script and its console complain of.
 export async function open(browser, options = {}, given = null) {
-	const context = given ?? await browser.newContext({
-		ignoreHTTPSErrors: true, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 }, ...options,
-	})
+	const context = given ?? await newContext(browser, options)
 	context.setDefaultTimeout(DEADLINE_MS)
 	const page = await context.newPage()
 	page.setDefaultTimeout(DEADLINE_MS)

@@ -373,7 +373,7 @@ update certificate set not_after = now() + interval '5 days' where device = 'liv
 insert into user_account (name, role) values ('meanwhile', 'viewer');
 insert into access_token (token_hash, kind, user_name, label, expires_at) values (sha256('m'), 'api', 'admin', 'meanwhile', now() + interval '1 hour');
 insert into audit (actor, action, target) values ('meanwhile', 'device.rename', 'live-1');
-insert into part_state (part, instance, version, started_at, seen_at, state, why) values ('canary', 'canary@9', '1', now(), now(), 'degraded', 'meanwhile');
+insert into part_state (part, instance, version, started_at, seen_at, state, why) values ('canary', 'meanwhile', '1', now(), now() + interval '1 hour', 'ok', '');
 """
 
 

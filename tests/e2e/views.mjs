@@ -8,12 +8,11 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { address, open, withBrowser } from './page.mjs'
+import { address, newContext, open, withBrowser } from './page.mjs'
 
 const { MUSTER_WEB, MUSTER_LINK, MUSTER_MUSTER, MUSTER_STATE, MUSTER_TABS, MUSTER_CHANGE } = process.env
 const run = promisify(execFile)
 const SLOW = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 20_000 }
-const DEADLINE_MS = 120_000
 const TABS = 4 // of a context: a browser opens six connections to a server at most for each, and every tab keeps one
 
 // The process of the dashboard; null while there is none.
@@ -51,7 +50,6 @@ function watchLoading() {
 
 async function openTab(browser, context, [to, before, after]) {
 	const tab = await open(browser, {}, context)
-	tab.page.setDefaultTimeout(DEADLINE_MS)
 	const network = await context.newCDPSession(tab.page)
 	await network.send('Network.enable')
 	await network.send('Network.emulateNetworkConditions', SLOW)
@@ -110,8 +108,7 @@ await withBrowser(async (browser) => {
 	await context.close()
 	const tabs = []
 	for (let at = 0; at < wanted.length; at += TABS) {
-		const { context: one, page: empty } = await open(browser, { storageState })
-		await empty.close()
+		const one = await newContext(browser, { storageState })
 		await one.addInitScript(watchLoading)
 		tabs.push(...await Promise.all(wanted.slice(at, at + TABS).map((tab) => openTab(browser, one, tab))))
 	}

@@ -125,7 +125,7 @@ export function Tokens() {
 
 function MakeToken({ make }: { make: (form: FormData) => Promise<void> }) {
   return (
-    <Dialog button="New token…" title="Make an enrolment token" confirm="Make it" disabled={false} onConfirm={(form) => void make(form)}>
+    <Dialog button="New token…" primary title="Make an enrolment token" confirm="Make it" disabled={false} onConfirm={(form) => void make(form)}>
       <label>
         For one device alone
         <input name="device" placeholder="any device" pattern="[a-z0-9][a-z0-9\-]{0,62}" />

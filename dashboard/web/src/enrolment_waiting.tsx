@@ -70,7 +70,8 @@ export function Waiting({ mayDecide }: { mayDecide: boolean }) {
               <button type="button" onClick={() => { setQ(""); setState(""); }}>Show those that wait</button>
             ) : (
               <>
-                A device asks with <code>muster-agent register</code>, and appears here by itself.
+                A device asks with <code>muster-agent register</code>, and appears here by itself. One that has{" "}
+                <a href="/enrolment?show=tokens">a token</a> is let in at once.
               </>
             )}
           </Empty>
