@@ -353,8 +353,10 @@ EXPORT = "5b6fcd34-0003-4000-8000-000000000001"
 THERE_SQL = f"""
 insert into device_group (name, description, created_by, tenant) values ('shop', 'the first', 'admin', 'default');
 insert into device_group_member (group_name, device, added_by, tenant) values ('shop', 'live-1', 'admin', 'default');
-insert into command (id, device, action, requested_by, not_before) values ('{COMMAND}', 'live-1', 'ping', 'admin', now() + interval '1 day');
-insert into export (id, tenant, requested_by, kind, format, columns, state) values ('{EXPORT}', 'default', 'admin', 'events', 'csv', '{{device}}', 'cancelled');
+insert into command (id, device, action, requested_by, not_before) values
+  ('{COMMAND}', 'live-1', 'ping', 'admin', now() + interval '1 day');
+insert into export (id, tenant, requested_by, kind, format, columns, state) values
+  ('{EXPORT}', 'default', 'admin', 'events', 'csv', '{{device}}', 'cancelled');
 """
 CHANGE_SQL = f"""
 update device set display_name = 'Meanwhile desk', tags = '{{meanwhile}}' where device = 'live-1';
@@ -362,7 +364,8 @@ update device_group set description = 'meanwhile' where name = 'shop';
 update command set reason = 'meanwhile' where id = '{COMMAND}';
 update campaign set name = 'meanwhile' where name = 'the walk';
 update alert set title = 'meanwhile' where title = 'the walk';
-insert into event select device, epoch, seq + 1000, now(), now(), 'meanwhile.seen', '{{}}' from event where device = 'live-1' order by seq desc limit 1;
+insert into event select device, epoch, seq + 1000, now(), now(), 'meanwhile.seen', '{{}}'
+  from event where device = 'live-1' order by seq desc limit 1;
 update export set query = 'tag:meanwhile' where id = '{EXPORT}';
 insert into registration (tenant, secret_hash, id, key_sha256, csr, wish, info) values
   ('default', sha256('m'), 'abcdabcdabcd0001', repeat('1', 64), '', 'meanwhile', '{{}}');
@@ -371,9 +374,11 @@ insert into enrollment_token (tenant, token_hash, id, device, created_by, expire
   ('default', sha256('m'), 'abcd0001', 'meanwhile', 'admin', now() + interval '1 hour');
 update certificate set not_after = now() + interval '5 days' where device = 'live-2';
 insert into user_account (name, role) values ('meanwhile', 'viewer');
-insert into access_token (token_hash, kind, user_name, label, expires_at) values (sha256('m'), 'api', 'admin', 'meanwhile', now() + interval '1 hour');
+insert into access_token (token_hash, kind, user_name, label, expires_at) values
+  (sha256('m'), 'api', 'admin', 'meanwhile', now() + interval '1 hour');
 insert into audit (actor, action, target) values ('meanwhile', 'device.rename', 'live-1');
-insert into part_state (part, instance, version, started_at, seen_at, state, why) values ('canary', 'meanwhile', '1', now(), now() + interval '1 hour', 'ok', '');
+insert into part_state (part, instance, version, started_at, seen_at, state, why) values
+  ('canary', 'meanwhile', '1', now(), now() + interval '1 hour', 'ok', '');
 """
 
 
@@ -394,14 +399,17 @@ def test_every_view_outlives_its_server(stack, devices):
     devices[0].wait_stored()
     later = "meanwhile"
     tabs = [
-        ("/", "Waiting|hour", later), ("/devices", "live-1", later), ("/devices/live-1", "Identity", later), ("/groups", "the first", later),
-        ("/groups/shop", "the first", later), ("/commands", "ping", later), (command, "Request", later), ("/campaigns", "the walk", later),
-        (campaign, "the walk", later), ("/console?query=tag:meanwhile", "No device matches", "live-1"), ("/alerts", "the walk", later),
-        (alert, "the walk", later), ("/events", "app.crashed", later), ("/analytics", "live-1", later), ("/exports", "events", later),
-        ("/enrolment", "Nobody|Nothing|asks", later), ("/enrolment?show=tokens", "live-1", later), ("/enrolment?show=list", "Import", later),
-        ("/certificates", "Authorities", "live-2"), ("/users", "admin", later), ("/audit", "login", later), ("/system", "ingest", later),
-        ("/account", "My sessions", later), ("/api/docs", "/api/v1/session", None)]
-    change = ["/usr/bin/python3", "-c", "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])",
+        ("/", "Waiting|hour", later), ("/devices", "live-1", later), ("/devices/live-1", "Identity", later),
+        ("/groups", "the first", later), ("/groups/shop", "the first", later), ("/commands", "ping", later),
+        (command, "Request", later), ("/campaigns", "the walk", later), (campaign, "the walk", later),
+        ("/console?query=tag:meanwhile", "No device matches", "live-1"), ("/alerts", "the walk", later),
+        (alert, "the walk", later), ("/events", "app.crashed", later), ("/analytics", "live-1", later),
+        ("/exports", "events", later), ("/enrolment", "Nobody|asks", later), ("/enrolment?show=tokens", "live-1", later),
+        ("/enrolment?show=list", "Import", later), ("/certificates", "Authorities", "live-2"), ("/users", "admin", later),
+        ("/audit", "login", later), ("/system", "ingest", later), ("/account", "My sessions", later),
+        ("/api/docs", "/api/v1/session", None)]
+    change = ["/usr/bin/python3", "-c",
+              "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])",
               f"host={stack.state}/run port=5432 dbname=muster user=muster_owner", CHANGE_SQL]
     browse(stack, "views.mjs", muster=str(stack.bin / "muster"), state=str(stack.state), tabs=json.dumps(tabs), change=json.dumps(change))
 
