@@ -73,11 +73,11 @@ async function canaries(page) {
 	await dialog.getByLabel('Devices a minute').fill('a lot')
 	await dialog.getByRole('button', { name: 'Start ping on 12' }).click()
 	await dialog.getByText('A number from 0 to 1000000.').waitFor()
-	await dialog.getByLabel('Devices a minute').fill('12')
+	await dialog.getByLabel('Devices a minute').fill('1')
 	await looks(page, 'compose-campaign', { fullPage: false })
 	await dialog.getByText('The same from a shell').click()
 	await segment(dialog, 'In maintenance windows')
-	const line = "muster campaign create 'shelf, carefully' ping --tag shelf --canary 2 --success 100 --errors 10 --rate 12 --factor 1"
+	const line = "muster campaign create 'shelf, carefully' ping --tag shelf --canary 2 --success 100 --errors 10 --rate 1 --factor 1"
 	await dialog.getByTestId('as-cli').filter({ hasText: `${line} --in-window --start` }).waitFor()
 	await segment(dialog, 'Now')
 	await dialog.getByRole('button', { name: 'Start ping on 12' }).click()
@@ -88,7 +88,7 @@ async function canaries(page) {
 	await stateOf(page, 'Paused')
 	await page.getByTestId('why').filter({ hasText: 'by admin' }).waitFor()
 	await page.getByTestId('pace').waitFor()
-	await page.getByTestId('as-cli').filter({ hasText: `--query 'tag:"shelf"' --canary 2 --rate 12 --start` }).waitFor()
+	await page.getByTestId('as-cli').filter({ hasText: `--query 'tag:"shelf"' --canary 2 --rate 1 --start` }).waitFor()
 	await looks(page, 'campaign')
 	await page.getByRole('button', { name: 'Resume' }).click()
 	await stateOf(page, 'Running')
