@@ -42,7 +42,7 @@ export default function AuditView() {
               {name === "from" || name === "to" ? (
                 <input type="date" value={value} onChange={(event) => set(event.currentTarget.value)} />
               ) : (
-                <input type="search" size={12} placeholder={words[name].any} value={value} onChange={(event) => set(event.currentTarget.value.trim())} />
+                <Typed placeholder={words[name].any} value={value} set={set} />
               )}
             </label>
           ),
@@ -51,6 +51,22 @@ export default function AuditView() {
       </div>
       <Rows filters={filters} clear={clear} />
     </>
+  );
+}
+
+// What is being typed is nobody's but the field's until it is done: the view may be drawn anew meanwhile.
+function Typed({ placeholder, value, set }: { placeholder: string; value: string; set: (value: string) => void }) {
+  const [draft, setDraft] = useState(value);
+  useEffect(() => setDraft(value), [value]);
+  return (
+    <input
+      type="search"
+      size={12}
+      placeholder={placeholder}
+      value={draft}
+      onInput={(event) => setDraft(event.currentTarget.value)}
+      onChange={(event) => set(event.currentTarget.value.trim())}
+    />
   );
 }
 
