@@ -158,7 +158,14 @@ static void on_message(void *user, const struct mqtt_message *message)
 
 // ---- turns ----
 
-static bool publish(void *user, const struct outgoing_message *message)
+// Not for want of a connection, so it would fail each time. Whoever waits for it hears nothing: the log has to say it.
+static enum outgoing_fate give_up(const struct outgoing_message *message, const struct error *error)
+{
+	log_warn("publish.given_up", "topic", message->topic, "error", error->what);
+	return OUTGOING_REFUSED;
+}
+
+static enum outgoing_fate publish(void *user, const struct outgoing_message *message)
 {
 	struct commander *commander = user;
 	struct mqtt_publish packet = {
@@ -172,7 +179,9 @@ static bool publish(void *user, const struct outgoing_message *message)
 	};
 	struct error error = {0};
 
-	return mqtt_publish(commander->mqtt, &packet, NULL, &error);
+	if (mqtt_publish(commander->mqtt, &packet, NULL, &error))
+		return OUTGOING_PUBLISHED;
+	return error.kind == ERROR_UNREACHABLE ? OUTGOING_WAITS : give_up(message, &error);
 }
 
 static size_t flush(struct commander *commander)

@@ -86,8 +86,9 @@ static void take_name(const struct json *body, struct operator_request *out)
 
 	if (!json_member(body, "request"))
 		return;
-	if (!json_member_string(body, "request", &text) || text[0] == '\0' || strlen(text) >= sizeof(out->name))
-		refuse(out, "bad request", "\"request\" must be a string of 1 to 64 bytes");
+	if (!json_member_string(body, "request", &text) || text[0] == '\0' || strlen(text) >= sizeof(out->name) ||
+	    !mqtt_text_valid(text)) // it goes with the command, as a property of its packet
+		refuse(out, "bad request", "\"request\" must be a string of 1 to 64 bytes without control characters");
 	else
 		(void)snprintf(out->name, sizeof(out->name), "%s", text);
 }

@@ -77,23 +77,24 @@ void outgoing_rollback(struct outgoing *outgoing)
 }
 
 size_t outgoing_flush(struct outgoing *outgoing, bool connected,
-		      bool (*publish)(void *user, const struct outgoing_message *message), void *user, size_t *lost)
+		      enum outgoing_fate (*publish)(void *user, const struct outgoing_message *message), void *user,
+		      size_t *lost)
 {
 	size_t published = 0;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < outgoing->committed; i++) {
 		struct outgoing_message *message = &outgoing->messages[i];
+		enum outgoing_fate fate = connected ? publish(user, message) : OUTGOING_WAITS;
 
-		if (connected && publish(user, message)) {
-			published++;
-			message_done(message);
-		} else if (message->keep && kept < OUTGOING_MAX / 2) { // leaves room for the next batch
+		// Half of it, which leaves room for the next batch.
+		if (fate == OUTGOING_WAITS && message->keep && kept < OUTGOING_MAX / 2) {
 			outgoing->messages[kept++] = *message;
-		} else {
-			*lost += message->keep;
-			message_done(message);
+			continue;
 		}
+		published += fate == OUTGOING_PUBLISHED;
+		*lost += fate == OUTGOING_WAITS && message->keep;
+		message_done(message);
 	}
 	if (outgoing->count > outgoing->committed)
 		memmove(&outgoing->messages[kept], &outgoing->messages[outgoing->committed],

@@ -28,8 +28,14 @@ void outgoing_done(struct outgoing *outgoing);
 bool outgoing_add(struct outgoing *outgoing, const struct outgoing_message *message);
 void outgoing_commit(struct outgoing *outgoing);   // everything added may be published
 void outgoing_rollback(struct outgoing *outgoing); // forgets what was added since the last commit
+enum outgoing_fate {
+	OUTGOING_PUBLISHED,
+	OUTGOING_WAITS,	  // there is no connection, or no room
+	OUTGOING_REFUSED, // no broker would take it: it goes, even if it is to be kept
+};
 // Hands what is committed to publish, in order, and forgets it; with connected false, forgets all but what is to be
-// kept. publish is mqtt_publish in the program. Returns how many were published; *lost counts replies that could not
-// be.
+// kept. publish is mqtt_publish in the program. Returns how many were published; *lost counts replies that waited and
+// could not be kept.
 size_t outgoing_flush(struct outgoing *outgoing, bool connected,
-		      bool (*publish)(void *user, const struct outgoing_message *message), void *user, size_t *lost);
+		      enum outgoing_fate (*publish)(void *user, const struct outgoing_message *message), void *user,
+		      size_t *lost);

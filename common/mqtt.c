@@ -724,6 +724,19 @@ bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct error *error
 	return rc == MOSQ_ERR_SUCCESS || mqtt_describe(error, rc, errno, "", "cannot unsubscribe");
 }
 
+bool mqtt_text_valid(const char *text)
+{
+	return mosquitto_validate_utf8(text, (int)strnlen(text, UINT16_MAX + 1)) == MOSQ_ERR_SUCCESS;
+}
+
+static int add_user_property(mosquitto_property **out, const char *name, const char *value)
+{
+	// The library looks at the name only. The broker ends the session at such a value, again at each repetition.
+	if (!mqtt_text_valid(value))
+		return MOSQ_ERR_MALFORMED_UTF8;
+	return mosquitto_property_add_string_pair(out, MQTT_PROP_USER_PROPERTY, name, value);
+}
+
 static int publish_properties(const struct mqtt_publish *publish, mosquitto_property **out)
 {
 	int rc = MOSQ_ERR_SUCCESS;
@@ -736,11 +749,9 @@ static int publish_properties(const struct mqtt_publish *publish, mosquitto_prop
 						   (uint16_t)publish->correlation_bytes);
 	}
 	if (rc == MOSQ_ERR_SUCCESS && publish->request_id)
-		rc = mosquitto_property_add_string_pair(out, MQTT_PROP_USER_PROPERTY, "request-id",
-							publish->request_id);
+		rc = add_user_property(out, "request-id", publish->request_id);
 	for (size_t i = 0; rc == MOSQ_ERR_SUCCESS && i < publish->property_count; i++)
-		rc = mosquitto_property_add_string_pair(out, MQTT_PROP_USER_PROPERTY, publish->properties[i].name,
-							publish->properties[i].value);
+		rc = add_user_property(out, publish->properties[i].name, publish->properties[i].value);
 	return rc;
 }
 

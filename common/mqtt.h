@@ -150,9 +150,12 @@ struct mqtt_publish {
 	const struct mqtt_property *properties; // further user properties
 	size_t property_count;
 };
+// Whether a text may stand in a packet: UTF-8 without control characters and non-characters (MQTT 5 section 1.5.4).
+bool mqtt_text_valid(const char *text);
 // The will of the next connect and those after it, in place of that of the options.
 bool mqtt_set_will(struct mqtt *mqtt, const struct mqtt_publish *will, struct error *error) must_check;
-// Queues only. *mid may be NULL. ERROR_UNREACHABLE without a connection (nothing is queued then).
+// Queues only. *mid may be NULL. ERROR_UNREACHABLE without a connection, ERROR_INVALID for a property that is no
+// mqtt_text_valid, and another kind for what no broker would take (nothing is queued then).
 bool mqtt_publish(struct mqtt *mqtt, const struct mqtt_publish *publish, int *mid, struct error *error) must_check;
 
 // Call once in main before and after everything else.

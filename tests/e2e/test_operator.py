@@ -64,6 +64,7 @@ def test_mosquitto_rr_gets_its_answer(stack, alice):
     ('{"device":"sim-001","action":"ping","ttl_s":0}', "ttl_s"),
     ('{"action":"ping"}', "device"),
     ('{"device":"sim-001","action":"ping","surprise":1}', "surprise"),
+    (r'{"device":"sim-001","action":"ping","request":"a\u0085b"}', "request"),  # the broker would cut commander's session at it
 ])
 def test_bad_requests_are_answered(stack, alice, request_text, word):
     before = stack.value("select count(*) from command")

@@ -68,6 +68,8 @@ static void refuses_and_names_the_fault(void **state)
 		{"{\"device\":\"kiosk-7\",\"action\":\"ping\",\"ttl_s\":\"60\"}", "\"ttl_s\""},
 		{"{\"device\":\"kiosk-7\",\"action\":\"ping\",\"request\":\"\"}", "\"request\""},
 		{"{\"device\":\"kiosk-7\",\"action\":\"ping\",\"request\":1}", "\"request\""},
+		{"{\"device\":\"kiosk-7\",\"action\":\"ping\",\"request\":\"a\\u0001\"}", "\"request\""},
+		{"{\"device\":\"kiosk-7\",\"action\":\"ping\",\"request\":\"a\\u0085b\"}", "\"request\""},
 		{"{\"device\":\"kiosk-7\",\"action\":\"ping\",\"surprise\":1}", "\"surprise\""},
 		{"{\"device\":\"kiosk-7\",\"device\":\"kiosk-8\",\"action\":\"ping\"}", "JSON"},
 	};

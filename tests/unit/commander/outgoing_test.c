@@ -27,15 +27,17 @@ static bool add(struct outgoing *outgoing, const char *payload, bool keep)
 
 static char sent[64];
 
-static bool record(void *user, const struct outgoing_message *message)
+static enum outgoing_fate record(void *user, const struct outgoing_message *message)
 {
 	const char *stop = user; // NULL: none
 
 	assert_int_equal(message->correlation_bytes, 2);
 	if (stop && strcmp(message->payload, stop) == 0)
-		return false;
+		return OUTGOING_WAITS;
+	if (strcmp(message->payload, "malformed") == 0)
+		return OUTGOING_REFUSED;
 	strncat(sent, message->payload, sizeof(sent) - strlen(sent) - 1);
-	return true;
+	return OUTGOING_PUBLISHED;
 }
 
 static void nothing_leaves_before_commit(void **state)
@@ -79,6 +81,22 @@ static void replies_wait_for_the_broker_in_order(void **state)
 	outgoing_done(&outgoing);
 }
 
+static void what_no_broker_takes_is_not_kept(void **state)
+{
+	struct outgoing outgoing = {0};
+	size_t lost = 0;
+
+	sent[0] = '\0';
+	assert_true(add(&outgoing, "malformed", true));
+	assert_true(add(&outgoing, "1", true));
+	outgoing_commit(&outgoing);
+	assert_int_equal(outgoing_flush(&outgoing, true, record, NULL, &lost), 1);
+	assert_string_equal(sent, "1");
+	assert_int_equal(outgoing.count, 0);
+	assert_int_equal(lost, 0);
+	outgoing_done(&outgoing);
+}
+
 static void is_bounded_and_leaves_room(void **state)
 {
 	struct outgoing outgoing = {0};
@@ -99,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_leaves_before_commit),
 		cmocka_unit_test(replies_wait_for_the_broker_in_order),
+		cmocka_unit_test(what_no_broker_takes_is_not_kept),
 		cmocka_unit_test(is_bounded_and_leaves_room),
 	};
 

@@ -283,6 +283,19 @@ static void test_message_and_properties(void **state)
 	message.topic = "with/#";
 	assert_false(mqtt_publish(client.mqtt, &message, NULL, &error));
 	assert_int_equal(error.kind, ERROR_INVALID);
+
+	// The broker would end the session at it, and again at each repetition.
+	static const char *const malformed[] = {"a\nb", "\x7f", "\xc2\x85", "\xff"};
+	message.topic = "mqtt/properties";
+	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+		message.request_id = malformed[i];
+		assert_false(mqtt_publish(client.mqtt, &message, NULL, &error));
+		assert_int_equal(error.kind, ERROR_INVALID);
+	}
+	publish(&client, "mqtt/properties", "after", 1, false);
+	UNTIL(&client, client.pubacks == 3);
+	assert_string_equal(client.payload, "after");
+	assert_int_equal(client.disconnects, 0);
 	client_close(&client);
 }
 
