@@ -3,6 +3,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/limits.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +43,7 @@ struct contacts {
 	int64_t offline_ms;
 	bool asking;
 	struct metric *gauge;
+	struct log_fault fault;
 };
 
 struct question {
@@ -151,6 +153,21 @@ static bool silent_run(struct worker_job *job, struct pg *pg, struct error *erro
 	return PG_QUERY(pg, &question->rows, error, sql_silent, buf_str(&question->devices), seconds);
 }
 
+// Nothing is known of those asked for: they are looked at again later.
+static void take_back(struct contacts *contacts, const char *devices)
+{
+	char device[DEVICE_ID_MAX + 1];
+
+	for (const char *at = devices + 1; *at && *at != '}';) {
+		size_t len = strcspn(at, ",}");
+
+		(void)snprintf(device, sizeof(device), "%.*s", (int)len, at);
+		if (!find(contacts, device))
+			(void)add(contacts, device);
+		at += len + (at[len] == ',' ? 1 : 0);
+	}
+}
+
 // Asked for and still not seen: with "offline" it is no more ours, without it is looked at again later.
 static void silent_done(struct worker_job *job, bool ok, const struct error *error)
 {
@@ -158,6 +175,12 @@ static void silent_done(struct worker_job *job, bool ok, const struct error *err
 	struct contacts *contacts = question->contacts;
 
 	contacts->asking = false;
+	if (ok) {
+		log_fault_over(&contacts->fault, "silence.unknown");
+	} else {
+		log_fault(&contacts->fault, "silence.unknown", error);
+		take_back(contacts, buf_str(&question->devices));
+	}
 	for (size_t i = 0; ok && i < pg_rows(question->rows); i++) {
 		const char *device = pg_text(question->rows, i, 0);
 
@@ -214,10 +237,17 @@ static void on_timer(void *user)
 	    !(question = question_new(contacts)))
 		return;
 	question->job = (struct worker_job){.run = silent_run, .done = silent_done};
-	contacts->asking = gather(contacts, silent_ms, &question->devices) > 0 &&
-			   worker_submit(contacts->options.worker, &question->job);
-	if (!contacts->asking)
+	if (gather(contacts, silent_ms, &question->devices) == 0) {
 		question_free(question);
+		return;
+	}
+	contacts->asking = true;
+	if (!worker_submit(contacts->options.worker, &question->job)) {
+		struct error error = {.kind = ERROR_NONE};
+
+		(void)error_set(&error, ERROR_LIMIT, "too much is asked of the database already");
+		silent_done(&question->job, false, &error);
+	}
 }
 
 // ---- those of another bridge, or of this one before its restart ----

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/limits.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ struct poll {
 	bool changed;	   // since the last look at all
 	int64_t rest_ms;   // monotonic: no look at all before
 	struct metric *waiting, *delivered;
+	struct log_fault fault;
 };
 
 struct question {
@@ -158,18 +160,21 @@ static void question_done(struct worker_job *job, bool ok, const struct error *e
 	int64_t took_ms = clock_mono_ms() - question->asked_ms;
 
 	poll->asking = false;
-	if (ok)
+	if (ok) {
+		log_fault_over(&poll->fault, "commands.unread");
 		take_found(poll, question->rows);
-	else if (question->all)
-		poll->changed = true;
-	if (ok)
 		hand_out(poll, buf_str(&question->devices));
+	} else {
+		log_fault(&poll->fault, "commands.unread", error);
+		poll->changed = true; // nothing is known of those who came since either
+	}
 	if (question->all)
 		poll->rest_ms = clock_mono_ms() + REST_TIMES * took_ms;
 	pg_result_free(question->rows);
 	buf_done(&question->devices);
 	free(question);
-	ask(poll);
+	if (ok)
+		ask(poll); // else the timer does, so that a fault is not asked for at full speed
 }
 
 static struct waiter *newest(const struct poll *poll)

@@ -11,6 +11,7 @@ static struct mqtt *listener;
 static struct loop_timer *turns;
 static struct contacts *contacts;
 static bool listening, is_here;
+static int here_asked;
 static char heard[16][160]; // "<topic> <payload> <why>"
 static size_t heard_count;
 
@@ -43,6 +44,7 @@ static void turn_listener(void *user)
 
 static bool here(const char *device, void *user)
 {
+	here_asked++;
 	return is_here;
 }
 
@@ -59,6 +61,7 @@ static void open_contacts(int offline_after_s)
 	assert_non_null(contacts);
 	heard_count = 0;
 	is_here = false;
+	here_asked = 0;
 }
 
 static void close_contacts(void)
@@ -143,6 +146,20 @@ static void those_of_before_are_adopted(void **state)
 	close_contacts();
 }
 
+// The statement fails, the connection lives: nobody adopts anything again.
+static void a_failed_question_is_asked_again(void **state)
+{
+	open_contacts(1);
+	make_device("seven", "online", "1 hour");
+	sql("alter table device_state rename column interval_s to interval_gone");
+	contacts_seen(contacts, "seven", true);
+	UNTIL(here_asked > 0); // it is silent, so the question is on its way
+	settle();
+	sql("alter table device_state rename column interval_gone to interval_s");
+	UNTIL(was_said("fleet/v1/seven/status offline will"));
+	close_contacts();
+}
+
 static int start(void **state)
 {
 	static char host[] = "127.0.0.1";
@@ -183,6 +200,7 @@ int main(void)
 		cmocka_unit_test(heard_elsewhere_is_not_offline),
 		cmocka_unit_test(waiting_is_being_here),
 		cmocka_unit_test(those_of_before_are_adopted),
+		cmocka_unit_test(a_failed_question_is_asked_again),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

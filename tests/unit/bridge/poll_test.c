@@ -107,6 +107,21 @@ static void ended_and_freed(void **state)
 	assert_answer(&second, 503, "stopping");
 }
 
+// The statement fails, the connection lives, and nothing changes any more.
+static void a_failed_question_is_asked_again(void **state)
+{
+	open_poll(10);
+	send_command("p-8", 1, "sent");
+	sql("alter table command rename column jws to jws_gone");
+	struct client client = ask('8', "?wait=60");
+	settle();
+	assert_false(client_answered(&client));
+	sql("alter table command rename column jws_gone to jws");
+	assert_answer(&client, 200, "jws-1");
+	settle(); // no question is under way
+	poll_free(waiting);
+}
+
 static void so_many_wait_and_no_more(void **state)
 {
 	open_poll(2);
@@ -140,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_sent_is_handed_out), cmocka_unit_test(whoever_waits_gets_what_comes),
 		cmocka_unit_test(ended_and_freed),	      cmocka_unit_test(so_many_wait_and_no_more),
+		cmocka_unit_test(a_failed_question_is_asked_again),
 		cmocka_unit_test(refuses_what_is_no_number),
 	};
 	return cmocka_run_group_tests(tests, asking_setup, asking_teardown);
