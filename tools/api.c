@@ -254,6 +254,14 @@ int api_ask(struct cli *cli, const char *method, const char *path, struct json *
 	return CLI_OK;
 }
 
+struct json *api_items(struct api *api, const char *path, const char *filter, struct error *error)
+{
+	auto_json struct json *answer = json_new_object();
+	struct json *items = json_new_array();
+	json_set(answer, "items", items);
+	return api_list(api, path, filter, items, error) ? steal(answer) : NULL;
+}
+
 int api_show(struct cli *cli, const char *path, const char *filter, void (*tell)(const struct json *items),
 	     const char *none)
 {
@@ -262,11 +270,10 @@ int api_show(struct cli *cli, const char *path, const char *filter, void (*tell)
 	auto_api struct api *api = api_open(cli, &exit_code);
 	if (!api)
 		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, path, filter, items, &error))
+	auto_json struct json *answer = api_items(api, path, filter, &error);
+	if (!answer)
 		return api_fail(cli, &error);
+	const struct json *items = json_member(answer, "items");
 	if (cli->json)
 		cli_print_json(answer);
 	else if (json_array_length(items) == 0)

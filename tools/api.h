@@ -34,6 +34,8 @@ bool api_download(struct api *api, const char *path, int fd, int64_t have_bytes,
 // URLs.
 bool api_list(struct api *api, const char *path, const char *filter, struct json *items,
 	      struct error *error) must_check;
+// All that such a listing holds, as {"items":[...]}. NULL with the error.
+struct json *api_items(struct api *api, const char *path, const char *filter, struct error *error) must_check;
 
 // Appends text as it may stand in a URL's query.
 void api_add_encoded(struct buf *out, const char *text, size_t length);

@@ -69,7 +69,7 @@ static bool is_plain(const char *text)
 	return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == strlen(text);
 }
 
-static int list_run(struct cli *cli)
+static void print_devices(const struct json *items)
 {
 	static const struct table_column columns[] = {
 		{.name = "device"},
@@ -81,8 +81,15 @@ static int list_run(struct cli *cli)
 		{.name = "battery %", .number = true},
 		{.name = "agent"},
 	};
+	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < json_array_length(items); i++)
+		add_device(table, json_array_at(items, i));
+	table_print(table, false);
+}
+
+static int list_run(struct cli *cli)
+{
 	struct error error;
-	int exit_code = CLI_OK;
 	const char *status = args_value(&cli->args, "status");
 	const char *search = args_value(&cli->args, "search");
 	const char *query = args_value(&cli->args, "query");
@@ -97,26 +104,9 @@ static int list_run(struct cli *cli)
 		       search ? search : "", query ? "&query=" : "");
 	if (query)
 		api_add_encoded(&filter, query, strlen(query));
-	auto_api struct api *api = api_open(cli, &exit_code);
-	if (!api)
-		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, "/api/v1/devices", buf_str(&filter), items, &error))
-		return api_fail(cli, &error);
-	if (cli->json) {
-		cli_print_json(answer);
-		return CLI_OK;
-	}
-	auto_table struct table *table = table_new("items", columns, sizeof(columns) / sizeof(columns[0]));
-	for (size_t i = 0; i < json_array_length(items); i++)
-		add_device(table, json_array_at(items, i));
-	table_print(table, false);
-	if (json_array_length(items) == 0)
-		(void)printf("%s\n", filter.len_bytes > 0 ? "no device matches"
-					      : "no device is known yet; muster token create lets one enrol");
-	return CLI_OK;
+	return api_show(cli, "/api/v1/devices", buf_str(&filter), print_devices,
+			filter.len_bytes > 0 ? "no device matches"
+					     : "no device is known yet; muster token create lets one enrol");
 }
 
 // ---- show ----

@@ -182,10 +182,8 @@ static int list_run(struct cli *cli)
 	auto_api struct api *api = api_open(cli, &exit_code);
 	if (!api)
 		return exit_code;
-	auto_json struct json *answer = json_new_object();
-	struct json *items = json_new_array();
-	json_set(answer, "items", items);
-	if (!api_list(api, "/api/v1/revocations", all ? "&all=1" : "", items, &error))
+	auto_json struct json *answer = api_items(api, "/api/v1/revocations", all ? "&all=1" : "", &error);
+	if (!answer)
 		return api_fail(cli, &error);
 	auto_json struct json *found = api_request(api, "GET", "/api/v1/revocations/proofs", NULL, &error);
 	if (!found)
@@ -195,7 +193,7 @@ static int list_run(struct cli *cli)
 		cli_print_json(answer);
 		return CLI_OK;
 	}
-	print_list(items, all);
+	print_list(json_member(answer, "items"), all);
 	print_proofs(json_member(answer, "proofs"));
 	return CLI_OK;
 }
