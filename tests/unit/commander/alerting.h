@@ -5,16 +5,11 @@
 
 #include "commander/commander.h"
 
-#include "tests/unit/scratch.h"
-#include "tests/unit/support/postgres.h"
-
-#include <glob.h>
+#include "tests/unit/sql.h"
 
 #define STEP_S 9 // below what counts as an absence
 #define ROUNDS_MAX 200
 
-static struct postgres postgres;
-static struct pg *admin;
 static struct metrics *metrics;
 static char client_id[] = "svc.commander";
 static struct options options = {.client_id = client_id, .alert_look_s = 1, .alert_holdoff_s = 10, .alert_flap_s = 600};
@@ -41,14 +36,6 @@ static const char clock_sql[] =
 
 // ---- the database ----
 
-static inline void exec(const char *sql)
-{
-	struct error error = {0};
-
-	if (!pg_ready(admin, &error) || !pg_exec(admin, sql, &error))
-		fail_msg("%.200s: %s", sql, error.what);
-}
-
 __attribute__((format(printf, 1, 2))) static inline void execf(const char *format, ...)
 {
 	char sql[2048];
@@ -58,68 +45,6 @@ __attribute__((format(printf, 1, 2))) static inline void execf(const char *forma
 	(void)vsnprintf(sql, sizeof(sql), format, arguments);
 	va_end(arguments);
 	exec(sql);
-}
-
-static inline int64_t number(const char *sql)
-{
-	struct error error = {0};
-	struct pg_result *auto_pg_result result = NULL;
-
-	if (!pg_query(admin, &result, &error, sql, 0, NULL))
-		fail_msg("%s: %s", sql, error.what);
-	return pg_int(result, 0, 0);
-}
-
-// What the query gives, as one text of words; compared with what it should be.
-static inline void says(const char *sql, const char *expected)
-{
-	struct error error = {0};
-	struct pg_result *auto_pg_result result = NULL;
-
-	if (!pg_query(admin, &result, &error, sql, 0, NULL))
-		fail_msg("%s: %s", sql, error.what);
-	const char *text = pg_rows(result) > 0 ? pg_text(result, 0, 0) : NULL;
-
-	if (strcmp(text ? text : "", expected) != 0)
-		fail_msg("%s: \"%s\", not \"%s\"", sql, text ? text : "", expected);
-}
-
-static inline struct pg *connect_as(const char *user)
-{
-	char conninfo[128];
-	struct error error = {0};
-
-	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=%s dbname=postgres", postgres.port,
-		       user);
-	struct pg *pg = pg_new(conninfo, "alert-test", &error);
-
-	assert_non_null(pg);
-	for (int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS; !pg_ready(pg, &error);) {
-		if (clock_mono_ms() > deadline_ms)
-			fail_msg("%s", error.what);
-		process_pause(); // the server listens before it answers
-	}
-	return pg;
-}
-
-static inline bool migrate(void)
-{
-	glob_t files;
-
-	if (glob(MUSTER_SOURCE_DIR "/db/migrations/*.sql", 0, NULL, &files) != 0)
-		return false;
-	for (size_t i = 0; i < files.gl_pathc; i++) {
-		struct error error = {0};
-		char *sql auto_free = file_read(files.gl_pathv[i], 1 << 20, NULL, &error);
-
-		if (!sql || !pg_exec(admin, sql, &error)) {
-			(void)fprintf(stderr, "%s: %s\n", files.gl_pathv[i], error.what);
-			return false;
-		}
-	}
-	globfree(&files);
-	exec(clock_sql);
-	return true;
 }
 
 // ---- time ----
@@ -254,11 +179,9 @@ static inline void commander_make(struct commander *one)
 
 static inline int group_setup(void **state)
 {
-	if (scratch_setup(state) != 0 || !postgres_init(&postgres, ((struct scratch *)*state)->folder))
+	if (scratch_setup(state) != 0 || !sql_init(((struct scratch *)*state)->folder))
 		return -1;
-	admin = connect_as("muster");
-	if (!migrate())
-		return -1;
+	exec(clock_sql);
 	pg_disconnect(admin); // the next connection begins with the settings of the database
 	metrics = metrics_new();
 	commander_make(&commander);
@@ -270,9 +193,8 @@ static inline int group_teardown(void **state)
 {
 	pg_free(commander.pg);
 	pg_free(second.pg);
-	pg_free(admin);
 	metrics_free(metrics);
-	postgres_stop(&postgres);
+	sql_done();
 	return scratch_teardown(state);
 }
 

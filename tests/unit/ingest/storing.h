@@ -4,47 +4,15 @@
 
 #include "ingest/inlet.h"
 #include "ingest/store.h"
-#include "tests/unit/scratch.h"
-#include "tests/unit/support/postgres.h"
-
-#include <glob.h>
+#include "tests/unit/sql.h"
 
 enum { BATCH_MAX = 100 };
 
-static struct postgres postgres;
-static struct pg *admin;
 static struct metrics *metrics;
 static struct batch batch;
 static struct inlet inlet;
 static struct presence presence;
 static struct excess excess;
-
-static inline void exec(const char *sql)
-{
-	struct error error = {0};
-	if (!pg_ready(admin, &error) || !pg_exec(admin, sql, &error))
-		fail_msg("%.80s: %s", sql, error.what);
-}
-
-static inline int64_t number(const char *sql)
-{
-	struct error error = {0};
-	struct pg_result *auto_pg_result result = NULL;
-	if (!pg_query(admin, &result, &error, sql, 0, NULL))
-		fail_msg("%s: %s", sql, error.what);
-	return pg_int(result, 0, 0);
-}
-
-static inline void says(const char *sql, const char *expected)
-{
-	struct error error = {0};
-	struct pg_result *auto_pg_result result = NULL;
-	if (!pg_query(admin, &result, &error, sql, 0, NULL))
-		fail_msg("%s: %s", sql, error.what);
-	const char *text = pg_text(result, 0, 0);
-	if (!text || strcmp(text, expected) != 0)
-		fail_msg("%s: \"%s\", not \"%s\"", sql, text ? text : "null", expected);
-}
 
 static inline struct store *new_store(bool auto_register)
 {
@@ -62,61 +30,28 @@ static inline struct store *new_store(bool auto_register)
 	return store;
 }
 
-// Until the server, which listens before it answers, lets us in.
-static inline bool await_ready(struct error *error)
-{
-	int64_t deadline_ms = clock_mono_ms() + PROCESS_DEADLINE_MS;
-	while (!pg_ready(admin, error)) {
-		if (clock_mono_ms() > deadline_ms)
-			return false;
-		process_pause();
-	}
-	return true;
-}
-
-static inline int migrate(void)
-{
-	glob_t files;
-	if (glob(MUSTER_SOURCE_DIR "/db/migrations/*.sql", 0, NULL, &files) != 0)
-		return -1;
-	for (size_t i = 0; i < files.gl_pathc; i++) {
-		struct error error = {0};
-		char *sql auto_free = file_read(files.gl_pathv[i], 1 << 20, NULL, &error);
-		if (!sql || !pg_exec(admin, sql, &error)) {
-			(void)fprintf(stderr, "%s: %s\n", files.gl_pathv[i], error.what);
-			return -1;
-		}
-	}
-	globfree(&files);
-	return 0;
-}
-
 static inline int group_setup(void **state)
 {
-	char conninfo[128];
 	struct error error = {0};
-	if (scratch_setup(state) != 0 || !postgres_init(&postgres, ((struct scratch *)*state)->folder))
+	if (scratch_setup(state) != 0 || !sql_init(((struct scratch *)*state)->folder))
 		return -1;
-	(void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d user=muster dbname=postgres", postgres.port);
-	admin = pg_new(conninfo, "store-test", &error);
 	metrics = metrics_new();
 	inlet_init(&inlet);
 	const struct limits limits = {0};
-	if (!admin || !metrics || !excess_init(&excess, &limits, metrics, 0, &error) || !await_ready(&error) ||
+	if (!metrics || !excess_init(&excess, &limits, metrics, 0, &error) ||
 	    !batch_init(&batch, BATCH_MAX, &error)) {
 		(void)fprintf(stderr, "%s\n", error.what);
 		return -1;
 	}
-	return migrate();
+	return 0;
 }
 
 static inline int group_teardown(void **state)
 {
-	pg_free(admin);
 	excess_done(&excess);
 	metrics_free(metrics);
 	batch_done(&batch);
-	postgres_stop(&postgres);
+	sql_done();
 	return scratch_teardown(state);
 }
 
