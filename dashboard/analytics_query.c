@@ -63,18 +63,22 @@ static const struct metric {
 	{"temperature_c", "temperature_c", "1", "r.temperature", BY_DAY("temperature_c")},
 };
 
+// Found are all that match, in order, as one array: windows over so many rows cost more (docs/performance.md).
+static const char FOUND_SQL[] = "with found as materialized (select array_agg(r.device order by ";
+static const char FOUND_IN_SQL[] = ", hashtext(r.device)) as devices from device_roster r";
+
 // From the devices found to the answer, around the source. A device counts once in a step, whatever it sent.
 static const char CHOSEN_SQL[] =
-	"), chosen as materialized (select device, place from found where (place * least(most, total) + total / 2)"
-	" / total <> ((place - 1) * least(most, total) + total / 2) / total), cell as (select date_bin($6::interval,"
-	" x.at, " FROM ") as b, x.place, $3::float8 * sum(x.sum) / sum(x.n) as v, $3::float8 * min(x.min) as l,"
-	" $3::float8 * max(x.max) as h, sum(x.n) as n from (";
+	"), size as materialized (select total, least($7::bigint, total) as taken, $2::text from (select"
+	" coalesce(cardinality(devices), 0)::bigint as total from found) f), chosen as materialized (select d.device,"
+	" d.place from size, found, unnest(devices) with ordinality d (device, place) where (d.place * taken + total /"
+	" 2) / total <> ((d.place - 1) * taken + total / 2) / total),"
+	" cell as (select date_bin($6::interval, x.at, " FROM ") as b, x.place, $3::float8 * sum(x.sum) / sum(x.n) as"
+	" v, $3::float8 * min(x.min) as l, $3::float8 * max(x.max) as h, sum(x.n) as n from (";
 static const char ANSWER_SQL[] =
-	") x group by 1, 2), stratum as (select b, (place - 1) * (select greatest(1, least(" STRATA ", count(*) / 4))"
-	" from chosen) / (select min(total) from found) as stratum, count(v) as k, sum(v) as s, coalesce(var_samp(v), "
-	"0) as var,"
-	" min(l) as l, max(h) as h, sum(n) as n from cell group by 1, 2), size as (select (select count(*) from"
-	" found) as total, (select count(*) from chosen) as taken), point as (select b, sum(s) / sum(k) as a,"
+	") x group by 1, 2), stratum as (select b, (place - 1) * greatest(1, least(" STRATA ", taken / 4)) / total as"
+	" stratum, count(v) as k, sum(v) as s, coalesce(var_samp(v), 0) as var, min(l) as l, max(h) as h, sum(n) as n"
+	" from cell cross join size group by 1, 2), point as (select b, sum(s) / sum(k) as a,"
 	" 1.96 * sqrt(greatest(0, 1 - taken::float8 / total) * sum(k * var)) / sum(k) as margin, min(l) as l,"
 	" max(h) as h, sum(n) as n from stratum, size group by b, taken, total), high as (select b,"
 	" percentile_cont(0.95) within group (order by v) as p, min(v) as least, max(v) as greatest from cell group"
@@ -137,18 +141,15 @@ static bool find_points(struct dashboard *dashboard, struct http_request *reques
 	int64_t steps = (span->to_ms - span->from_ms) / (days ? DAY_MS : HOUR_MS) + 1;
 
 	selection_init(&selection);
-	selection_add(&selection, "with found as materialized (select r.device, $2::text as hourly, ");
 	(void)snprintf(most, sizeof(most), "%lld", (long long)((days ? DAYS_MAX : HOURS_MAX) / steps));
 	const char *const first[] = {
 		metric->name, metric->hourly, days ? "1" : metric->factor, span->from, span->to, span->step, most};
 	static_assert(sizeof(first) / sizeof(first[0]) == FIRST_PARAMS, "one for each");
 	for (size_t i = 0; i < FIRST_PARAMS; i++)
 		selection.params[selection.count++] = first[i];
-	selection_add(&selection, "$7::bigint");
-	selection_add(&selection, " as most, row_number() over (order by ");
+	selection_add(&selection, FOUND_SQL);
 	selection_add(&selection, metric->now);
-	selection_add(&selection, ", hashtext(r.device), r.device) as place, count(*) over () as total from"
-				  " device_roster r");
+	selection_add(&selection, FOUND_IN_SQL);
 	if (!selection_where_for(&selection, dashboard, request, api_text(request, "query"), ""))
 		return false;
 	selection_add(&selection, CHOSEN_SQL);
