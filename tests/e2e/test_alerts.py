@@ -344,12 +344,12 @@ def test_a_fleet_that_goes_is_one_message_and_silence_is_kept(stack, api, sees, 
     assert api.ask("POST", f"channels/{hook['id']}/secret", {"overlap_h": 721})[0] == 422
     both = api("POST", f"channels/{hook['id']}/secret", {"overlap_h": 1})
     assert both["secret"] != hook["secret"] and both["old_secret_until"]
-    headers, body = tested(api, hook, receiver)
+    headers, body = message_of_a_test(api, hook, receiver)
     for secret in (hook["secret"], both["secret"]):
         assert is_from_muster(headers, body, [secret], BEARER)
     assert headers["Muster-Signature"] == signature(stack, hook["secret"], headers["Muster-Timestamp"], body), "as before"
     stack.rows("update alert_channel set old_until = now() where id = %s returning 1", hook["id"])
-    headers, body = tested(api, hook, receiver)
+    headers, body = message_of_a_test(api, hook, receiver)
     assert is_from_muster(headers, body, [both["secret"]], BEARER) and not is_from_muster(headers, body, [hook["secret"]], BEARER)
     assert "Muster-Signature-New" not in headers
     assert stack.value("select old_salt from alert_channel where id = %s", hook["id"]) == "", "it is forgotten"
@@ -382,7 +382,7 @@ def documented_receiver():
         headers, body, secrets, bearer, now or int(headers["Muster-Timestamp"]) / 1000 + 1)
 
 
-def tested(api, channel, receiver):
+def message_of_a_test(api, channel, receiver):
     """The test message of a channel: its headers and body."""
     before = {event["id"] for event in receiver.events()}
     api("POST", f"channels/{channel['id']}/test")
