@@ -4,6 +4,7 @@
 #include "common/crypto.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/mqtt_unacked.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +17,6 @@
 #define READ_MAX 2000 // MQTT messages in one turn
 #define TICK_MAX_MS 15000
 #define INSTANCE_BYTES 16 // whoever knew the topic could say that something is stored
-#define MIDS 65536 // MQTT packet identifiers
 
 struct subscription {
 	enum topic_kind kind;
@@ -43,8 +43,7 @@ struct link {
 	link_puback_fn *on_puback;
 	void *puback_user;
 
-	uint32_t *unacked; // by mid: 1 and the bytes of its payload; 0: none on its way
-	size_t queued, queued_bytes;
+	struct mqtt_unacked unacked;
 	struct metric *published, *received, *refused, *queue, *up, *silent;
 	struct log_fault away_fault, silence_fault, refused_fault;
 };
@@ -134,11 +133,7 @@ static void on_puback(void *user, int mid, int reason_code)
 	struct link *link = user;
 	struct error error;
 
-	if (mid > 0 && mid < MIDS && link->unacked[mid]) {
-		link->queued--;
-		link->queued_bytes -= link->unacked[mid] - 1;
-		link->unacked[mid] = 0;
-	}
+	mqtt_unacked_heard(&link->unacked, mid);
 	if (reason_code >= 0x80) {
 		metric_add(link->refused, 1);
 		error_set(&error, ERROR_DENIED,
@@ -208,7 +203,7 @@ static void take_turn(struct link *link)
 	mqtt_write(link->mqtt);
 	link->in_turn = false;
 	link->due = false;
-	metric_set(link->queue, (double)link->queued);
+	metric_set(link->queue, (double)link->unacked.count);
 	watch_silence(link);
 	watch_socket(link);
 	int timeout_ms = mqtt_timeout_ms(link->mqtt);
@@ -219,17 +214,13 @@ bool link_publish(struct link *link, const struct mqtt_publish *publish, int *mi
 {
 	int given = 0;
 
-	if (publish->qos > 0 &&
-	    (link->queued >= LINK_QUEUE_MAX || link->queued_bytes + publish->payload_bytes > LINK_QUEUE_BYTES_MAX))
-		return error_set(error, ERROR_LIMIT, "%zu messages wait for the broker already", link->queued);
+	if (publish->qos > 0 && !mqtt_unacked_has_room(&link->unacked, publish->payload_bytes))
+		return error_set(error, ERROR_LIMIT, "%zu messages wait for the broker already", link->unacked.count);
 	if (!mqtt_publish(link->mqtt, publish, &given, error))
 		return false;
 	metric_add(link->published, 1);
-	if (publish->qos > 0 && given > 0 && given < MIDS && !link->unacked[given]) {
-		link->unacked[given] = (uint32_t)publish->payload_bytes + 1;
-		link->queued++;
-		link->queued_bytes += publish->payload_bytes;
-	}
+	if (publish->qos > 0)
+		mqtt_unacked_sent(&link->unacked, given, publish->payload_bytes);
 	if (mid)
 		*mid = given;
 	if (!link->in_turn && !link->due) {
@@ -333,10 +324,12 @@ struct link *link_new(struct loop *loop, const struct options *options, struct m
 	uint8_t random[INSTANCE_BYTES];
 	char instance[2 * INSTANCE_BYTES + 1];
 
-	if (!link || !(link->unacked = calloc(MIDS, sizeof(*link->unacked)))) {
+	if (!link) {
 		error_errno(error, ENOMEM, "cannot make the broker's session");
 		return NULL;
 	}
+	if (!mqtt_unacked_init(&link->unacked, UNACKED_MAX, UNACKED_BYTES_MAX, error))
+		return NULL;
 	link->loop = loop;
 	link->fd = -1;
 	make_metrics(link, metrics);
@@ -362,6 +355,6 @@ void link_free(struct link *link)
 	if (link->mqtt)
 		mqtt_disconnect(link->mqtt, GOODBYE_MS);
 	mqtt_free(link->mqtt);
-	free(link->unacked);
+	mqtt_unacked_done(&link->unacked);
 	free(link);
 }

@@ -44,6 +44,6 @@ const char *link_trouble(const struct link *link);
 // The MQTT 5 response topic of this process: "svc/v1/svc.bridge/<random>".
 const char *link_response_topic(const struct link *link);
 // Queues a message; *mid may be NULL. ERROR_UNREACHABLE while the session is away: nothing is kept then.
-// ERROR_LIMIT when LINK_QUEUE_MAX messages or LINK_QUEUE_BYTES_MAX bytes of QoS 1 wait for their PUBACK. What was
+// ERROR_LIMIT when UNACKED_MAX messages or UNACKED_BYTES_MAX bytes of QoS 1 wait for their PUBACK. What was
 // queued before a loss of the session is sent again after it.
 bool link_publish(struct link *link, const struct mqtt_publish *publish, int *mid, struct error *error) must_check;

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/daemon.h"
+#include "common/limits.h"
 #include "common/topic.h"
 
 #include <poll.h>
@@ -49,8 +50,7 @@ static bool on_database(struct pg *pg, void *user, struct error *error)
 		return false;
 	commander->pg_changed = true;
 	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_EXPIRY | DUE_SCHEDULE | DUE_DISPATCH |
-					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS | DUE_ALERTS |
-					 DUE_NOTIFY);
+					 DUE_RESEND_ALL | DUE_REVOCATION | DUE_CAMPAIGNS | DUE_ALERTS | DUE_NOTIFY);
 	console_tell_all(commander);
 	wake_look_all(&commander->wake);
 	mail_look(&commander->mail);
@@ -115,6 +115,11 @@ static void on_puback(void *user, int mid, int reason_code)
 	struct commander *commander = user;
 	struct error error = {0};
 
+	mqtt_unacked_heard(&commander->unacked, mid);
+	if (commander->crowded && commander->unacked.count == 0) {
+		commander->crowded = false;
+		commander_due(commander, DUE_DISPATCH | DUE_RESEND_ALL);
+	}
 	if (reason_code < 0x80) { // 0x10: the device has no session yet; it gets the command when it comes online
 		log_fault_over(&commander->refused_fault, "publish.refused");
 		return;
@@ -135,8 +140,7 @@ static void on_message(void *user, const struct mqtt_message *message)
 		revocation_told(commander, message->payload, message->payload_bytes);
 		return;
 	}
-	if (broker_told(&commander->broker, message) ||
-	    !topic_parse(message->topic, strlen(message->topic), &topic))
+	if (broker_told(&commander->broker, message) || !topic_parse(message->topic, strlen(message->topic), &topic))
 		return;
 	if (topic.kind == TOPIC_REQUEST) {
 		struct operator_inbox *inbox = &commander->inbox;
@@ -178,9 +182,16 @@ static enum outgoing_fate publish(void *user, const struct outgoing_message *mes
 		.request_id = message->request_id,
 	};
 	struct error error = {0};
+	int mid = 0;
 
-	if (mqtt_publish(commander->mqtt, &packet, NULL, &error))
+	if (!mqtt_unacked_has_room(&commander->unacked, packet.payload_bytes)) {
+		commander->crowded = true;
+		return OUTGOING_WAITS;
+	}
+	if (mqtt_publish(commander->mqtt, &packet, &mid, &error)) {
+		mqtt_unacked_sent(&commander->unacked, mid, packet.payload_bytes);
 		return OUTGOING_PUBLISHED;
+	}
 	return error.kind == ERROR_UNREACHABLE ? OUTGOING_WAITS : give_up(message, &error);
 }
 
@@ -251,8 +262,7 @@ static void on_resend(void *user)
 {
 	struct commander *commander = user;
 
-	commander_due(commander,
-		      DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_DISPATCH | DUE_RESEND | DUE_REVOCATION);
+	commander_due(commander, DUE_REQUESTS | DUE_CANCEL | DUE_RESULTS | DUE_DISPATCH | DUE_RESEND | DUE_REVOCATION);
 	take_turn(commander);
 	tell_ready(commander, true);
 }
@@ -299,6 +309,9 @@ static void set_timers(struct commander *commander)
 
 	if (timeout_ms < 0 || timeout_ms > TICK_MAX_MS)
 		timeout_ms = TICK_MAX_MS;
+	if (commander->inbox.count > 0 &&
+	    timeout_ms < RETRY_MS) // there may be more to read, which a held inbox does not
+		timeout_ms = RETRY_MS;
 	loop_timer_once(commander->tick, more ? 0 : timeout_ms);
 	if (commander->failed)
 		loop_timer_once(commander->retry, RETRY_MS);
@@ -395,7 +408,8 @@ bool commander_init(struct commander *commander, const struct options *options, 
 	wake_init(commander);
 	mail_init(commander);
 	hook_init(commander);
-	return make_broker(commander, error) && make_timers(commander, error) && status_start(commander, error);
+	return mqtt_unacked_init(&commander->unacked, UNACKED_MAX, UNACKED_BYTES_MAX, error) &&
+	       make_broker(commander, error) && make_timers(commander, error) && status_start(commander, error);
 }
 
 void commander_done(struct commander *commander)
@@ -423,6 +437,7 @@ void commander_done(struct commander *commander)
 	signing_done(&commander->signing);
 	operator_inbox_clear(&commander->inbox);
 	outgoing_done(&commander->outgoing);
+	mqtt_unacked_done(&commander->unacked);
 	verifier_free(commander->verifier);
 	devices_done(&commander->online);
 	devices_done(&commander->freed);

@@ -32,6 +32,7 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/mqtt.h"
+#include "common/mqtt_unacked.h"
 #include "common/part_state.h"
 #include "common/pg.h"
 
@@ -45,12 +46,12 @@ enum due {
 	DUE_DISPATCH = 1 << 3,	 // every device with a queued command
 	DUE_RESEND = 1 << 4,	 // commands whose repetition is due, of devices that are online
 	DUE_REVOCATION = 1 << 6, // the broker's revocation list, kicks, commands of devices enrolled again
-	DUE_SCHEDULE = 1 << 7, // commands whose time has come
-	DUE_CANCEL = 1 << 8,   // commands that are to be cancelled
-	DUE_RETELL = 1 << 9,   // operators may have missed what the commander before us did last
+	DUE_SCHEDULE = 1 << 7,	 // commands whose time has come
+	DUE_CANCEL = 1 << 8,	 // commands that are to be cancelled
+	DUE_RETELL = 1 << 9,	 // operators may have missed what the commander before us did last
 	DUE_CAMPAIGNS = 1 << 12, // their devices, their rollout
-	DUE_ALERTS = 1 << 14, // a rule, or the clocks
-	DUE_NOTIFY = 1 << 15, // silences, messages about alerts
+	DUE_ALERTS = 1 << 14,	 // a rule, or the clocks
+	DUE_NOTIFY = 1 << 15,	 // silences, messages about alerts
 	DUE_SIGNERS = 1 << 13,	 // announcements of signing keys, new ones or to be told to devices
 	DUE_CONSOLES = 1 << 16,	 // live consoles that have ended
 	DUE_RESEND_ALL = 1 << 5, // commands unanswered since before resend_all_ms, of devices that are online
@@ -66,6 +67,8 @@ struct commander {
 
 	struct operator_inbox inbox; // operators' requests, neither committed nor acknowledged
 	struct outgoing outgoing;
+	struct mqtt_unacked unacked;
+	bool crowded;	       // no room among the unacked: what was dropped is published again when they are through
 	struct devices online; // came online: publish again what they have not answered
 	struct devices freed;  // answered, so the next command may go
 	struct devices kicks;  // their sessions are to be cut, once
@@ -82,7 +85,7 @@ struct commander {
 	int64_t resend_all_ms; // monotonic: when DUE_RESEND_ALL was set
 	bool moved;	       // commands changed in this transaction: one NOTIFY
 	struct crash crash;
-	bool failed;	       // the last transaction failed: wait for the retry timer
+	bool failed; // the last transaction failed: wait for the retry timer
 
 	struct loop_watch *mqtt_watch, *pg_watch;
 	int mqtt_fd;	 // that mqtt_watch watches; -1 for none

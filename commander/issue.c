@@ -33,13 +33,13 @@ static const char heads_sql[] =
 	" where o.device = d.device and o.state in ('sent', 'accepted', 'running') and o.cancels is null)))) h"
 	" left join lateral (select * from next_window(d.time_zone, d.maintenance_window, now()) where h.in_window) w "
 	"on true"
-	" where d.device = any ($1) order by d.device, h.cancels is null, h.next_at, h.number limit " BATCH;
+	" where d.device = any ($1) and " CELL_HAS(
+		"d.device", "2") " order by d.device, h.cancels is null, h.next_at, h.number limit " BATCH;
 enum column { ID, DEVICE, ACTION, PARAMS, EXPIRES_MS, NOW_MS, IN_WINDOW, OPENS_MS, CLOSES_MS, BY };
 
-static const char counter_sql[] =
-	"update device d set command_counter = m.n, command_chain = m.chain"
-	" from json_to_recordset($1::json) as m(device text, n bigint, chain text)"
-	" where d.device = m.device";
+static const char counter_sql[] = "update device d set command_counter = m.n, command_chain = m.chain"
+				  " from json_to_recordset($1::json) as m(device text, n bigint, chain text)"
+				  " where d.device = m.device";
 // Closed again while it waited for its turn.
 static const char hold_sql[] = "update command c set held = true, next_at = m.opens from json_to_recordset($1::json) "
 			       "as m(id uuid, opens timestamptz)"
@@ -199,8 +199,8 @@ static void take_seats(struct batch *batch)
 	for (size_t row = 0; row < pg_rows(batch->seats_rows) && row < BATCH_MAX; row++) {
 		struct seat *seat = &batch->seats[batch->seat_count++];
 
-		*seat = (struct seat){
-			.device = pg_text(batch->seats_rows, row, 0), .counter = pg_int(batch->seats_rows, row, 1)};
+		*seat = (struct seat){.device = pg_text(batch->seats_rows, row, 0),
+				      .counter = pg_int(batch->seats_rows, row, 1)};
 		(void)snprintf(seat->chain, sizeof(seat->chain), "%s", pg_text(batch->seats_rows, row, 2));
 	}
 }
@@ -214,7 +214,7 @@ bool issue_run(struct commander *commander, const char *devices, bool *more, str
 
 	*more = false;
 	if (!pg_query(commander->pg, &seats, error, lock_sql, 2, params) ||
-	    !pg_query(commander->pg, &rows, error, heads_sql, 1, params))
+	    !pg_query(commander->pg, &rows, error, heads_sql, 2, params))
 		return error_prefix(error, "reading queued commands");
 	if (pg_rows(rows) == 0)
 		return true;

@@ -48,8 +48,8 @@
 #define PG_STABLE_MS 5000                   // a shorter connection does not reset the backoff
 
 #define LINK_KINDS_MAX 8                    // kinds of topic that the bridge listens to
-#define LINK_QUEUE_MAX 20000                // the bridge's messages without a PUBACK: beyond, it says 503
-#define LINK_QUEUE_BYTES_MAX 33554432       // and their payloads
+#define UNACKED_MAX 20000                   // a service's messages without a PUBACK: beyond, the bridge says 503
+#define UNACKED_BYTES_MAX 33554432          // and their payloads; commander takes the broker to be away
 
 #define WORKER_QUEUE_MAX 10000              // jobs for the bridge's database thread: beyond, it says 503
 #define WORKER_CHANNELS_MAX 8

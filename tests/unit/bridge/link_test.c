@@ -143,11 +143,11 @@ static void keeps_no_more_than_its_queue(void **state)
 	int taken = 0;
 	open_link(&bridge, broker.port);
 	UNTIL(&bridge, link_ready(bridge.link));
-	while (taken <= LINK_QUEUE_MAX && link_publish(bridge.link, &message, NULL, &error))
+	while (taken <= UNACKED_MAX && link_publish(bridge.link, &message, NULL, &error))
 		taken++;
-	assert_int_equal(taken, LINK_QUEUE_MAX);
+	assert_int_equal(taken, UNACKED_MAX);
 	assert_int_equal(error.kind, ERROR_LIMIT);
-	UNTIL(&bridge, bridge.pubacks == LINK_QUEUE_MAX);
+	UNTIL(&bridge, bridge.pubacks == UNACKED_MAX);
 	assert_true(link_publish(bridge.link, &message, NULL, &error));
 	close_link(&bridge);
 }
