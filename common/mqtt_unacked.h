@@ -14,8 +14,7 @@ struct mqtt_unacked {
 	uint32_t *by_mid; // 1 and the bytes of its payload; 0: none on its way
 };
 
-bool mqtt_unacked_init(struct mqtt_unacked *unacked, size_t count_max, size_t bytes_max,
-		       struct error *error) must_check;
+bool mqtt_unacked_init(struct mqtt_unacked *unacked, size_t count_max, size_t bytes_max, struct error *error);
 void mqtt_unacked_done(struct mqtt_unacked *unacked);
 bool mqtt_unacked_has_room(const struct mqtt_unacked *unacked, size_t payload_bytes);
 // mid: as mqtt_publish gave it.

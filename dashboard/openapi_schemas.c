@@ -218,17 +218,17 @@ const struct openapi_schema openapi_schemas[] = {
 	{"AlertKind", NULL,
 	 "kind: string|title: string|object: string|by_hand: boolean|description: string|params: object"},
 	{"AlertRule", NULL,
-	 "id: integer|name: string|kind: string|params: object|query: string|severity: string|"
+	 "id: integer|name: string|kind: string|params: object|looks_for?: string|query: string|severity: string|"
 	 "enabled: boolean|clear_s: integer|builtin: boolean|error: string|created_by: string|"
 	 "created_at: string|changed_at: string|active?: integer"},
-	{"AlertRulePreview", NULL, "hits: integer|devices: integer|examples: string[]"},
+	{"AlertRulePreview", NULL, "hits: integer|devices: integer|examples: string[]|looks_for: string"},
 	{"Silence", NULL,
 	 "id: integer|rule: integer?|query: string|from: string|until: string|week: Window?|time_zone: string|"
 	 "reason: string|state: string|created_by: string|created_at: string|ended_by: string"},
 	{"Channel", NULL,
-	 "id: integer|name: string|kind: string|addresses: string[]|url: string|wait_s: integer|"
+	 "id: integer|name: string|kind: string|addresses: string[]|url: string|bearer: boolean|wait_s: integer|"
 	 "interval_s: integer|repeat_s: integer|enabled: boolean|created_by: string|created_at: string|"
-	 "changed_at: string|routes?: ChannelRoute[]|last?: Delivery?|secret?: string"},
+	 "changed_at: string|old_secret_until: string?|routes?: ChannelRoute[]|last?: Delivery?|secret?: string"},
 	{"ChannelRoute", NULL, "rule: integer?|severity: string"},
 	{"Delivery", NULL,
 	 "id: string|at: string|subject: string|raised: any|cleared: any|still: any|state: string|"

@@ -7,6 +7,7 @@ import pathlib
 import signal
 import ssl
 import subprocess
+import tempfile
 import time
 import uuid
 
@@ -136,10 +137,16 @@ def test_the_table_is_served_as_a_schema(stack, agent):
     assert status == 422 and 'no action "cancel"' in answer["detail"]
 
 
-def test_output_is_followed_as_it_comes(stack, agent, tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # the program is not the user that the test is
-    go = tmp_path / "go"
+@pytest.fixture
+def go():
+    """The path of a file that is not there, in a folder that every user may look into: pytest's own are closed again by the next
+    run that begins beside this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder) / "go"
+
+
+def test_output_is_followed_as_it_comes(stack, agent, go):
     command = agent.request("run", argv=["/bin/sh", "-c",
                                          f"echo first; while [ ! -e {go} ]; do sleep 0.05; done; printf 'l\\303\\244st\\377\\n'"])
     follower = subprocess.Popen([stack.bin / "muster", "command", "output", command, "--follow", "--state", stack.state],
