@@ -190,28 +190,28 @@ static const char *scaled(const char *unit)
 // METRIC is its value, in SQL; LABEL, UNIT and SCALE are what people call it, its unit, and what it is divided by.
 static void add(struct buf *out, const char *text, const char *metric)
 {
-	static const char *const tokens[] = {"METRIC", "LABEL", "UNIT", "SCALE"};
+	static const char *const names[] = {"METRIC", "LABEL", "UNIT", "SCALE"};
 	const struct alert_metric *known = metric ? alert_metric_find(metric) : NULL;
 	const char *unit = known ? known->unit : "";
 
 	while (*text) {
-		size_t token = 0;
+		size_t name = 0;
 
-		while (token < 4 && strncmp(text, tokens[token], strlen(tokens[token])) != 0)
-			token++;
-		if (token == 0)
+		while (name < 4 && strncmp(text, names[name], strlen(names[name])) != 0)
+			name++;
+		if (name == 0)
 			(void)buf_add_str(out, metric_sql(metric));
-		else if (token == 1 && known)
+		else if (name == 1 && known)
 			(void)buf_addf(out, "'%s'", known->label);
-		else if (token == 1)
+		else if (name == 1)
 			(void)buf_add_str(out, "(r.params ->> 'metric')");
-		else if (token == 2)
+		else if (name == 2)
 			(void)buf_addf(out, "'%s%s'", *unit ? " " : "", scaled(unit));
-		else if (token == 3)
+		else if (name == 3)
 			(void)buf_add_str(out, scale_sql(unit));
 		else
 			(void)buf_add(out, text, 1);
-		text += token < 4 ? strlen(tokens[token]) : 1;
+		text += name < 4 ? strlen(names[name]) : 1;
 	}
 }
 
