@@ -48,7 +48,9 @@ async function analytics(page) {
 	await page.getByTestId('trend').scrollIntoViewIfNeeded()
 	// Again where what is loaded above it has moved it away meanwhile.
 	for (let turn = 0; turn < 20 && !page.url().includes('from='); turn++) {
+		await page.waitForFunction(() => document.querySelector('[data-testid=trend] .u-over')?.getBoundingClientRect().width > 0)
 		const over = await page.locator('[data-testid=trend] .u-over').boundingBox()
+		if (!over) continue // it is being drawn anew
 		await page.mouse.move(over.x + over.width / 3, over.y + 60)
 		await page.mouse.down()
 		await page.mouse.move(over.x + over.width / 2, over.y + 70, { steps: 8 })

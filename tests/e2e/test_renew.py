@@ -194,6 +194,7 @@ def killed(stack, road, point):
             if point in ("renew.tried", "renew.replaced"):
                 wait_for(lambda: len(device.certificates()) == 2, f"{device.name} to be answered over HTTPS", DEADLINE_S)
                 device.wire.is_open = True
+                device.command("wake")  # by now it waits for up to half a minute between two tries
         assert device.process.wait(DEADLINE_S) == -signal.SIGKILL
         serials = device.certificates()
         assert len(serials) == (1 if point == "renew.key" else 2)
