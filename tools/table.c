@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <libsmartcols/libsmartcols.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,11 +76,24 @@ static void head_in_capitals(struct table *table)
 	}
 }
 
+// Texts are UTF-8, as in all that is printed. In the locale C libsmartcols would write "\xc2\xb0" for a degree sign.
+static void print_utf8(struct libscols_table *scols)
+{
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+
+	(void)scols_print_table(scols);
+	if (utf8) {
+		(void)uselocale(before);
+		freelocale(utf8);
+	}
+}
+
 void table_print(struct table *table, bool json)
 {
 	(void)scols_table_enable_json(table->scols, json);
 	if (!json)
 		head_in_capitals(table);
-	(void)scols_print_table(table->scols);
+	print_utf8(table->scols);
 	(void)fflush(stdout);
 }

@@ -16,7 +16,7 @@ static char *printed(void **state, bool json, bool filled)
 	struct error error;
 	if (filled) {
 		TABLE_ROW(table, "a\"1\n<", "12", "1");
-		TABLE_ROW(table, "b", "", "0");
+		TABLE_ROW(table, "Zürich, 85 °C, \x1b[2J", "", "0");
 		TABLE_ROW(table, NULL, NULL, NULL);
 	}
 	(void)fflush(stdout);
@@ -65,6 +65,8 @@ static void people_get_headings(void **state)
 	char *text auto_free = printed(state, false, true);
 	assert_memory_equal(text, "ID", 2);
 	assert_non_null(strstr(text, "USES LEFT"));
+	assert_non_null(strstr(text, "Zürich, 85 °C")); // whatever the locale
+	assert_null(strchr(text, '\x1b'));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
